@@ -1,0 +1,44 @@
+"""The command line: parses, calls one library function, reports.
+
+Heavy imports live inside the commands, so that every ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from facesynth import __version__
+from facesynth.errors import FacesynthError
+
+from . import prep, train, translate
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(__version__, prog_name="facesynth")
+def facesynth() -> None:
+    r"""Turn face sketches and segmentation maps into photographs.
+
+    \b
+    The whole way, on procedural portraits:
+      facesynth prep sample raw -n 200
+      facesynth prep masks raw --out data
+      facesynth prep sketches data --out data --method xdog
+      facesynth train --data data --task seg2face --train-generator --out run
+      facesynth translate data --checkpoint run --out faces --sheet
+    """
+
+
+facesynth.add_command(prep.prep)
+facesynth.add_command(train.train)
+facesynth.add_command(translate.translate)
+
+
+def main() -> None:
+    """Run the command line; errors become one line and exit code 2."""
+    try:
+        facesynth()
+    except FacesynthError as error:
+        click.echo(f"facesynth: {' '.join(str(error).split())}", err=True)
+        sys.exit(2)

@@ -1,0 +1,139 @@
+"""Writing that cannot leave anything half-written, and locks.
+
+A file is written beside its place, under a name that a later run reuses, and moved into place when it is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from facesynth.errors import InputError, OutputError
+
+
+def sha256(data: bytes) -> str:
+    """Hexadecimal SHA-256 digest."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"cannot write {path}: {error.strerror or error}")
+
+
+@contextmanager
+def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
+    """A path beside ``path`` to write to, moved onto ``path`` when the block ends well and removed when it doesn't.
+
+    Parameters
+    ----------
+    path : Path
+        Where the finished file goes; its folder must exist.
+    sync : bool
+        Flush the file to the disk before it takes its place, for the few files that others rely on.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written; ``path`` is then as it was.
+    """
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        yield beside
+        if sync:
+            with beside.open("rb") as file:
+                os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise _cannot_write(path, error) from error
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, data: bytes, *, sync: bool = False) -> None:
+    """Write ``data`` to ``path``, whole or not at all (see :func:`replacing`)."""
+    with replacing(path, sync=sync) as beside:
+        beside.write_bytes(data)
+
+
+def write_text(path: Path, text: str, *, sync: bool = False) -> None:
+    """Write ``text`` to ``path`` in UTF-8, whole or not at all (see :func:`replacing`)."""
+    write_bytes(path, text.encode(), sync=sync)
+
+
+def make_folder(path: Path) -> Path:
+    """Make the folder ``path`` and those above it, and see that it can be written to.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made, is a file, or does not take a file.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".facesynth-probe"
+        probe.touch()
+        probe.unlink()
+    except FileExistsError as error:
+        raise OutputError(f"cannot write into {path}: it is a file; give a folder") from error
+    except OSError as error:
+        raise OutputError(
+            f"cannot write into {path}: {error.strerror or error}; give a folder that you may write"
+        ) from (error)
+    return path
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` for this process; the lock goes with the process, however it ends.
+
+    Raises
+    ------
+    OutputError
+        If another process holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    path = folder / ".facesynth.lock"
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise OutputError(f"{folder} is being written by another facesynth command; wait for it to end") from error
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+def pictures_in(paths: list[Path]) -> list[Path]:
+    """The picture files that ``paths`` name: files as they are, folders by the pictures directly in them, by name.
+
+    Raises
+    ------
+    InputError
+        If a path does not exist, or a folder holds no picture.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
+            if not inside:
+                raise InputError(f"no picture in {path}; looked for {', '.join(PICTURE_SUFFIXES)}")
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise InputError(f"{path} does not exist; give a picture, or a folder of pictures")
+    return found
+
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+"""Suffixes, in lower case, by which a folder's pictures are found."""

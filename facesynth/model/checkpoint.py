@@ -1,0 +1,178 @@
+"""Checkpoints: safetensors files with the config and provenance inside; nothing is ever unpickled from them.
+
+Two kinds: ``model`` holds the weights of a :class:`~facesynth.model.psp.PSP` as they are used, ``training`` those (under
+``model.``) with all that a run needs to go on. Both serve for translating.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors
+import safetensors.torch
+
+import facesynth
+from facesynth.errors import CheckpointError, InputError, OutputError
+from facesynth.files import replacing
+from facesynth.labels import LabelScheme, get_scheme
+from facesynth.model.config import ModelConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from facesynth.model.psp import PSP
+
+SCHEMA = 1
+"""Version of the format; a reader refuses a newer one."""
+MODEL_FILE = "model.safetensors"
+"""A run's best model, in its folder."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint's tensors and what is said of them.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    kind : str
+        model or training.
+    config : ModelConfig
+        The model's sizes.
+    task : str
+        seg2face or sketch2face.
+    scheme : LabelScheme
+        Of the label maps.
+    tensors : dict of str to tensor
+        Of a model, by the names of its state dict.
+    info : dict
+        Everything else that was recorded: step, metrics, training config, facesynth's version.
+    """
+
+    path: Path
+    kind: str
+    config: ModelConfig
+    task: str
+    scheme: LabelScheme
+    tensors: dict[str, Tensor]
+    info: dict[str, Any]
+
+    def model_state(self) -> dict[str, Tensor]:
+        """The state dict of the model."""
+        if self.kind == "model":
+            return self.tensors
+        return {name.removeprefix("model."): value for name, value in self.tensors.items() if name.startswith("model.")}
+
+
+def save(
+    path: Path,
+    kind: str,
+    tensors: Mapping[str, Tensor],
+    *,
+    config: ModelConfig,
+    task: str,
+    scheme: LabelScheme,
+    info: Mapping[str, Any],
+) -> None:
+    """Write a checkpoint, whole or not at all; the parameters are the fields of :class:`Checkpoint`.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    header = {
+        "schema": SCHEMA,
+        "kind": kind,
+        "config": dataclasses.asdict(config),
+        "task": task,
+        "label_scheme": scheme.name,
+        "info": {"facesynth": facesynth.__version__, **info},
+    }
+    ready = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
+    try:
+        with replacing(path, sync=True) as beside:
+            safetensors.torch.save_file(ready, beside, {"facesynth": json.dumps(header)})
+    except safetensors.SafetensorError as error:
+        raise OutputError(f"cannot write {path}: {error}") from error
+
+
+def find(path: Path) -> Path:
+    """The checkpoint file that ``path`` names: itself, or the best model of a run folder.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none; the message says what was looked for.
+    """
+    if path.is_dir():
+        if not (path / MODEL_FILE).is_file():
+            raise CheckpointError(
+                f"{path} holds no {MODEL_FILE}; give a checkpoint file, or the --out of `facesynth train`"
+            )
+        return path / MODEL_FILE
+    if not path.is_file():
+        raise CheckpointError(
+            f"checkpoint {path} does not exist; give a .safetensors file, or the --out of `facesynth train`"
+        )
+    return path
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint file.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not one of facesynth's, is damaged, or is of a newer schema.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("facesynth", "null"))
+            if header is None:
+                raise CheckpointError(
+                    f"{path} is a safetensors file but no facesynth checkpoint: it has no description in it"
+                )
+            if int(header["schema"]) > SCHEMA:
+                raise CheckpointError(
+                    f"{path} has schema {header['schema']}, this facesynth reads up to {SCHEMA}; upgrade facesynth"
+                )
+            sizes: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in header["config"].items()
+            }
+            kind, task, info = str(header["kind"]), str(header["task"]), dict(header["info"])
+            config, scheme = ModelConfig(**sizes), get_scheme(header["label_scheme"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    except CheckpointError:
+        raise
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read as a checkpoint (a .safetensors file): {error}") from error
+    except (ValueError, KeyError, TypeError, InputError) as error:
+        raise CheckpointError(f"{path} is damaged: its description cannot be understood: {error!r}") from error
+    return Checkpoint(path, kind, config, task, scheme, tensors, info)
+
+
+def load_into(model: PSP, state: Mapping[str, Tensor], path: Path) -> None:
+    """Load a state dict strictly.
+
+    Raises
+    ------
+    CheckpointError
+        If a key is missing, unexpected or of another shape; the message names it.
+    """
+    own = model.state_dict()
+    for problem, names in (("lacks", own.keys() - state.keys()), ("has an unexpected", state.keys() - own.keys())):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise CheckpointError(f"{path} {problem} {min(names)!r}{more}; it does not fit its own config")
+    for name, value in state.items():
+        if value.shape != own[name].shape:
+            shapes = f"{tuple(value.shape)}; needed: {tuple(own[name].shape)}"
+            raise CheckpointError(f"{path} has {name!r} of shape {shapes}; it does not fit its own config")
+    model.load_state_dict(dict(state))

@@ -1,0 +1,203 @@
+"""What a model and a training run are made of: frozen dataclasses, presets in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+from facesynth.errors import InputError
+
+Condition = Literal["labels", "sketch", "photo"]
+
+
+def is_power_of_two(value: int) -> bool:
+    """Whether ``value`` is 1, 2, 4, 8, ..."""
+    """Whether ``value`` is 1, 2, 4, 8, ..."""
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The sizes of a pSp model: encoder, mapping network and generator.
+
+    The defaults are the published ones (Richardson et al., CVPR 2021; Karras et al., CVPR 2020) at 256 px.
+    """
+
+    condition: Condition
+    """What goes in: a one-hot label map, a sketch in [0, 1], or a photo in [-1, 1]."""
+    input_channels: int
+    """Channels of the condition: the number of classes for labels, 1 for a sketch, 3 for a photo."""
+    input_size: int = 256
+    """Height and width of the condition, pixels; a power of two, at least 32."""
+    output_size: int = 256
+    """Height and width of the face, pixels; a power of two, 32 to 1024."""
+    style_dim: int = 512
+    """Dimension of z, w and every W+ layer."""
+    mapping_depth: int = 8
+    """Fully connected layers of the mapping network."""
+    channel_base: int = 32768
+    """Channels of the generator at resolution r are min(channel_max, channel_base / r)."""
+    channel_max: int = 512
+    """Most channels of a generator layer."""
+    encoder_units: tuple[int, int, int, int] = (3, 4, 14, 3)
+    """Residual units in each of the trunk's four stages; (3, 4, 14, 3) is IR-SE50."""
+    encoder_channels: tuple[int, int, int, int] = (64, 128, 256, 512)
+    """Channels of each of the trunk's four stages."""
+    style_resolution: int = 64
+    """Random styles go into the generator's layers from this resolution up, pixels."""
+
+    def __post_init__(self) -> None:
+        if self.condition not in ("labels", "sketch", "photo"):
+            raise InputError(f"condition is {self.condition!r}; needed: labels, sketch or photo")
+        for name, low, high in (("input_size", 32, 1024), ("output_size", 32, 1024), ("style_resolution", 4, 1024)):
+            value = getattr(self, name)
+            if not (is_power_of_two(value) and low <= value <= high):
+                raise InputError(f"{name} is {value}; needed: a power of two from {low} to {high}")
+        for name in ("input_channels", "style_dim", "mapping_depth", "channel_base", "channel_max"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; needed: at least 1")
+
+    @property
+    def n_styles(self) -> int:
+        """W+ layers: 2 log2(output_size) - 2."""
+        return 2 * (self.output_size.bit_length() - 1) - 2
+
+    @property
+    def style_layers(self) -> tuple[int, ...]:
+        """The W+ layers that a random style replaces: those whose input is at ``style_resolution`` or above.
+
+        Layer 0 reads 4 px; layers 2 k - 1 (upsampling) and 2 k write 4 * 2 ** k px, so a layer's input is at r px from
+        layer 2 log2(r / 4) on: 64 px and up are the published layers 8 to 17 of a 1024 px generator.
+        """
+        first = 2 * (self.style_resolution.bit_length() - 3)
+        return tuple(range(first, self.n_styles))
+
+
+Task = Literal["seg2face", "sketch2face"]
+CONDITIONS: Mapping[Task, Condition] = MappingProxyType({"seg2face": "labels", "sketch2face": "sketch"})
+"""The condition that each task translates."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """What a training run does; two runs of the same config on the same data give the same weights.
+
+    The defaults are those of the published segmentation and sketch models (Richardson et al., CVPR 2021, section 4).
+    """
+
+    task: Task
+    """What is translated."""
+    model: ModelConfig
+    """The sizes."""
+    train_generator: bool = False
+    """Train the generator along with the encoder, instead of keeping a given one as it is."""
+    steps: int = 100_000
+    """Optimiser steps in all."""
+    batch_size: int = 8
+    """Photos a step."""
+    optimizer: Literal["ranger", "adam"] = "ranger"
+    """How the weights are updated."""
+    learning_rate: float = 1e-4
+    """Of the encoder."""
+    generator_learning_rate: float = 2e-3
+    """Of the generator and the photos' style codes, where they are trained; its weights are scaled at run time, so it takes
+    more than the encoder does."""
+    l2: float = 1.0
+    """Weight of the mean squared difference of the pictures, whose values are in [-1, 1]."""
+    lpips: float = 0.8
+    """Weight of the perceptual distance."""
+    w_norm: float = 0.005
+    """Weight of the latents' distance from the average latent."""
+    style_probability: float = 0.0
+    """Share of the photos whose style layers come from a code of their own, learnt for each photo (GLO)."""
+    flip: bool = True
+    """Mirror half of the pairs, condition and photo together."""
+    interval: int = 1000
+    """Steps between validations, each with its checkpoint."""
+    seed: int = 0
+    """Of the initial weights, the data order and everything else that is random."""
+
+    def __post_init__(self) -> None:
+        if self.task not in CONDITIONS:
+            raise InputError(f"task is {self.task!r}; needed: {' or '.join(CONDITIONS)}")
+        if self.model.condition != CONDITIONS[self.task]:
+            raise InputError(
+                f"task {self.task} needs a model for {CONDITIONS[self.task]}, not for {self.model.condition}"
+            )
+        for name in ("steps", "batch_size", "interval"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; needed: at least 1")
+        if self.optimizer not in ("ranger", "adam"):
+            raise InputError(f"optimizer is {self.optimizer!r}; needed: ranger or adam")
+        for name in ("learning_rate", "generator_learning_rate"):
+            if not 0 < getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; needed: more than 0 and less than 1")
+        for name in ("l2", "lpips", "w_norm"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} is {getattr(self, name)}; needed: at least 0")
+        if not 0 <= self.style_probability <= 1:
+            raise InputError(f"style_probability is {self.style_probability}; needed: 0 to 1")
+        if self.style_probability and not self.train_generator:
+            raise InputError("style_probability needs train_generator: a given generator has its styles already")
+
+
+PRESETS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = MappingProxyType(
+    {
+        # name: what differs from ModelConfig's defaults, what differs from TrainConfig's
+        "published": ({}, {}),
+        "small": (
+            {
+                "input_size": 64,
+                "output_size": 64,
+                "style_dim": 128,
+                "mapping_depth": 4,
+                "channel_base": 2048,
+                "channel_max": 128,
+                "encoder_units": (1, 2, 2, 1),
+                "encoder_channels": (16, 32, 64, 128),
+                "style_resolution": 16,
+            },
+            {"steps": 1500, "optimizer": "adam", "learning_rate": 2e-3, "interval": 100},
+        ),
+    }
+)
+"""The presets: ``published`` is the 256 px model of the paper, ``small`` one that trains on a CPU in minutes."""
+
+
+def preset(name: str, task: Task, *, n_classes: int, **train: Any) -> TrainConfig:
+    """The config of a preset for a task.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`PRESETS`.
+    task : str
+        seg2face or sketch2face.
+    n_classes : int
+        Classes of the label maps.
+    **train
+        Fields of :class:`TrainConfig` that override the preset's.
+
+    Raises
+    ------
+    InputError
+        If there is no such preset or task, or a value is out of its range.
+
+    Examples
+    --------
+    >>> preset("published", "sketch2face", n_classes=19).model.input_channels
+    1
+    """
+    if name not in PRESETS:
+        raise InputError(f"preset {name!r} is not known; give one of: {', '.join(PRESETS)}")
+    if task not in CONDITIONS:
+        raise InputError(f"task is {task!r}; needed: {' or '.join(CONDITIONS)}")
+    sizes, values = PRESETS[name]
+    channels = n_classes if CONDITIONS[task] == "labels" else 1
+    model = ModelConfig(condition=CONDITIONS[task], input_channels=channels, **sizes)
+    values = {**values, **train}
+    if values.get("train_generator"):
+        values.setdefault("style_probability", 0.5)
+    return TrainConfig(task=task, model=model, **values)

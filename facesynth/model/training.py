@@ -1,0 +1,391 @@
+"""The training loop: pairs of a dataset folder into a run folder.
+
+::
+
+    RUN/config.yaml          the resolved config; the same command again continues, another one is refused
+    RUN/metrics.csv          every loss term at every step, and on the validation split at every interval
+    RUN/losses.png           the same as curves
+    RUN/samples/             condition | face | photo of the same validation photos at every interval
+    RUN/model.safetensors    the model with the lowest validation L2
+    RUN/checkpoints/         the last two states of the run
+
+Nothing random is carried from step to step: what a step draws depends on the seed and the step alone. A run that goes on
+from a checkpoint is therefore the run that was never interrupted, to the bit on a CPU.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from facesynth import images
+from facesynth.errors import CheckpointError, DatasetError, DivergenceError, InputError
+from facesynth.files import locked, make_folder, write_text
+from facesynth.manifest import read_dataset
+from facesynth.model import checkpoint, losses
+from facesynth.model.config import TrainConfig
+from facesynth.model.data import PairedFaces, TrainingOrder, condition_column, flip_pairs
+from facesynth.model.devices import choose_device
+from facesynth.model.metrics import Metrics, plot_losses
+from facesynth.model.optim import Ranger
+from facesynth.model.psp import PSP
+from facesynth.model.sheet import contact_sheet, show_condition
+from facesynth.model.tensors import condition_tensor, photo_tensor, to_pictures
+
+log = logging.getLogger(__name__)
+
+KEPT_CHECKPOINTS = 2
+SAMPLES = 6
+"""Validation photos on a sample sheet."""
+MEAN_LATENT_SAMPLES = 10_000
+
+Report = Callable[[str, int, Mapping[str, float]], None]
+"""Called with the split, the steps done and the loss terms: after every step, and after every validation."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run came to.
+
+    Attributes
+    ----------
+    root : Path
+        The run folder.
+    started : int
+        The step that this call went on from.
+    first, best : float
+        Validation L2 before the first step, and the lowest.
+    best_step : int
+        Where the lowest was.
+    """
+
+    root: Path
+    started: int
+    first: float
+    best: float
+    best_step: int
+
+
+def train(
+    data: Path,
+    out: Path,
+    config: TrainConfig,
+    *,
+    sketch: str | None = None,
+    generator: Path | None = None,
+    perceptual: nn.Module | None = None,
+    device: str = "auto",
+    workers: int = 2,
+    report: Report | None = None,
+) -> Trained:
+    """Train a model, or go on with a run that was interrupted.
+
+    Parameters
+    ----------
+    data : Path
+        A dataset folder with the condition that the task needs and the splits train and val.
+    out : Path
+        The run folder; made if missing.
+    config : TrainConfig
+    sketch : str, optional
+        The sketch method, where the dataset holds several.
+    generator : Path, optional
+        A checkpoint or run folder whose generator and average latent to start from; it stays as it is unless the config
+        trains it.
+    perceptual : module, optional
+        The LPIPS distance of two (N, 3, H, W) tensors in [-1, 1]; needed if the config weighs it.
+    device : str
+        auto, cpu, cuda or mps.
+    workers : int
+        Processes that read pictures, where they don't all fit in memory.
+    report : callable, optional
+        Told of every step and every validation.
+
+    Raises
+    ------
+    InputError
+        If there is neither a generator nor a config that trains one, or the data, generator or run folder do not fit.
+    DivergenceError
+        If a loss is no longer finite; the last checkpoint stays.
+    OutputError
+        If ``out`` cannot be written, or another run is writing it.
+    """
+    if generator is None and not config.train_generator:
+        raise InputError("there is no generator: give --generator FILE, or --train-generator to train one along")
+    if config.lpips > 0 and perceptual is None:
+        raise InputError(f"lpips weighs {config.lpips} but the perceptual network is not there; give it, or weigh it 0")
+    make_folder(out)
+    with locked(out):
+        run = _Run(data, out, config, sketch, generator, perceptual, choose_device(device), workers, report)
+        return run.finish()
+
+
+class _Run:
+    """All state of a run; ``finish`` takes it from wherever it is to its end."""
+
+    def __init__(
+        self,
+        data: Path,
+        out: Path,
+        config: TrainConfig,
+        sketch: str | None,
+        generator: Path | None,
+        perceptual: nn.Module | None,
+        device: torch.device,
+        workers: int,
+        report: Report | None,
+    ) -> None:
+        dataset = read_dataset(data)
+        self.out, self.config, self.device, self.workers, self.report = out, config, device, workers, report
+        column = condition_column(dataset, config.model.condition, sketch)
+        self.train_pairs = PairedFaces(dataset, column, "train", config.model)
+        self.val_pairs = PairedFaces(dataset, column, "val", config.model)
+        self.scheme = dataset.scheme
+        if config.model.condition == "labels" and config.model.input_channels != len(self.scheme):
+            raise DatasetError(
+                f"{data} has {len(self.scheme)} classes ({self.scheme.name}), the model takes {config.model.input_channels}"
+            )
+        self._claim(column, generator)
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.model = PSP(config.model)
+            self.codes = nn.Embedding(len(self.train_pairs), config.model.style_dim)
+        if generator is not None:
+            self._take_generator(generator)
+        else:
+            self.model.latent_avg.copy_(self.model.generator.mean_latent(MEAN_LATENT_SAMPLES, config.seed))
+        self.model.to(device)
+        self.codes.to(device)
+        self.perceptual = perceptual.to(device).eval().requires_grad_(requires_grad=False) if perceptual else None
+        self.model.generator.requires_grad_(config.train_generator)
+        self.optimizer = self._make_optimizer()
+        self.step, self.best, self.best_step = 0, float("inf"), 0
+        self._go_on()
+        self.started = self.step
+        self.metrics = Metrics(out / "metrics.csv", self.step if self.started else -1)
+
+    # ------------------------------------------------------------------------------------------------------ setting up
+
+    def _claim(self, column: str, generator: Path | None) -> None:
+        """Note the config in the run folder, or see that it is the one noted before; more steps are welcome."""
+        path = self.out / "config.yaml"
+        wanted = {
+            "column": column,
+            "label_scheme": self.scheme.name,
+            "pairs": {"train": self.train_pairs.digest, "val": self.val_pairs.digest},
+            "generator": str(generator) if generator else None,
+            **_plain(dataclasses.asdict(self.config)),
+        }
+        if path.is_file():
+            try:
+                noted = yaml.safe_load(path.read_text("utf-8"))
+                different = [name for name in wanted if noted.get(name) != wanted[name] and name != "steps"]
+            except (yaml.YAMLError, AttributeError) as error:
+                raise CheckpointError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+            if different:
+                name = different[0]
+                raise InputError(
+                    f"{self.out} holds a run with another {name} ({noted.get(name)}, now {wanted[name]}); "
+                    "give the same options to continue it, or another --out"
+                )
+        write_text(path, yaml.safe_dump(wanted, sort_keys=False))
+
+    def _take_generator(self, path: Path) -> None:
+        """Start from the generator and the average latent of a checkpoint."""
+        given = checkpoint.load(checkpoint.find(path))
+        for name in ("output_size", "style_dim", "mapping_depth", "channel_base", "channel_max"):
+            if getattr(given.config, name) != getattr(self.config.model, name):
+                has, needs = getattr(given.config, name), getattr(self.config.model, name)
+                raise CheckpointError(f"the generator of {given.path} has {name} {has}, the model's is {needs}")
+        other = PSP(given.config)
+        checkpoint.load_into(other, given.model_state(), given.path)
+        self.model.generator.load_state_dict(other.generator.state_dict())
+        self.model.latent_avg.copy_(other.latent_avg)
+
+    def _make_optimizer(self) -> torch.optim.Optimizer:
+        config = self.config
+        groups: list[dict[str, Any]] = [{"params": list(self.model.encoder.parameters())}]
+        if config.train_generator:
+            generator = list(self.model.generator.parameters())
+            groups.append({"params": generator, "lr": config.generator_learning_rate})
+        if config.style_probability:
+            groups.append({"params": list(self.codes.parameters()), "lr": config.generator_learning_rate})
+        if config.optimizer == "ranger":
+            return Ranger(groups, lr=config.learning_rate)
+        return torch.optim.Adam(groups, lr=config.learning_rate, betas=(0.9, 0.99))
+
+    # ------------------------------------------------------------------------------------------------ saving and going on
+
+    def _states(self) -> list[Path]:
+        return sorted((self.out / "checkpoints").glob("step-*.safetensors"))
+
+    def _save(self) -> None:
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        if self.config.style_probability:
+            tensors["codes"] = self.codes.weight
+        state = self.optimizer.state_dict()["state"]
+        numbers: dict[str, float] = {}
+        for index, values in state.items():
+            for name, value in values.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer.{index}.{name}"] = value
+                else:
+                    numbers[f"{index}.{name}"] = value
+        info = {"step": self.step, "best": self.best, "best_step": self.best_step, "optimizer": numbers}
+        self._write(self.out / "checkpoints" / f"step-{self.step:08d}.safetensors", "training", tensors, info)
+        for old in self._states()[:-KEPT_CHECKPOINTS]:
+            old.unlink()
+
+    def _write(self, path: Path, kind: str, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
+        config = self.config
+        info = {**info, "train": _plain(dataclasses.asdict(config))}
+        info["train"].pop("steps")  # a run that is carried further is the same run
+        checkpoint.save(path, kind, tensors, config=config.model, task=config.task, scheme=self.scheme, info=info)
+
+    def _go_on(self) -> None:
+        """Take over the newest state that can be read; one that cannot is passed over."""
+        for path in reversed(self._states()):
+            try:
+                state = checkpoint.load(path)
+            except CheckpointError as error:
+                log.warning("passing over a damaged checkpoint: %s", error)
+                continue
+            checkpoint.load_into(self.model, state.model_state(), path)
+            self.step, self.best, self.best_step = (state.info[name] for name in ("step", "best", "best_step"))
+            if "codes" in state.tensors:
+                self.codes.weight.data.copy_(state.tensors["codes"])
+            self._restore_optimizer(state)
+            return
+
+    def _restore_optimizer(self, state: checkpoint.Checkpoint) -> None:
+        values: dict[int, dict[str, Any]] = {}
+        for name, value in state.tensors.items():
+            if name.startswith("optimizer."):
+                _, index, key = name.split(".", 2)
+                values.setdefault(int(index), {})[key] = value
+        for name, number in state.info["optimizer"].items():
+            index, key = name.split(".", 1)
+            values.setdefault(int(index), {})[key] = number
+        self.optimizer.load_state_dict({"state": values, "param_groups": self.optimizer.state_dict()["param_groups"]})
+
+    # -------------------------------------------------------------------------------------------------------- the loop
+
+    def finish(self) -> Trained:
+        for folder in ("checkpoints", "samples"):
+            make_folder(self.out / folder)
+        if not self.started:
+            self._at_interval(time.monotonic())
+        began = time.monotonic() - self.metrics.seconds
+        for batch in self._batches():
+            terms = self._train_step(*batch)
+            self.step += 1
+            self.metrics.add(self.step, "train", terms, time.monotonic() - began)
+            if self.report:
+                self.report("train", self.step, terms)
+            if self.step % self.config.interval == 0 or self.step == self.config.steps:
+                self._at_interval(began)
+        plot_losses(self.metrics.path, self.out / "losses.png")
+        validated = [line.split(",") for line in self.metrics.lines if ",val," in line]
+        return Trained(self.out, self.started, float(validated[0][3]), self.best, self.best_step)
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        config, pairs = self.config, self.train_pairs
+        order = TrainingOrder(len(pairs), config.batch_size, config.seed, self.step, config.steps)
+        workers = 0 if pairs.cached else self.workers
+        yield from DataLoader(pairs, batch_sampler=order, num_workers=workers)
+
+    def _train_step(self, indices: Tensor, conditions: Tensor, photos: Tensor) -> dict[str, float]:
+        config, model = self.config, self.model
+        rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
+        if config.flip:
+            mirror = self.scheme.mirror if config.model.condition == "labels" else None
+            which = torch.rand(len(indices), generator=rng) < 0.5
+            conditions, photos = flip_pairs(conditions, photos, which, mirror)
+        model.train()
+        condition, photo = self._to_device(conditions, photos)
+        latents = model.encode(condition)
+        mixed = latents
+        if config.style_probability:
+            styles = model.generator.mapping(self.codes(indices.to(self.device)))
+            which = torch.rand(len(indices), generator=rng) < config.style_probability
+            restyled = model.mix(latents, styles, config.model.style_layers)
+            mixed = torch.where(which.to(self.device)[:, None, None], restyled, latents)
+        noise = torch.Generator(self.device).manual_seed(config.seed * 1_000_003 + self.step)
+        faces = model.generator(mixed, noise="random", rng=noise)
+        loss, terms = self._losses(faces, photo, latents)
+        if not torch.isfinite(loss):
+            ids = ", ".join(self.train_pairs.ids[index] for index in indices.tolist())
+            raise DivergenceError(
+                f"the loss is {loss.item()} at step {self.step + 1}, photos {ids}; the last checkpoint in {self.out} is from "
+                "before that: try a lower --learning-rate in another --out"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return terms
+
+    def _to_device(self, conditions: Tensor, photos: Tensor) -> tuple[Tensor, Tensor]:
+        sizes = self.config.model
+        condition = condition_tensor(conditions.to(self.device), sizes.condition, sizes.input_channels)
+        return condition, photo_tensor(photos.to(self.device))
+
+    def _losses(self, faces: Tensor, photo: Tensor, latents: Tensor) -> tuple[Tensor, dict[str, float]]:
+        config = self.config
+        terms = {"l2": losses.l2(faces, photo), "w_norm": losses.w_norm(latents, self.model.latent_avg)}
+        loss = config.l2 * terms["l2"] + config.w_norm * terms["w_norm"]
+        if self.perceptual is not None and config.lpips > 0:
+            terms["lpips"] = self.perceptual(faces, photo)
+            loss = loss + config.lpips * terms["lpips"]
+        return loss, {"loss": loss.item(), **{name: value.item() for name, value in terms.items()}}
+
+    # ------------------------------------------------------------------------------------------------- at every interval
+
+    def _at_interval(self, began: float) -> None:
+        """Validate, and leave metrics, samples, the best model and last the checkpoint."""
+        terms = self._validate()
+        self.metrics.add(self.step, "val", terms, time.monotonic() - began)
+        self.metrics.write()
+        if terms["l2"] < self.best:
+            self.best, self.best_step = terms["l2"], self.step
+            info = {"step": self.step, "val": terms}
+            self._write(self.out / checkpoint.MODEL_FILE, "model", self.model.state_dict(), info)
+        self._save()
+        if self.report:
+            self.report("val", self.step, terms)
+
+    @torch.no_grad()
+    def _validate(self) -> dict[str, float]:
+        """The loss terms on the whole validation split, and the sample sheet."""
+        self.model.eval()
+        sums: dict[str, float] = {}
+        rows: list[list[Any]] = []
+        for _, conditions, photos in DataLoader(self.val_pairs, batch_size=self.config.batch_size):
+            condition, photo = self._to_device(conditions, photos)
+            latents = self.model.encode(condition)
+            faces = self.model.generator(latents)
+            for name, value in self._losses(faces, photo, latents)[1].items():
+                sums[name] = sums.get(name, 0.0) + value * len(photos)
+            for shown, face, truth in zip(conditions.numpy(), to_pictures(faces), photos.numpy(), strict=True):
+                if len(rows) < SAMPLES:
+                    rows.append([show_condition(shown, self.config.model.condition, self.scheme), face, truth])
+        sheet = contact_sheet(rows, ["condition", "face", "photo"], cell=max(128, self.config.model.output_size // 2))
+        images.write_png(self.out / "samples" / f"step-{self.step:08d}.png", sheet)
+        return {name: total / len(self.val_pairs) for name, total in sums.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Nested dataclass fields as YAML and JSON hold them: tuples as lists."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, tuple | list) else value

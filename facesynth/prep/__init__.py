@@ -1,0 +1,1 @@
+"""Making datasets: label maps, sketches, the embedded sample, and the manifest that joins them."""
