@@ -38,7 +38,12 @@ _PATH = click.Path(path_type=Path)
 @click.option("--lpips-heads", type=_PATH, help="LPIPS heads.  [default: those of the package lpips, if installed]")
 @click.option("--seed", default=0, help="Of the weights, the data order and all that is random.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Where to compute.")
-@click.option("--workers", default=2, help="Processes that read pictures, where they don't fit in memory.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=2,
+    help="Processes that read pictures, where they don't fit in memory.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def train(
     data: Path,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from facesynth.errors import InputError, OutputError
@@ -47,11 +47,16 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
                 os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        _remove(beside)
         raise _cannot_write(path, error) from error
     except BaseException:
-        beside.unlink(missing_ok=True)
+        _remove(beside)
         raise
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
 
 
 def write_bytes(path: Path, data: bytes, *, sync: bool = False) -> None:
@@ -61,8 +66,14 @@ def write_bytes(path: Path, data: bytes, *, sync: bool = False) -> None:
 
 
 def write_text(path: Path, text: str, *, sync: bool = False) -> None:
-    """Write ``text`` to ``path`` in UTF-8, whole or not at all (see :func:`replacing`)."""
-    write_bytes(path, text.encode(), sync=sync)
+    """Write ``text`` to ``path`` in UTF-8, whole or not at all; a file that holds just that already is left alone."""
+    data = text.encode()
+    try:
+        same = path.read_bytes() == data
+    except OSError:
+        same = False
+    if not same:
+        write_bytes(path, data, sync=sync)
 
 
 def make_folder(path: Path) -> Path:

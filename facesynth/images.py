@@ -7,13 +7,14 @@ class ids. Reading is strict: a picture that does not decode to its last pixel i
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from facesynth.errors import PictureError, WrongKindError
 from facesynth.files import write_bytes
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facesynth.labels import LabelScheme
+
+
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, struct.error)
+"""What Pillow raises on damaged files."""
 
 
 def decode(data: bytes, path: Path) -> Image.Image:
@@ -41,6 +46,7 @@ def decode(data: bytes, path: Path) -> Image.Image:
     """
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # damaged metadata beside a whole picture
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(data))
             picture.load()
@@ -48,7 +54,7 @@ def decode(data: bytes, path: Path) -> Image.Image:
         raise PictureError(f"{path} is not a picture, or is damaged in its first bytes") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PictureError(f"{path} is too large to be a face picture: {error}") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except _DAMAGE as error:
         raise PictureError(f"{path} cannot be decoded: {error}") from error
     return picture
 
@@ -75,10 +81,38 @@ def on_white(picture: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
 
 
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF orientation says; as it is where that cannot be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            orientation = picture.getexif().get(ExifTags.Base.Orientation)
+    except _DAMAGE:
+        return picture
+    return picture.transpose(_TURNS[orientation]) if orientation in _TURNS else picture
+
+
+def _eight_bit(picture: Image.Image) -> Image.Image:
+    """The picture with 16-bit grey scaled to 8 bits; Pillow by itself cuts it off at 255."""
+    if not picture.mode.startswith("I"):
+        return picture
+    return Image.fromarray(np.clip(np.asarray(picture) // 257, 0, 255).astype(np.uint8))
+
+
 def to_rgb(picture: Image.Image) -> NDArray[np.uint8]:
     """The picture upright, on white, as an (H, W, 3) uint8 array."""
-    upright = ImageOps.exif_transpose(picture)
-    return np.asarray(on_white(upright).convert("RGB"))
+    return np.asarray(on_white(_eight_bit(upright(picture))).convert("RGB"))
 
 
 def read_photo(path: Path) -> NDArray[np.uint8]:
@@ -89,6 +123,8 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
 def read_part_mask(path: Path) -> NDArray[np.bool_]:
     """A part mask as an (H, W) bool array: where the picture is at least half as bright as white."""
     picture = decode(read_bytes(path), path)
+    if picture.mode == "P":
+        picture = picture.convert("RGBA")
     return np.asarray(picture.convert("L")) > 127
 
 
@@ -128,9 +164,10 @@ def to_sketch(picture: Image.Image, path: Path) -> NDArray[np.uint8]:
     WrongKindError
         If it is so dark throughout that it must be a label map.
     """
-    grey = np.asarray(on_white(ImageOps.exif_transpose(picture)).convert("L"))
-    looks_like_labels = picture.mode in ("L", "P") and int(np.asarray(picture).max(initial=0)) < 32
-    if looks_like_labels:
+    rgb = to_rgb(picture)
+    grey = np.asarray(Image.fromarray(rgb).convert("L"))
+    is_ids = picture.mode == "L" or (picture.mode == "P" and bool(np.ptp(rgb, axis=2).any()))  # or a palette of colours
+    if int((np.asarray(picture) if is_ids else grey).max(initial=0)) < 32:
         raise WrongKindError(
             f"{path} has no value above 31: that is a label map; needed: a sketch, dark lines on light paper"
         )

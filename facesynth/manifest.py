@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from facesynth.errors import DatasetError
+from facesynth.errors import DatasetError, InputError
 from facesynth.files import write_text
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme, get_scheme
 
@@ -96,7 +97,7 @@ INFO = "dataset.json"
 
 def is_dataset(root: Path) -> bool:
     """Whether ``root`` holds a manifest."""
-    return (root / MANIFEST).is_file()
+    return os.path.isfile(root / MANIFEST)
 
 
 def read_dataset(root: Path) -> Dataset:
@@ -111,15 +112,17 @@ def read_dataset(root: Path) -> Dataset:
     import pandas as pd
 
     manifest, info = root / MANIFEST, root / INFO
-    if not manifest.is_file() or not info.is_file():
-        missing = manifest if not manifest.is_file() else info
+    if not is_dataset(root) or not os.path.isfile(info):
+        missing = info if is_dataset(root) else manifest
         raise DatasetError(
             f"{root} is not a dataset folder: {missing.name} is missing; make one with `facesynth prep masks`"
         )
     try:
         described = json.loads(info.read_text("utf-8"))
         schema = int(described["schema"])
-        scheme_name, stages = str(described["label_scheme"]), dict(described["stages"])
+        scheme, stages = get_scheme(str(described["label_scheme"])), dict(described["stages"])
+    except InputError as error:
+        raise DatasetError(f"{info}: {error}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{info} cannot be read as a description of a dataset: {error!r}") from error
     if schema > SCHEMA:
@@ -127,9 +130,9 @@ def read_dataset(root: Path) -> Dataset:
     try:
         rows = pd.read_csv(manifest, dtype=str, keep_default_na=False, encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise DatasetError(f"{manifest} cannot be read as CSV: {error}") from error
+        raise DatasetError(f"{manifest} cannot be read as CSV: {' '.join(str(error).split())}") from error
     _check_rows(manifest, rows)
-    return Dataset(root, rows.set_index("id", drop=False).sort_index(), get_scheme(scheme_name), stages)
+    return Dataset(root, rows.set_index("id", drop=False).sort_index(), scheme, stages)
 
 
 def _check_rows(manifest: Path, rows: pd.DataFrame) -> None:

@@ -11,13 +11,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import safetensors
-import safetensors.torch
+import torch
 
 import facesynth
-from facesynth.errors import CheckpointError, InputError, OutputError
+from facesynth.errors import CheckpointError, InputError
 from facesynth.files import replacing
 from facesynth.labels import LabelScheme, get_scheme
 from facesynth.model.config import ModelConfig
@@ -31,6 +31,17 @@ SCHEMA = 1
 """Version of the format; a reader refuses a newer one."""
 MODEL_FILE = "model.safetensors"
 """A run's best model, in its folder."""
+_DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+"""What the safetensors format calls the types of tensors."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +75,15 @@ class Checkpoint:
     info: dict[str, Any]
 
     def model_state(self) -> dict[str, Tensor]:
-        """The state dict of the model."""
+        """The state dict of the model as it is used: of a run's state, the average of the weights if it keeps one."""
         if self.kind == "model":
             return self.tensors
-        return {name.removeprefix("model."): value for name, value in self.tensors.items() if name.startswith("model.")}
+        return self.state_of("averaged") or self.state_of("model")
+
+    def state_of(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors whose names begin with ``prefix`` and a dot, without these."""
+        start = f"{prefix}."
+        return {name.removeprefix(start): value for name, value in self.tensors.items() if name.startswith(start)}
 
 
 def save(
@@ -95,12 +111,28 @@ def save(
         "label_scheme": scheme.name,
         "info": {"facesynth": facesynth.__version__, **info},
     }
-    ready = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
-    try:
-        with replacing(path, sync=True) as beside:
-            safetensors.torch.save_file(ready, beside, {"facesynth": json.dumps(header)})
-    except safetensors.SafetensorError as error:
-        raise OutputError(f"cannot write {path}: {error}") from error
+    with replacing(path, sync=True) as beside, beside.open("wb") as file:
+        _write(file, tensors, {"facesynth": json.dumps(header, sort_keys=True)})
+
+
+def _write(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write the safetensors format: the length of a header in JSON, that header, the tensors' bytes one after another.
+
+    The package's own writer goes through a file with a random name, which stays for ever if the process is killed.
+    """
+    described: dict[str, Any] = {"__metadata__": metadata}
+    ordered = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))  # so that all are aligned
+    offset = 0
+    for name in ordered:
+        value = tensors[name]
+        end = offset + value.numel() * value.element_size()
+        described[name] = {"dtype": _DTYPES[value.dtype], "shape": list(value.shape), "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(described).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(len(text).to_bytes(8, "little") + text)
+    for name in ordered:
+        file.write(tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
 
 
 def find(path: Path) -> Path:
@@ -153,7 +185,7 @@ def load(path: Path) -> Checkpoint:
         raise
     except (safetensors.SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read as a checkpoint (a .safetensors file): {error}") from error
-    except (ValueError, KeyError, TypeError, InputError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
         raise CheckpointError(f"{path} is damaged: its description cannot be understood: {error!r}") from error
     return Checkpoint(path, kind, config, task, scheme, tensors, info)
 

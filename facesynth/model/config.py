@@ -97,7 +97,7 @@ class TrainConfig:
     """Optimiser steps in all."""
     batch_size: int = 8
     """Photos a step."""
-    optimizer: Literal["ranger", "adam"] = "ranger"
+    optimizer: Literal["ranger", "adam", "muon"] = "ranger"
     """How the weights are updated."""
     learning_rate: float = 1e-4
     """Of the encoder."""
@@ -108,10 +108,14 @@ class TrainConfig:
     """Weight of the mean squared difference of the pictures, whose values are in [-1, 1]."""
     lpips: float = 0.8
     """Weight of the perceptual distance."""
+    laplacian: float = 0.0
+    """Weight of the difference of the Laplacian pyramids, which keeps edges where there is no perceptual network."""
     w_norm: float = 0.005
     """Weight of the latents' distance from the average latent."""
     style_probability: float = 0.0
     """Share of the photos whose style layers come from a code of their own, learnt for each photo (GLO)."""
+    ema: float = 0.0
+    """Decay a step of the moving average of the weights, which is then what is validated and kept; 0 for none."""
     flip: bool = True
     """Mirror half of the pairs, condition and photo together."""
     interval: int = 1000
@@ -129,14 +133,16 @@ class TrainConfig:
         for name in ("steps", "batch_size", "interval"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; needed: at least 1")
-        if self.optimizer not in ("ranger", "adam"):
-            raise InputError(f"optimizer is {self.optimizer!r}; needed: ranger or adam")
+        if self.optimizer not in ("ranger", "adam", "muon"):
+            raise InputError(f"optimizer is {self.optimizer!r}; needed: ranger, adam or muon")
         for name in ("learning_rate", "generator_learning_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; needed: more than 0 and less than 1")
-        for name in ("l2", "lpips", "w_norm"):
+        for name in ("l2", "lpips", "laplacian", "w_norm"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)}; needed: at least 0")
+        if not 0 <= self.ema < 1:
+            raise InputError(f"ema is {self.ema}; needed: 0 to less than 1")
         if not 0 <= self.style_probability <= 1:
             raise InputError(f"style_probability is {self.style_probability}; needed: 0 to 1")
         if self.style_probability and not self.train_generator:
@@ -151,15 +157,24 @@ PRESETS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = MappingProx
             {
                 "input_size": 64,
                 "output_size": 64,
-                "style_dim": 128,
+                "style_dim": 64,
                 "mapping_depth": 4,
-                "channel_base": 2048,
+                "channel_base": 1024,
                 "channel_max": 128,
                 "encoder_units": (1, 2, 2, 1),
-                "encoder_channels": (16, 32, 64, 128),
+                "encoder_channels": (8, 16, 32, 64),
                 "style_resolution": 16,
             },
-            {"steps": 1500, "optimizer": "adam", "learning_rate": 2e-3, "interval": 100},
+            {
+                "steps": 1200,
+                "optimizer": "muon",
+                "learning_rate": 5e-4,
+                "generator_learning_rate": 5e-3,
+                "laplacian": 1.0,
+                "w_norm": 1e-4,
+                "ema": 0.99,
+                "interval": 100,
+            },
         ),
     }
 )

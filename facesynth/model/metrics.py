@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facesynth.errors import InputError
 from facesynth.files import replacing, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TERMS = ("loss", "l2", "lpips", "w_norm")
+TERMS = ("loss", "l2", "lpips", "laplacian", "w_norm")
 COLUMNS = ("step", "split", *TERMS, "seconds")
 
 
@@ -27,6 +28,11 @@ class Metrics:
         The file; rows already in it are taken over.
     last : int
         Rows of later steps are dropped: a run that goes on from a checkpoint makes them again.
+
+    Raises
+    ------
+    InputError
+        If the file is there but holds something else.
     """
 
     def __init__(self, path: Path, last: int) -> None:
@@ -34,10 +40,16 @@ class Metrics:
         self.lines: list[str] = []
         self.seconds = 0.0
         if path.is_file():
-            for line in path.read_text("utf-8").splitlines()[1:]:
-                if int(line.split(",", 1)[0]) <= last:
-                    self.lines.append(line)
-                    self.seconds = float(line.rsplit(",", 1)[1])
+            try:
+                self._take_over(path.read_text("utf-8").splitlines()[1:], last)
+            except (OSError, ValueError, IndexError) as error:
+                raise InputError(f"{path} cannot be read as a run's metrics: {error}; remove it") from error
+
+    def _take_over(self, lines: list[str], last: int) -> None:
+        for line in lines:
+            if int(line.split(",", 1)[0]) <= last:
+                self.lines.append(line)
+                self.seconds = float(line.rsplit(",", 1)[1])
 
     def add(self, step: int, split: str, terms: Mapping[str, float], seconds: float) -> None:
         """Add a row; it is in the file after the next :meth:`write`."""

@@ -15,6 +15,7 @@ from a checkpoint is therefore the run that was never interrupted, to the bit on
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
 import time
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from torch import Tensor, nn
@@ -37,7 +39,7 @@ from facesynth.model.config import TrainConfig
 from facesynth.model.data import PairedFaces, TrainingOrder, condition_column, flip_pairs
 from facesynth.model.devices import choose_device
 from facesynth.model.metrics import Metrics, plot_losses
-from facesynth.model.optim import Ranger
+from facesynth.model.optim import Muon, Ranger
 from facesynth.model.psp import PSP
 from facesynth.model.sheet import contact_sheet, show_condition
 from facesynth.model.tensors import condition_tensor, photo_tensor, to_pictures
@@ -48,6 +50,9 @@ KEPT_CHECKPOINTS = 2
 SAMPLES = 6
 """Validation photos on a sample sheet."""
 MEAN_LATENT_SAMPLES = 10_000
+COLOUR_COMPONENTS = 32
+FIRST_STYLE_SPREAD = 0.2
+"""Spread of the styles of a generator that starts from nothing: it learns the mean face first, then what differs."""
 
 Report = Callable[[str, int, Mapping[str, float]], None]
 """Called with the split, the steps done and the loss terms: after every step, and after every validation."""
@@ -160,15 +165,19 @@ class _Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.model = PSP(config.model)
-            self.codes = nn.Embedding(len(self.train_pairs), config.model.style_dim)
+            self.codes = nn.Parameter(self._first_codes().to(device))
         if generator is not None:
             self._take_generator(generator)
         else:
+            with torch.no_grad():
+                for parameter in self.model.generator.mapping.layers[-1].parameters():
+                    parameter.mul_(FIRST_STYLE_SPREAD)
             self.model.latent_avg.copy_(self.model.generator.mean_latent(MEAN_LATENT_SAMPLES, config.seed))
         self.model.to(device)
-        self.codes.to(device)
         self.perceptual = perceptual.to(device).eval().requires_grad_(requires_grad=False) if perceptual else None
         self.model.generator.requires_grad_(config.train_generator)
+        self.averaged = copy.deepcopy(self.model).requires_grad_(requires_grad=False) if config.ema else self.model
+        """What is validated and kept."""
         self.optimizer = self._make_optimizer()
         self.step, self.best, self.best_step = 0, float("inf"), 0
         self._go_on()
@@ -213,16 +222,35 @@ class _Run:
         self.model.generator.load_state_dict(other.generator.state_dict())
         self.model.latent_avg.copy_(other.latent_avg)
 
+    def _first_codes(self) -> Tensor:
+        """A style code a training photo, (photos, style_dim): its colours' principal components, each of unit variance.
+
+        That is how GLO starts (Bojanowski et al., ICML 2018, section 3.1), here on thumbnails of 8 x 8 pixels. Dimensions
+        beyond the number of components are drawn at random. Random codes then stand for plausible colours.
+        """
+        count, size = len(self.train_pairs), self.config.model.style_dim
+        if not self.config.style_probability:
+            return torch.empty(0, size)
+        thumbnails = [images.resize(self.train_pairs[index][2], (8, 8)) for index in range(count)]
+        colours = torch.from_numpy(np.stack(thumbnails)).reshape(count, -1).double()
+        left, _, _ = torch.linalg.svd(colours - colours.mean(0), full_matrices=False)
+        components = min(size, count - 1, left.shape[1], COLOUR_COMPONENTS)
+        codes = torch.randn(count, size)
+        codes[:, :components] = left[:, :components].float() * count**0.5
+        return codes
+
     def _make_optimizer(self) -> torch.optim.Optimizer:
         config = self.config
-        groups: list[dict[str, Any]] = [{"params": list(self.model.encoder.parameters())}]
+        groups: list[dict[str, Any]] = [{"params": list(self.model.encoder.parameters()), "orthogonal": False}]
         if config.train_generator:
             generator = list(self.model.generator.parameters())
             groups.append({"params": generator, "lr": config.generator_learning_rate})
         if config.style_probability:
-            groups.append({"params": list(self.codes.parameters()), "lr": config.generator_learning_rate})
+            groups.append({"params": [self.codes], "lr": config.generator_learning_rate})
         if config.optimizer == "ranger":
             return Ranger(groups, lr=config.learning_rate)
+        if config.optimizer == "muon":
+            return Muon(groups, lr=config.learning_rate)
         return torch.optim.Adam(groups, lr=config.learning_rate, betas=(0.9, 0.99))
 
     # ------------------------------------------------------------------------------------------------ saving and going on
@@ -232,8 +260,10 @@ class _Run:
 
     def _save(self) -> None:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        if self.config.ema:
+            tensors |= {f"averaged.{name}": value for name, value in self.averaged.state_dict().items()}
         if self.config.style_probability:
-            tensors["codes"] = self.codes.weight
+            tensors["codes"] = self.codes
         state = self.optimizer.state_dict()["state"]
         numbers: dict[str, float] = {}
         for index, values in state.items():
@@ -261,10 +291,11 @@ class _Run:
             except CheckpointError as error:
                 log.warning("passing over a damaged checkpoint: %s", error)
                 continue
-            checkpoint.load_into(self.model, state.model_state(), path)
+            checkpoint.load_into(self.model, state.state_of("model"), path)
+            checkpoint.load_into(self.averaged, state.model_state(), path)
             self.step, self.best, self.best_step = (state.info[name] for name in ("step", "best", "best_step"))
             if "codes" in state.tensors:
-                self.codes.weight.data.copy_(state.tensors["codes"])
+                self.codes.data.copy_(state.tensors["codes"])
             self._restore_optimizer(state)
             return
 
@@ -317,7 +348,7 @@ class _Run:
         latents = model.encode(condition)
         mixed = latents
         if config.style_probability:
-            styles = model.generator.mapping(self.codes(indices.to(self.device)))
+            styles = model.generator.mapping(self.codes[indices.to(self.device)])
             which = torch.rand(len(indices), generator=rng) < config.style_probability
             restyled = model.mix(latents, styles, config.model.style_layers)
             mixed = torch.where(which.to(self.device)[:, None, None], restyled, latents)
@@ -333,7 +364,19 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
+        if config.ema:
+            self._average()
         return terms
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the average towards the weights; early in the run by more, so that the first weights are soon forgotten."""
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+        for mean, value in zip(self.averaged.state_dict().values(), self.model.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - decay)
+            else:
+                mean.copy_(value)
 
     def _to_device(self, conditions: Tensor, photos: Tensor) -> tuple[Tensor, Tensor]:
         sizes = self.config.model
@@ -347,6 +390,9 @@ class _Run:
         if self.perceptual is not None and config.lpips > 0:
             terms["lpips"] = self.perceptual(faces, photo)
             loss = loss + config.lpips * terms["lpips"]
+        if config.laplacian > 0:
+            terms["laplacian"] = losses.laplacian(faces, photo)
+            loss = loss + config.laplacian * terms["laplacian"]
         return loss, {"loss": loss.item(), **{name: value.item() for name, value in terms.items()}}
 
     # ------------------------------------------------------------------------------------------------- at every interval
@@ -359,7 +405,7 @@ class _Run:
         if terms["l2"] < self.best:
             self.best, self.best_step = terms["l2"], self.step
             info = {"step": self.step, "val": terms}
-            self._write(self.out / checkpoint.MODEL_FILE, "model", self.model.state_dict(), info)
+            self._write(self.out / checkpoint.MODEL_FILE, "model", self.averaged.state_dict(), info)
         self._save()
         if self.report:
             self.report("val", self.step, terms)
@@ -367,13 +413,13 @@ class _Run:
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
         """The loss terms on the whole validation split, and the sample sheet."""
-        self.model.eval()
+        self.averaged.eval()
         sums: dict[str, float] = {}
         rows: list[list[Any]] = []
         for _, conditions, photos in DataLoader(self.val_pairs, batch_size=self.config.batch_size):
             condition, photo = self._to_device(conditions, photos)
-            latents = self.model.encode(condition)
-            faces = self.model.generator(latents)
+            latents = self.averaged.encode(condition)
+            faces = self.averaged.generator(latents)
             for name, value in self._losses(faces, photo, latents)[1].items():
                 sums[name] = sums.get(name, 0.0) + value * len(photos)
             for shown, face, truth in zip(conditions.numpy(), to_pictures(faces), photos.numpy(), strict=True):

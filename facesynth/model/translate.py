@@ -6,7 +6,7 @@ sample's number alone: the same for every condition, and whatever the batch size
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 MAX_SHEET_ROWS = 64
 """A contact sheet shows no more inputs than this."""
+SHEET = "sheet.png"
+"""The contact sheet's name."""
 
 
 class Translator:
@@ -115,8 +117,7 @@ class Translator:
         if conditions.ndim != 3 or conditions.shape[1:] != (size, size) or conditions.dtype != np.uint8:
             came = f"{conditions.dtype} of shape {conditions.shape}"
             raise InputError(f"conditions is {came}; needed: uint8 of shape (N, {size}, {size})")
-        if samples < 0 or seed < 0:
-            raise InputError(f"samples is {samples} and seed {seed}; needed: at least 0")
+        _check_numbers(samples, seed)
         batch = torch.from_numpy(np.ascontiguousarray(conditions)).to(self.device)
         latents = self.model.encode(condition_tensor(batch, self.config.condition, self.config.input_channels))
         if samples == 0:
@@ -126,6 +127,11 @@ class Translator:
             for style in self.styles(samples, seed)
         ]
         return np.stack(faces, axis=1)
+
+
+def _check_numbers(samples: int, seed: int) -> None:
+    if samples < 0 or seed < 0:
+        raise InputError(f"samples is {samples} and seed {seed}; needed: at least 0")
 
 
 @dataclass(frozen=True)
@@ -243,8 +249,14 @@ def translate_files(
     """
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; needed: at least 1")
+    _check_numbers(samples, seed)
     translator = Translator.from_checkpoint(checkpoint_path, device=device)
     sources = find_sources(inputs, translator.checkpoint, split=split, sketch=sketch)
+    faces_of = {
+        source.name: [out / f"{source.name}{end}.png" for end in ([f"_{n}" for n in range(samples)] or [""])]
+        for source in sources
+    }
+    _check_targets(sources, faces_of, out / SHEET if sheet else None)
     make_folder(out)
     done = Translated()
     rows: list[list[NDArray[np.uint8] | None]] = []
@@ -262,9 +274,9 @@ def translate_files(
             if good:
                 faces = translator.translate(np.stack(conditions), samples=samples, seed=seed)
                 for source, condition, own in zip(good, conditions, faces, strict=True):
-                    for number, face in enumerate(own):
-                        done.faces.append(out / (f"{source.name}_{number}.png" if samples else f"{source.name}.png"))
-                        images.write_png(done.faces[-1], face)
+                    for path, face in zip(faces_of[source.name], own, strict=True):
+                        images.write_png(path, face)
+                        done.faces.append(path)
                     if sheet and len(rows) < MAX_SHEET_ROWS:
                         shown = show_condition(condition, translator.config.condition, translator.scheme)
                         rows.append([shown, *own, _photo(source)])
@@ -274,9 +286,22 @@ def translate_files(
         for _ in progress(translated(), len(sources)) if progress else translated():
             pass
         if rows:
-            done.sheet = out / "sheet.png"
+            done.sheet = out / SHEET
             images.write_png(done.sheet, _sheet(rows, samples, translator.config.output_size))
     return done
+
+
+def _check_targets(sources: Sequence[Source], faces_of: Mapping[str, list[Path]], sheet: Path | None) -> None:
+    """See that no two pictures get the same name, and that none takes the place of an input."""
+    inputs = {source.path.resolve() for source in sources}
+    taken: dict[Path, str] = {sheet: "the contact sheet"} if sheet else {}
+    for name, paths in faces_of.items():
+        for path in paths:
+            if path in taken:
+                raise InputError(f"the face of {name} and {taken[path]} would both become {path}; translate them apart")
+            if path.resolve() in inputs:
+                raise InputError(f"the face of {name} would take the place of the input {path}; give another --out")
+            taken[path] = f"that of {name}"
 
 
 def _photo(source: Source) -> NDArray[np.uint8] | None:

@@ -88,11 +88,11 @@ def read_mapping(path: Path) -> dict[int, str]:
         If a line is not ``id number file``; it is named by its number.
     """
     files: dict[int, str] = {}
-    for number, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(path.read_text("utf-8-sig", errors="replace").splitlines(), start=1):
         fields = line.split()
-        if not fields or (number == 1 and not fields[0].isdigit()):
+        if not fields or (number == 1 and not fields[0].isdecimal()):
             continue
-        if len(fields) != 3 or not fields[0].isdigit() or not Path(fields[2]).stem.isdigit():
+        if len(fields) != 3 or not fields[0].isdecimal() or not Path(fields[2]).stem.isdecimal():
             raise InputError(
                 f"{path}, line {number} is {line!r}; needed: id, CelebA number and file, as '0 119613 119614.jpg'"
             )
@@ -143,9 +143,15 @@ def index_tree(raw: Path, *, masks: bool = True) -> list[RawPhoto]:
     Raises
     ------
     InputError
-        If ``raw`` is not laid out as the archive is, or two files claim to be the same photo or part.
+        If ``raw`` cannot be read or is not laid out as the archive is, or two files claim to be the same photo or part.
     """
-    root = find_root(raw)
+    try:
+        return _index(find_root(raw), masks=masks)
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename or raw}: {error.strerror or error}") from error
+
+
+def _index(root: Path, *, masks: bool) -> list[RawPhoto]:
     photos: dict[int, RawPhoto] = {}
 
     def entry(number: int) -> RawPhoto:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,9 +95,21 @@ def _call(task: Task) -> tuple[Task, Columns | Failure]:
         cv2.setNumThreads(threads)
 
 
+def check_jobs(jobs: int) -> None:
+    """Refuse a number of processes that means nothing.
+
+    Raises
+    ------
+    InputError
+        If it is 0.
+    """
+    if jobs == 0:
+        raise InputError("jobs is 0; needed: a number of processes, or -1 for one a core")
+
+
 def run_tasks(
     tasks: Sequence[Task], *, jobs: int = -1, progress: Progress | None = None
-) -> Iterator[tuple[Task, Columns | Failure]]:
+) -> Generator[tuple[Task, Columns | Failure], None, None]:
     """Do the tasks, and yield each with its result as it ends, in any order.
 
     Parameters
@@ -112,13 +125,18 @@ def run_tasks(
     OutputError
         If a task could not write; the tasks under way are abandoned.
     """
-    if jobs == 0:
-        raise InputError("jobs is 0; needed: a number of processes, or -1 for one a core")
+    check_jobs(jobs)
     jobs = min(joblib.effective_n_jobs(jobs), max(len(tasks), 1))
     results = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(
         joblib.delayed(_call)(task) for task in tasks
     )
-    yield from progress(results, len(tasks)) if progress else results
+    try:
+        for result in progress(results, len(tasks)) if progress else results:  # noqa: UP028, an error must end up here
+            yield result
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # joblib's, of the tasks that an error cancels
+            results.close()
 
 
 class _Journal:
@@ -202,8 +220,8 @@ def run_stage(
     current = {task.id for task in tasks if not force and journal.is_current(root, task)}
     todo = [task for task in tasks if task.id not in current]
     report.kept = len(current)
-    with journal.appending() as append:
-        for task, result in run_tasks(todo, jobs=jobs, progress=progress):
+    with journal.appending() as append, closing(run_tasks(todo, jobs=jobs, progress=progress)) as results:
+        for task, result in results:
             if isinstance(result, Failure):
                 journal.entries.pop(task.id, None)
                 report.failures.append(result)

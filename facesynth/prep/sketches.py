@@ -6,6 +6,7 @@ repeating the edge pixel.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -26,6 +27,7 @@ def luma(photo: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _blur(grey: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    sigma = min(sigma, 2.0 * max(grey.shape))  # which leaves no more than the mean, as any wider blur would
     return np.asarray(cv2.GaussianBlur(grey, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101), np.float32)
 
 
@@ -33,8 +35,8 @@ def _check(grey: NDArray[Any], **positive: float) -> NDArray[np.float32]:
     if grey.ndim != 2 or not np.issubdtype(grey.dtype, np.floating):
         raise InputError(f"grey is a {grey.dtype} array of shape {grey.shape}; needed: (H, W) float in [0, 1]")
     for name, value in positive.items():
-        if not value > 0:
-            raise InputError(f"{name} is {value}; needed: more than 0")
+        if not 0 < value < math.inf:
+            raise InputError(f"{name} is {value}; needed: a number more than 0")
     return np.asarray(grey, np.float32)
 
 
@@ -108,9 +110,11 @@ def xdog(
     1.0
     """
     grey32 = _check(grey, sigma=sigma, phi=phi)
-    if not k > 1:
-        raise InputError(f"k is {k}; needed: more than 1, the coarser blur over the finer one")
-    if not p >= 0:
-        raise InputError(f"p is {p}; needed: at least 0")
+    if not 1 < k < math.inf:
+        raise InputError(f"k is {k}; needed: a number more than 1, the coarser blur over the finer one")
+    if not 0 <= p < math.inf:
+        raise InputError(f"p is {p}; needed: a number, at least 0")
+    if not math.isfinite(epsilon):
+        raise InputError(f"epsilon is {epsilon}; needed: a number")
     sharpened = (1 + p) * _blur(grey32, sigma) - p * _blur(grey32, k * sigma)
     return 1 + np.tanh(np.minimum(phi * (sharpened - epsilon), 0))

@@ -5,6 +5,7 @@ Each takes folders and parameters, does what is missing, and leaves a dataset fo
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,17 @@ from facesynth.files import locked, make_folder, sha256, write_bytes, write_text
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import BASE_COLUMNS, Dataset, is_dataset, is_path_column, read_dataset, write_dataset
 from facesynth.prep import celebamask, masks, sketches
-from facesynth.prep.pipeline import Columns, Failure, Progress, StageReport, Task, make_key, run_stage, run_tasks
+from facesynth.prep.pipeline import (
+    Columns,
+    Failure,
+    Progress,
+    StageReport,
+    Task,
+    check_jobs,
+    make_key,
+    run_stage,
+    run_tasks,
+)
 from facesynth.prep.portraits import draw_portrait
 
 REFERENCE_WIDTH = 512
@@ -181,8 +192,8 @@ def prepare_sketches(
     method : str
         One of :data:`SKETCH_METHODS`.
     parameters : mapping of str to float
-        The filter's parameters (see :mod:`facesynth.prep.sketches`); ``sigma`` is for a picture 512 pixels wide and is
-        scaled with the photo's width.
+        The filter's parameters where they are not its defaults (see :mod:`facesynth.prep.sketches`); ``sigma`` is for
+        a picture 512 pixels wide and is scaled with the photo's width.
     jobs, force, progress
         As in :func:`prepare_masks`.
 
@@ -195,6 +206,12 @@ def prepare_sketches(
     """
     if method not in SKETCH_METHODS:
         raise InputError(f"sketch method {method!r} is not known; give one of: {', '.join(SKETCH_METHODS)}")
+    known_parameters = inspect.signature(SKETCH_METHODS[method]).parameters.values()
+    defaults = {item.name: item.default for item in known_parameters if item.kind is item.KEYWORD_ONLY}
+    for name in parameters:
+        if name not in defaults:
+            raise InputError(f"{method} has no parameter {name!r}; it has: {', '.join(defaults)}")
+    parameters = {**defaults, **parameters}
     SKETCH_METHODS[method](np.ones((1, 1), np.float32), **parameters)  # a wrong parameter is one error, not one a photo
     tasks = []
     if is_dataset(source):
@@ -202,7 +219,7 @@ def prepare_sketches(
             raise InputError(f"{source} is a dataset folder and gets the sketches itself; give it as --out, not {out}")
         for row in read_dataset(source).rows.to_dict("records"):
             known = {name: str(row[name]) for name in BASE_COLUMNS}
-            key = make_key("sketches", 1, method, dict(parameters), known["photo_sha256"])
+            key = make_key("sketches", 1, method, dict(parameters), known)
             arguments = (out, known["id"], out / known["photo"], method, parameters, known)
             tasks.append(Task(known["id"], _draw_sketch, arguments, key))
     else:
@@ -232,11 +249,14 @@ def _run(
     out: Path, stage: _Stage, tasks: Sequence[Task], *, jobs: int, force: bool, progress: Progress | None
 ) -> Prepared:
     """Run a stage into the dataset folder ``out`` and write its manifest last."""
+    check_jobs(jobs)
     make_folder(out)
     with locked(out):
         for folder in stage.folders:
             make_folder(out / folder)
         before = read_dataset(out) if is_dataset(out) else None
+        if before and "labels" in stage.columns and before.scheme != CELEBAMASK_HQ:
+            raise InputError(f"{out} is of scheme {before.scheme.name}, not {CELEBAMASK_HQ.name}; give another folder")
         report = run_stage(out, stage.name, tasks, is_path=is_path_column, jobs=jobs, force=force, progress=progress)
         _write_failures(out, stage.name, report.failures)
         dataset = _merge_into(out, before, stage, report)
@@ -266,7 +286,7 @@ def _merge_into(out: Path, before: Dataset | None, stage: _Stage, report: StageR
         return None
     table = pd.DataFrame.from_dict(rows, orient="index").fillna("").astype(str)
     stages = {**(before.stages if before else {}), stage.name: dict(stage.parameters)}
-    return Dataset(out, table, CELEBAMASK_HQ, stages)
+    return Dataset(out, table, before.scheme if before else CELEBAMASK_HQ, stages)
 
 
 def _write_failures(out: Path, stage: str, failures: Sequence[Failure]) -> None:
@@ -313,6 +333,7 @@ def make_sample(
     if not 1 <= count <= 100_000:
         raise InputError(f"count is {count}; needed: 1 to 100000 portraits")
     draw_portrait(seed, 0, size=size, mask_size=64)  # a wrong seed or size is one error, not one a portrait
+    check_jobs(jobs)
     make_folder(out)
     with locked(out):
         _claim_sample(out, {"facesynth_sample": 1, "seed": seed, "size": size, "count": count})

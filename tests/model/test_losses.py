@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from facesynth.errors import CheckpointError, InputError
-from facesynth.model.losses import LPIPS, l2, load_lpips, w_norm
+from facesynth.model.losses import LPIPS, l2, laplacian, load_lpips, w_norm
 
 from . import recipe
 
@@ -157,3 +157,28 @@ def test_errors_name_what_came_and_what_was_needed(lpips):
         l2(small, small[..., 1:])
     with pytest.raises(InputError, match="latents has shape"):
         w_norm(torch.zeros(3, 4))
+
+
+def test_laplacian_is_the_mean_over_the_levels_of_two_pyramids():
+    a, b = torch.randn(2, 3, 16, 16), torch.randn(2, 3, 16, 16)
+
+    def pyramid(picture):
+        levels = []
+        while picture.shape[-1] > 4:
+            coarse = picture.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).mean(dim=(3, 5))
+            levels.append(picture - coarse.repeat_interleave(2, 2).repeat_interleave(2, 3))
+            picture = coarse
+        return [*levels, picture]
+
+    levels = [(x - y).abs().mean() for x, y in zip(pyramid(a), pyramid(b), strict=True)]
+    torch.testing.assert_close(laplacian(a, b), torch.stack(levels).mean())
+    assert laplacian(a, a) == 0
+
+
+def test_laplacian_sees_an_edge_where_l2_sees_an_area():
+    flat = torch.zeros(1, 1, 64, 64)
+    lines = flat.clone()
+    lines[..., ::8] = 0.1
+    area = torch.full_like(flat, float(l2(lines, flat)) ** 0.5)
+    assert l2(area, flat) == pytest.approx(float(l2(lines, flat)))
+    assert laplacian(lines, flat) > 1.3 * laplacian(area, flat)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from facesynth.errors import InputError
-from facesynth.model.optim import Ranger
+from facesynth.model.optim import Muon, Ranger, orthogonalized
 
 from . import recipe
 
@@ -105,3 +105,61 @@ def test_errors_name_the_parameter(wrong):
     (name,) = wrong
     with pytest.raises(InputError, match=f"{name} is"):
         Ranger([torch.nn.Parameter(torch.zeros(1))], **wrong)
+
+
+@pytest.mark.parametrize("shape", [(4, 30), (30, 4), (12, 12)])
+def test_orthogonalized_keeps_the_directions_and_evens_out_the_values(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+    even = left.mT @ orthogonalized(matrix) @ right.mT
+    assert values.max() / values.min() > 1.3
+    torch.testing.assert_close(even - torch.diag(even.diagonal()), torch.zeros_like(even), atol=1e-3, rtol=0)
+    assert even.diagonal().min() > 0.6
+    assert even.diagonal().max() < 1.3
+
+
+def test_muon_moves_kernels_by_the_learning_rate_whatever_the_gradient():
+    kernel = torch.nn.Parameter(torch.zeros(8, 4, 3, 3))
+    optimizer = Muon([kernel], lr=0.01)
+    for scale in (1.0, 1e-4):
+        before = kernel.detach().clone()
+        kernel.grad = scale * torch.randn(kernel.shape, generator=torch.Generator().manual_seed(1))
+        optimizer.step()
+        assert (kernel.detach() - before).square().mean().sqrt() == pytest.approx(0.01, rel=0.2)
+
+
+def test_muon_is_adam_for_the_rest():
+    torch.manual_seed(0)
+    first = [torch.nn.Parameter(torch.randn(shape)) for shape in ((3, 4), (5,), (2, 3, 1, 1), (2, 2, 3, 3))]
+    second = [torch.nn.Parameter(parameter.detach().clone()) for parameter in first]
+    muon = Muon([{"params": first[:3]}, {"params": first[3:], "orthogonal": False}], lr=0.02, betas=(0.8, 0.9))
+    adam = torch.optim.Adam(second, lr=0.02, betas=(0.8, 0.9), eps=1e-8)
+    for _ in range(5):
+        for mine, theirs in zip(first, second, strict=True):
+            mine.grad = torch.randn(mine.shape)
+            theirs.grad = mine.grad.clone()
+        muon.step()
+        adam.step()
+    for mine, theirs in zip(first, second, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_muon_goes_on_from_its_state():
+    def run(steps, state=None, kernel=None):
+        parameter = torch.nn.Parameter(torch.zeros(4, 2, 3, 3) if kernel is None else kernel.clone())
+        optimizer = Muon([parameter], lr=0.01)
+        if state:
+            optimizer.load_state_dict(state)
+        for step in steps:
+            parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(step))
+            optimizer.step()
+        return parameter.detach(), optimizer.state_dict()
+
+    half, state = run(range(3))
+    assert torch.equal(run(range(3, 6), state, half)[0], run(range(6))[0])
+
+
+@pytest.mark.parametrize("wrong", [{"lr": 0.0}, {"momentum": 1.0}, {"betas": (0.9, 1.0)}, {"eps": 0.0}])
+def test_muon_refuses_a_wrong_parameter(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        Muon([torch.nn.Parameter(torch.zeros(1))], **wrong)

@@ -1,0 +1,202 @@
+"""``facesynth prep``: killed and started again, wrong input, full and read-only disks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from facesynth.cli import main
+
+from ..trees import COMMAND, contents, facesynth, leftovers
+
+COUNT = 12
+DONE = {"sample": "CelebA-HQ-img/*.jpg", "masks": "labels/*.png", "sketches": "sketches/dodge/*.png"}
+STAGES = pytest.mark.parametrize("stage", DONE)
+
+
+def arguments(stage: str, raw: Path, out: Path) -> list[object]:
+    """A stage's command; the sketches' blur is so wide that they take their time."""
+    return {
+        "sample": ["prep", "sample", out, "-n", COUNT, "--size", 128, "-q"],
+        "masks": ["prep", "masks", raw, "--out", out, "-q"],
+        "sketches": ["prep", "sketches", raw, "--out", out, "--method", "dodge", "--sigma", 2000, "-q"],
+    }[stage]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What each stage writes when nothing stops it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    for stage in DONE:
+        done = facesynth(*arguments(stage, folder / "sample", folder / stage))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f": {COUNT} written, 0 already there, 0 failed" in done.stdout
+        assert len(list((folder / stage).glob(DONE[stage]))) == COUNT
+    return {stage: folder / stage for stage in DONE}
+
+
+def run_and_kill(command: list[object], has_come_far: Callable[[], bool]) -> None:
+    """Start a command and kill it with all its processes once it has come far enough."""
+    process = subprocess.Popen(
+        [COMMAND, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    while process.poll() is None and not has_come_far():
+        time.sleep(0.002)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@STAGES
+def test_killed_runs_end_up_like_an_undisturbed_one(stage: str, undisturbed: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = arguments(stage, undisturbed["sample"], out)
+    reached = []
+
+    def done() -> int:
+        return len(list(out.glob(DONE[stage])))
+
+    for goal in (1, COUNT // 3, 2 * COUNT // 3):
+        run_and_kill(command, lambda goal=goal: done() >= goal)
+        reached.append(done())
+        assert not (out / "manifest.csv").exists() or reached[-1] == COUNT
+    assert any(0 < number < COUNT for number in reached), reached
+    last = facesynth(*command)
+    assert (last.returncode, last.stderr) == (0, "")
+    assert f"{COUNT - reached[-1]} written" in last.stdout or stage != "sample"
+    assert contents(out) == contents(undisturbed[stage])
+    assert leftovers(out) == []
+
+
+# --- wrong input ---
+
+
+def run_main(monkeypatch: pytest.MonkeyPatch, *command: object) -> object:
+    """Run the command line in this process, and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["facesynth", *map(str, command)])
+    with pytest.raises(SystemExit) as left:
+        main()
+    return left.value.code
+
+
+SAMPLE, DRAW = ("prep", "sample"), ("prep", "sketches", "{raw}", "--out", "{out}")
+WRONG = {
+    "raw missing": (("prep", "masks", "{tmp}/absent", "--out", "{out}"), "absent does not exist; give the unpacked"),
+    "raw name too long": (("prep", "masks", "{tmp}/" + "a" * 300, "--out", "{out}"), "File name too long"),
+    "raw a file": (("prep", "masks", "{tmp}/file", "--out", "{out}"), "file is a file; give the unpacked"),
+    "raw empty": (("prep", "masks", "{tmp}/empty", "--out", "{out}"), "looked for CelebA-HQ-img/ and CelebAMask"),
+    "sketches of nothing": (("prep", "sketches", "{tmp}/empty", "--out", "{out}"), "found nothing"),
+    "out a file": (("prep", "masks", "{raw}", "--out", "{tmp}/file"), "it is a file; give a folder"),
+    "out below a file": (("prep", "masks", "{raw}", "--out", "{tmp}/file/out"), "Not a directory"),
+    "sample below a file": ((*SAMPLE, "{tmp}/file/out", "-n", 1, "--size", 64), "Not a directory"),
+    "sigma 0": ((*DRAW, "--sigma", 0), "sigma is 0.0; needed"),
+    "sigma endless": ((*DRAW, "--sigma", "inf"), "sigma is inf; needed"),
+    "k 1": ((*DRAW, "--k", 1), "k is 1.0; needed"),
+    "epsilon no number": ((*DRAW, "--epsilon", "nan"), "epsilon is nan; needed"),
+    "count 0": ((*SAMPLE, "{out}", "-n", 0), "count is 0; needed: 1 to 100000"),
+    "seed -1": ((*SAMPLE, "{out}", "--seed", -1), "seed is -1; give a whole number"),
+    "size 50": ((*SAMPLE, "{out}", "--size", 50), "size is 50; give a whole number from 64"),
+    "jobs 0": ((*SAMPLE, "{out}", "-j", 0), "jobs is 0; needed"),
+    "masks with jobs 0": (("prep", "masks", "{raw}", "--out", "{out}", "-j", 0), "jobs is 0; needed"),
+    "unknown method": ((*DRAW, "--method", "pen"), "'pen' is not one of 'dodge', 'xdog'"),
+    "dodge with p": ((*DRAW, "--method", "dodge", "--p", 3), "--p belongs to --method xdog, not to dodge"),
+}
+
+
+@pytest.mark.parametrize(("command", "reason"), WRONG.values(), ids=WRONG)
+def test_wrong_input_is_one_line(
+    raw: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: tuple[object, ...],
+    reason: str,
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    places = {"tmp": tmp_path, "raw": raw, "out": tmp_path / "out"}
+    assert run_main(monkeypatch, *(str(item).format(**places) for item in command)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert reason in err
+    lines = [line for line in err.splitlines() if line and not line.startswith(("Usage:", "Try "))]
+    assert len(lines) == 1
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "file"]
+
+
+def test_failed_photos_are_named_and_exit_1(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = shutil.copytree(raw, tmp_path / "raw")
+    (tree / "CelebA-HQ-img" / "4.jpg").write_bytes(b"")
+    assert run_main(monkeypatch, "prep", "masks", tree, "--out", tmp_path / "data", "-q", "-j", 1) == 1
+    out, err = capsys.readouterr()
+    assert ": 5 written, 0 already there, 1 failed; manifest: " in out
+    named, summary = err.splitlines()
+    assert named.startswith("00004: ")
+    assert summary == f"1 failed (all in {tmp_path / 'data' / 'report.csv'})"
+
+
+def test_progress_where_there_is_no_terminal(raw: Path, tmp_path: Path) -> None:
+    done = facesynth("prep", "masks", raw, "--out", tmp_path / "data", "-j", 1)
+    assert done.returncode == 0
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("label maps: 100%")
+    assert "6/6" in line
+
+
+# --- disks ---
+
+
+def mount(folder: Path, options: str) -> None:
+    command = shutil.which("mount")
+    done = command and subprocess.run(
+        [command, "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, check=False
+    )
+    if not done or done.returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on which to mount a small disk."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    yield folder
+    subprocess.run(["umount", folder], capture_output=True, check=False)
+
+
+@STAGES
+def test_full_disk(stage: str, undisturbed: dict[str, Path], disk: Path) -> None:
+    mount(disk, "size=100k")
+    out = disk / "out"
+    command = arguments(stage, undisturbed["sample"], out)
+    stopped = facesynth(*command, "-j", 2)
+    assert (stopped.returncode, stopped.stdout) == (2, "")
+    (line,) = stopped.stderr.splitlines()
+    assert line.startswith(f"facesynth: cannot write {out}/")
+    assert line.endswith("No space left on device")
+    assert leftovers(out) == []
+    assert not (out / "manifest.csv").exists()
+    written = {name: data for name, data in contents(out).items() if not name.startswith(".stages")}
+    assert written.items() <= contents(undisturbed[stage]).items()
+    mount(disk, "remount,size=64m")
+    assert facesynth(*command).returncode == 0
+    assert contents(out) == contents(undisturbed[stage])
+
+
+@STAGES
+def test_read_only_disk(
+    stage: str, raw: Path, disk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mount(disk, "ro,size=1m")
+    assert run_main(monkeypatch, *arguments(stage, raw, disk / "out")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"facesynth: cannot write into {disk / 'out'}: Read-only file system")

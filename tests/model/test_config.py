@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import pytest
+
+from facesynth.errors import InputError
+from facesynth.model.config import CONDITIONS, PRESETS, ModelConfig, TrainConfig, preset
+
+from ..runs import small_model, small_run
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("condition", "mask"),
+        ("input_channels", 0),
+        ("input_size", 16),
+        ("input_size", 48),
+        ("input_size", 2048),
+        ("output_size", 16),
+        ("output_size", 100),
+        ("output_size", 2048),
+        ("style_dim", 0),
+        ("mapping_depth", -1),
+        ("channel_base", 0),
+        ("channel_max", 0),
+        ("style_resolution", 2),
+        ("style_resolution", 0),
+        ("style_resolution", 33),
+    ],
+)
+def test_model_sizes_out_of_range(name, value):
+    with pytest.raises(InputError, match=rf"^{name} is {value!r}; needed: "):
+        ModelConfig(**{"condition": "labels", "input_channels": 19, name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("task", "photo2face"),
+        ("steps", 0),
+        ("batch_size", 0),
+        ("interval", -5),
+        ("optimizer", "sgd"),
+        ("learning_rate", 0.0),
+        ("learning_rate", 1.0),
+        ("learning_rate", float("nan")),
+        ("generator_learning_rate", -1e-3),
+        ("l2", -1.0),
+        ("lpips", float("nan")),
+        ("laplacian", -0.5),
+        ("w_norm", -0.1),
+        ("style_probability", 1.5),
+        ("style_probability", -0.5),
+    ],
+)
+def test_training_values_out_of_range(name, value):
+    with pytest.raises(InputError, match=rf"^{name} is {value!r}; needed: "):
+        small_run(**{"model": small_model(), name: value})
+
+
+def test_a_task_needs_its_own_condition():
+    with pytest.raises(InputError, match="task sketch2face needs a model for sketch, not for labels"):
+        TrainConfig(task="sketch2face", model=small_model("seg2face"))
+
+
+def test_styles_of_photos_need_a_generator_in_training():
+    with pytest.raises(InputError, match="style_probability needs train_generator"):
+        small_run(train_generator=False, style_probability=0.5)
+
+
+@pytest.mark.parametrize("task", CONDITIONS)
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_builds_for_every_task(name, task):
+    config = preset(name, task, n_classes=12, steps=77, train_generator=True)
+    assert (config.task, config.steps, config.model.condition) == (task, 77, CONDITIONS[task])
+    assert config.model.input_channels == (12 if task == "seg2face" else 1)
+    assert config.model.style_layers  # random styles reach some layers
+
+
+def test_published_is_the_default():
+    config = preset("published", "seg2face", n_classes=19)
+    model = ModelConfig(condition="labels", input_channels=19)
+    assert config == TrainConfig(task="seg2face", model=model)
+
+
+def test_unknown_names_list_the_valid_ones():
+    with pytest.raises(InputError, match=f"preset 'large' is not known; give one of: {', '.join(PRESETS)}"):
+        preset("large", "seg2face", n_classes=19)
+    with pytest.raises(InputError, match="task is 'faces'; needed: seg2face or sketch2face"):
+        preset("small", "faces", n_classes=19)
+
+
+def test_preset_values_are_checked():
+    with pytest.raises(InputError, match="batch_size is 0; needed: at least 1"):
+        preset("small", "seg2face", n_classes=19, batch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("output", "style", "n_styles", "layers"),
+    [
+        (1024, 64, 18, range(8, 18)),
+        (512, 64, 16, range(8, 16)),
+        (256, 64, 14, range(8, 14)),
+        (256, 4, 14, range(14)),
+        (64, 16, 10, range(4, 10)),
+        (64, 64, 10, range(8, 10)),
+        (32, 8, 8, range(2, 8)),
+    ],
+)
+def test_w_plus_layers_by_size(output, style, n_styles, layers):
+    config = small_model(output_size=output, style_resolution=style)
+    assert config.n_styles == n_styles
+    assert config.style_layers == tuple(layers)

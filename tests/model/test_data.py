@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from facesynth import images
+from facesynth.errors import DatasetError
+from facesynth.labels import CELEBAMASK_HQ
+from facesynth.manifest import read_dataset
+from facesynth.model import data
+from facesynth.model.data import PairedFaces, TrainingOrder, condition_column, flip_pairs, read_condition
+
+from ..runs import shuffle_rows, small_model
+
+
+def pairs_of(root, column="labels", split="train", **sizes):
+    return PairedFaces(read_dataset(root), column, split, small_model("seg2face" if column == "labels" else "sketch2face", **sizes))
+
+
+def copy(source, root):
+    shutil.copytree(source, root)
+    return root
+
+
+# ------------------------------------------------------------------------------------------------------ reading pairs
+
+
+@pytest.mark.parametrize("column", ["labels", "sketch_xdog", "sketch_dodge"])
+def test_a_pair_is_the_condition_and_photo_of_one_id(faces, column):
+    pairs = pairs_of(faces, column, input_size=64, output_size=64)
+    assert pairs.ids == ["00000", "00002", "00004"]
+    for place, identifier in enumerate(pairs.ids):
+        index, condition, photo = pairs[place]
+        assert index == place
+        np.testing.assert_array_equal(photo, images.read_photo(faces / f"photos/{identifier}.jpg"))
+        folder = column.replace("sketch_", "sketches/")
+        original = np.asarray(Image.open(faces / folder / f"{identifier}.png"))
+        wanted = images.resize(original, (64, 64), labels=column == "labels")
+        np.testing.assert_array_equal(condition, wanted)
+
+
+def test_rows_are_joined_by_id_in_whatever_order_they_are(faces, tmp_path):
+    root = copy(faces, tmp_path / "data")
+    before = (root / "manifest.csv").read_text()
+    shuffle_rows(root)
+    assert (root / "manifest.csv").read_text() != before
+    one, other = pairs_of(faces), pairs_of(root)
+    assert (one.ids, one.digest) == (other.ids, other.digest)
+    for index in range(len(one)):
+        for array, same in zip(one[index], other[index], strict=True):
+            np.testing.assert_array_equal(array, same)
+
+
+def test_input_and_output_have_sizes_of_their_own(faces):
+    _, condition, photo = pairs_of(faces, input_size=64, output_size=32)[0]
+    assert (condition.shape, condition.dtype) == ((64, 64), np.uint8)
+    assert (photo.shape, photo.dtype) == ((32, 32, 3), np.uint8)
+
+
+@pytest.mark.parametrize("size", [32, 64, 1024])
+def test_label_maps_are_never_averaged(tmp_path, size):
+    labels = np.zeros((90, 90), np.uint8)
+    labels[::2] = 18
+    labels[:, ::3] = 4
+    images.write_png(tmp_path / "a.png", labels)
+    resized = read_condition(tmp_path / "a.png", "labels", CELEBAMASK_HQ, size)
+    assert set(np.unique(resized)) == {0, 4, 18}
+
+
+@pytest.mark.parametrize(("kind", "fill"), [("labels", 0), ("sketch", 255)])
+def test_what_lies_around_a_wide_condition_is_empty(tmp_path, kind, fill):
+    images.write_png(tmp_path / "a.png", np.full((32, 64), 7 if kind == "labels" else 90, np.uint8))
+    square = read_condition(tmp_path / "a.png", kind, CELEBAMASK_HQ, 64)
+    assert (square[:16] == fill).all()
+    assert (square[48:] == fill).all()
+    assert (square[16:48] == (7 if kind == "labels" else 90)).all()
+
+
+def test_another_split_holds_other_photos(faces):
+    train, val = pairs_of(faces), pairs_of(faces, split="val")
+    assert val.ids == ["00001", "00003", "00005"]
+    assert train.digest != val.digest
+
+
+def test_the_digest_tells_changed_pictures(faces, tmp_path):
+    root = copy(faces, tmp_path / "data")
+    table = (root / "manifest.csv").read_text()
+    digest = read_dataset(root).rows.loc["00002", "labels_sha256"]
+    (root / "manifest.csv").write_text(table.replace(digest, "0" * 64))
+    assert pairs_of(root).digest != pairs_of(faces).digest
+    assert pairs_of(root, "sketch_xdog").digest == pairs_of(faces, "sketch_xdog").digest
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 30])
+def test_pairs_are_kept_in_memory_if_they_fit(faces, tmp_path, monkeypatch, limit):
+    monkeypatch.setattr(data, "CACHE_BYTES", limit)
+    root = copy(faces, tmp_path / "data")
+    pairs = pairs_of(root)
+    first = pairs[0]
+    shutil.rmtree(root / "labels")
+    if limit:
+        np.testing.assert_array_equal(pairs[0][1], first[1])
+    else:
+        with pytest.raises(DatasetError, match="id 00000: cannot read"):
+            pairs[0]
+
+
+# ------------------------------------------------------------------------------------------------------------- errors
+
+
+def test_a_missing_column_and_an_empty_split(faces):
+    with pytest.raises(DatasetError, match=r"no column 'sketch_pencil' \(it has .*labels.*\); make it with"):
+        pairs_of(faces, "sketch_pencil")
+    with pytest.raises(DatasetError, match="no row with labels and photo in split 'test'"):
+        pairs_of(faces, split="test")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("photos/00002.jpg", b"", "id 00002: .*00002.jpg"),
+        ("labels/00002.png", b"no picture", "id 00002: .*00002.png is not a picture"),
+        ("labels/00002.png", images.encode_png(np.full((64, 64), 19, np.uint8)), "id 00002: .* holds the value 19"),
+        ("labels/00002.png", None, "id 00002: cannot read"),
+    ],
+)
+def test_a_bad_picture_is_named_by_its_id(faces, tmp_path, name, content, says):
+    root = copy(faces, tmp_path / "data")
+    (root / name).unlink()
+    if content is not None:
+        (root / name).write_bytes(content)
+    pairs = pairs_of(root)
+    pairs[0], pairs[2]
+    with pytest.raises(DatasetError, match=says):
+        pairs[1]
+
+
+def test_the_sketch_is_chosen_where_there_are_several(faces):
+    dataset = read_dataset(faces)
+    assert condition_column(dataset, "labels") == "labels"
+    assert condition_column(dataset, "sketch", "dodge") == "sketch_dodge"
+    with pytest.raises(DatasetError, match="holds the sketches dodge, xdog; choose one with --sketch"):
+        condition_column(dataset, "sketch")
+    with pytest.raises(DatasetError, match=r"has no sketches 'pencil' \(it has dodge, xdog\)"):
+        condition_column(dataset, "sketch", "pencil")
+
+
+def test_the_only_sketch_needs_no_choice(faces, tmp_path):
+    root = copy(faces, tmp_path / "data")
+    dataset = read_dataset(root)
+    only = dataset.rows.drop(columns=["sketch_dodge", "sketch_dodge_sha256"])
+    assert condition_column(type(dataset)(root, only), "sketch") == "sketch_xdog"
+    none = only.drop(columns=["sketch_xdog", "sketch_xdog_sha256"])
+    with pytest.raises(DatasetError, match=r"has no sketches \(it has none\); make them with `facesynth prep sketches`"):
+        condition_column(type(dataset)(root, none), "sketch")
+
+
+# -------------------------------------------------------------------------------------------------------------- order
+
+
+@pytest.mark.parametrize(("length", "batch"), [(12, 4), (13, 4), (5, 5), (7, 1)])
+def test_an_epoch_sees_every_pair_once(length, batch):
+    per_epoch = -(-length // batch)
+    order = list(TrainingOrder(length, batch, 3, 0, 3 * per_epoch))
+    assert {len(indices) for indices in order} == {batch}
+    epochs = [sum(order[first : first + per_epoch], []) for first in range(0, len(order), per_epoch)]
+    for epoch in epochs:
+        assert sorted(epoch[:length]) == list(range(length))
+        assert epoch[length:] == epoch[: per_epoch * batch - length]
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_going_on_sees_the_rest_of_the_whole_order():
+    whole = list(TrainingOrder(10, 3, 8, 0, 25))
+    for start in range(26):
+        order = TrainingOrder(10, 3, 8, start, 25)
+        assert list(order) == whole[start:]
+        assert len(order) == 25 - start
+
+
+def test_the_order_depends_on_the_seed():
+    assert list(TrainingOrder(10, 3, 8, 0, 4)) != list(TrainingOrder(10, 3, 9, 0, 4))
+
+
+def test_sets_smaller_than_a_batch_are_repeated():
+    for indices in TrainingOrder(3, 8, 0, 0, 5):
+        assert len(indices) == 8
+        assert [indices.count(index) for index in indices[:2]] == [3, 3]
+        assert set(indices) == {0, 1, 2}
+    assert list(TrainingOrder(1, 2, 0, 0, 2)) == [[0, 0], [0, 0]]
+
+
+# --------------------------------------------------------------------------------------------------------------- flips
+
+
+def test_flips_mirror_condition_and_photo_together():
+    left, right = CELEBAMASK_HQ.classes.index("l_eye"), CELEBAMASK_HQ.classes.index("r_eye")
+    condition = torch.tensor([[[right, 13, 0, left], [1, 0, 0, 0]]], dtype=torch.uint8).repeat(2, 1, 1)
+    photo = torch.arange(24, dtype=torch.uint8).reshape(1, 2, 4, 3).repeat(2, 1, 1, 1)
+    flipped, mirrored = flip_pairs(condition, photo, torch.tensor([False, True]), CELEBAMASK_HQ.mirror)
+    assert torch.equal(flipped[0], condition[0])
+    assert torch.equal(mirrored[0], photo[0])
+    assert flipped[1].tolist() == [[right, 0, 13, left], [0, 0, 0, 1]]  # each eye stays on its own side of the picture
+    assert mirrored[1, 0, :, 0].tolist() == [9, 6, 3, 0]
+    assert torch.equal(mirrored[1], photo[1].flip(1))
+    assert (flipped.dtype, mirrored.dtype) == (torch.uint8, torch.uint8)
+
+
+def test_flipped_sketches_keep_their_values():
+    sketch = torch.tensor([[[4, 200, 255]]], dtype=torch.uint8)
+    photo = torch.zeros(1, 1, 3, 3, dtype=torch.uint8)
+    assert flip_pairs(sketch, photo, torch.tensor([True]), None)[0].tolist() == [[[255, 200, 4]]]
+
+
+def test_flipping_twice_changes_nothing():
+    labels = torch.arange(19, dtype=torch.uint8).repeat(2)[None, None]
+    photo = torch.rand(1, 1, 38, 3)
+    which = torch.tensor([True])
+    once = flip_pairs(labels, photo, which, CELEBAMASK_HQ.mirror)
+    twice = flip_pairs(*once, which, CELEBAMASK_HQ.mirror)
+    assert torch.equal(twice[0], labels)
+    assert torch.equal(twice[1], photo)

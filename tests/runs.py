@@ -1,0 +1,125 @@
+"""Small models, datasets and runs, and what is compared of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from facesynth.labels import CELEBAMASK_HQ
+from facesynth.manifest import read_dataset, write_dataset
+from facesynth.model import checkpoint
+from facesynth.model.config import ModelConfig, TrainConfig
+from facesynth.model.psp import PSP
+
+from .model.recipe import tiny_config
+from .trees import contents
+
+CHANNELS = {"labels": 19, "sketch": 1}
+
+
+def small_model(task: str = "seg2face", **changes: Any) -> ModelConfig:
+    kind = "labels" if task == "seg2face" else "sketch"
+    return tiny_config(condition=kind, input_channels=CHANNELS[kind], **changes)
+
+
+def small_run(task: str = "seg2face", model: ModelConfig | None = None, **changes: Any) -> TrainConfig:
+    values: dict[str, Any] = {
+        "train_generator": True,
+        "steps": 6,
+        "batch_size": 2,
+        "interval": 3,
+        "optimizer": "adam",
+        "learning_rate": 2e-3,
+        "lpips": 0.0,
+    }
+    return TrainConfig(task=task, model=model or small_model(task), **(values | changes))
+
+
+def model_of(config: ModelConfig) -> PSP:
+    """A model whose faces depend visibly on the condition and on the styles."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        model = PSP(config)
+        model.latent_avg.normal_()
+        for name, weight in model.encoder.named_parameters():
+            if name.endswith("linear.weight"):
+                weight.mul_(20)
+    return model.eval()
+
+
+def save_model(path: Path, task: str = "seg2face", kind: str = "model", **changes: Any) -> Path:
+    config = small_model(task, **changes)
+    prefix = "model." if kind == "training" else ""
+    tensors = {prefix + name: value for name, value in model_of(config).state_dict().items()}
+    checkpoint.save(path, kind, tensors, config=config, task=task, scheme=CELEBAMASK_HQ, info={"step": 7})
+    return path
+
+
+def resplit(source: Path, root: Path, splits: str) -> Path:
+    """A copy of a dataset folder whose photos are in the given splits, in the order of their ids."""
+    shutil.copytree(source, root)
+    dataset = read_dataset(root)
+    write_dataset(dataclasses.replace(dataset, rows=dataset.rows.assign(split=splits.split())))
+    return root
+
+
+def shuffle_rows(root: Path) -> None:
+    header, *rows = (root / "manifest.csv").read_text().splitlines()
+    rows = [rows[index] for index in np.random.default_rng(5).permutation(len(rows))]
+    (root / "manifest.csv").write_text("\n".join([header, *rows]) + "\n")
+
+
+def outcome(root: Path) -> dict[str, bytes]:
+    """The bytes of all that a run left, the seconds in its metrics apart."""
+    files = contents(root)
+    rows = files["metrics.csv"].splitlines()
+    files["metrics.csv"] = b"\n".join(row.rpartition(b",")[0] for row in rows)
+    return files
+
+
+def assert_same_outcome(root: Path, other: Path) -> None:
+    files, others = outcome(root), outcome(other)
+    assert files.keys() == others.keys()
+    assert [name for name in files if files[name] != others[name]] == []
+
+
+class SmallDisk:
+    """A file system of its own with little room."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def grow(self, size: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,size={size}", self.root], check=True)
+
+
+@contextmanager
+def small_disk(root: Path, size: str) -> Iterator[SmallDisk]:
+    """Mount one at ``root``, or skip the test where that is not permitted."""
+    mount = shutil.which("mount")
+    if mount is None or os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root and mount")
+    root.mkdir()
+    done = subprocess.run([mount, "-t", "tmpfs", "-o", f"size={size}", "tmpfs", root], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"mounting a small disk is not permitted: {done.stderr.strip()}")
+    try:
+        yield SmallDisk(root)
+    finally:
+        subprocess.run(["umount", "-l", root], check=True)  # a checkpoint may still be mapped
+
+
+def cell_of(sheet: np.ndarray, row: int, column: int, cell: int) -> np.ndarray:
+    """A picture on a contact sheet, as a writable view where the sheet is writable."""
+    top, left = 22 + row * (cell + 4), 4 + column * (cell + 4)
+    return sheet[top : top + cell, left : left + cell]

@@ -1,0 +1,128 @@
+"""Files that are whole or not there, folders that can be written, and locks that go with their holder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from facesynth.errors import InputError, OutputError
+from facesynth.files import locked, make_folder, pictures_in, replacing, write_bytes, write_text
+
+from .trees import contents, leftovers, times
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from facesynth.files import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_replacing_puts_the_new_file_in_place(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+    with replacing(tmp_path / "a", sync=True) as beside:
+        beside.write_text("new")
+        assert (tmp_path / "a").read_text() == "old"
+    assert contents(tmp_path) == {"a": b"new"}
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), ValueError("x"), KeyboardInterrupt()]
+)
+def test_replacing_leaves_the_old_file_on_failure(tmp_path: Path, error: BaseException) -> None:
+    def write_half() -> None:
+        with replacing(tmp_path / "a") as beside:
+            beside.write_text("ne")
+            raise error
+
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(OutputError if isinstance(error, OSError) else type(error)) as raised:
+        write_half()
+    assert contents(tmp_path) == {"a": b"old"}
+    if isinstance(error, OSError):
+        assert str(raised.value) == f"cannot write {tmp_path / 'a'}: No space left on device"
+
+
+def test_writing_below_a_file_names_the_path(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"cannot write .*file/a: Not a directory"):
+        write_bytes(tmp_path / "file" / "a", b"x")
+
+
+def test_text_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "größer\n")
+    os.utime(path, (1, 1))
+    before = times(tmp_path)
+    write_text(path, "größer\n")
+    assert times(tmp_path) == before
+    write_text(path, "kleiner\n")
+    assert path.read_text("utf-8") == "kleiner\n"
+    assert times(tmp_path) != before
+
+
+def test_make_folder_makes_all_above_and_leaves_nothing(tmp_path: Path) -> None:
+    made = make_folder(tmp_path / "a" / "b")
+    assert made.is_dir()
+    assert make_folder(made) == made
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"), [("file", "it is a file; give a folder"), ("file/below", "Not a directory")]
+)
+def test_make_folder_refuses_files(tmp_path: Path, path: str, reason: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=f"cannot write into .*{path}: {reason}"):
+        make_folder(tmp_path / path)
+
+
+def test_make_folder_refuses_a_folder_that_takes_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.raises(OutputError, match="Permission denied; give a folder that you may write"):
+        make_folder(tmp_path)
+
+
+def test_lock_keeps_others_out_until_its_holder_is_killed(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            with pytest.raises(OutputError, match="is being written by another facesynth command"), locked(tmp_path):
+                pytest.fail("locked twice")
+        finally:
+            holder.send_signal(signal.SIGKILL)
+    with locked(tmp_path):
+        assert leftovers(tmp_path)
+    assert leftovers(tmp_path) == []
+
+
+def test_lock_goes_with_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="inside"), locked(tmp_path):
+        raise ValueError("inside")
+    with locked(tmp_path):
+        pass
+
+
+def test_pictures_by_name_and_suffix(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.jpeg", "notes.txt", "other.dat"):
+        (tmp_path / name).touch()
+    found = pictures_in([tmp_path / "other.dat", tmp_path])
+    assert [path.name for path in found] == ["other.dat", "a.jpeg", "b.PNG"]
+
+
+@pytest.mark.parametrize(("name", "reason"), [("", "no picture in"), ("absent.png", "does not exist; give a picture")])
+def test_no_pictures(tmp_path: Path, name: str, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        pictures_in([tmp_path / name])

@@ -1,0 +1,254 @@
+"""Pictures: strict reading, the kinds that are refused, sizes, and writing."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facesynth import images
+from facesynth.errors import OutputError, PictureError, WrongKindError
+from facesynth.labels import CELEBAMASK_HQ
+
+from .trees import contents
+
+RNG = np.random.default_rng(0)
+PHOTO = np.repeat(np.repeat(RNG.integers(0, 256, (6, 8, 3), np.uint8), 8, 0), 8, 1)
+LABELS = RNG.integers(0, 19, (12, 16), np.uint8)
+MASK = RNG.random((12, 16)) < 0.5
+
+
+def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def saved(path: Path, picture: Image.Image | np.ndarray, **options: object) -> Path:
+    picture = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
+    picture.save(path, **options)
+    return path
+
+
+def palette(indices: np.ndarray, colours: list[int]) -> Image.Image:
+    picture = Image.fromarray(indices, "L").copy()
+    picture.putpalette(colours)
+    return picture
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.01, 0.1, 0.3, 0.5, 0.8, 0.9, 0.95])
+def test_truncated_pictures_are_refused(tmp_path: Path, kind: str, share: float) -> None:
+    whole = encoded(Image.fromarray(RNG.integers(0, 256, PHOTO.shape, np.uint8)), kind)
+    path = tmp_path / "cut.img"
+    path.write_bytes(whole)
+    assert images.read_photo(path).shape == PHOTO.shape
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(PictureError) as raised:
+        images.read_photo(path)
+    assert str(path) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF"])
+def test_damaged_pictures_raise_nothing_else(kind: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E], exif[0x8769] = 6, "a description", {0x9003: "2020:01:01"}
+    whole = encoded(Image.fromarray(PHOTO), kind, **({"exif": exif} if kind in ("JPEG", "PNG", "WEBP") else {}))
+    rng, refused = np.random.default_rng(1), 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for at in rng.integers(0, min(len(whole), 400), 3):
+            damaged[at] = rng.integers(256)
+        try:
+            images.to_rgb(images.decode(bytes(damaged), Path("damaged")))
+        except PictureError:
+            refused += 1
+    assert refused
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture at all\n", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_picture(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.png"
+    path.write_bytes(content)
+    with pytest.raises(PictureError, match=r"notes\.png (is not a picture|cannot be decoded)"):
+        images.read_photo(path)
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(PictureError, match=r"cannot read .*absent"):
+        images.read_photo(tmp_path / "absent")
+    with pytest.raises(PictureError, match="cannot read"):
+        images.read_photo(tmp_path)
+
+
+@pytest.mark.parametrize("side", [12_000, 60_000])
+def test_decompression_bomb_is_refused_by_its_header(side: int) -> None:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    with pytest.raises(PictureError, match=r"bomb\.png is too large"):
+        images.decode(bomb, Path("bomb.png"))
+
+
+# --- kinds ---
+
+
+@pytest.mark.parametrize("make", [lambda: Image.fromarray(LABELS), lambda: palette(LABELS, list(range(57)))])
+def test_label_map_is_read_as_ids(tmp_path: Path, make) -> None:
+    np.testing.assert_array_equal(images.read_labels(saved(tmp_path / "a.png", make()), CELEBAMASK_HQ), LABELS)
+
+
+@pytest.mark.parametrize(
+    ("picture", "reason"),
+    [
+        (images.colourise(LABELS, CELEBAMASK_HQ), "is a RGB picture; a label map is an 8-bit grey or palette"),
+        (np.array([[3, 19]], np.uint8), r"holds the value 19; .* 0 to 18"),
+        (LABELS.astype(np.uint16), "is a I;16 picture"),
+        (MASK, "is a 1 picture"),
+    ],
+    ids=["colours", "id too high", "16 bits", "1 bit"],
+)
+def test_what_is_no_label_map(tmp_path: Path, picture: np.ndarray, reason: str) -> None:
+    with pytest.raises(WrongKindError, match=reason):
+        images.read_labels(saved(tmp_path / "a.png", picture), CELEBAMASK_HQ)
+
+
+def test_transparent_sketch_lies_on_white(tmp_path: Path) -> None:
+    drawing = np.zeros((4, 5, 4), np.uint8)
+    drawing[1, :, 3] = 255
+    drawing[2, :, 3] = 128
+    read = images.read_sketch(saved(tmp_path / "a.png", drawing))
+    assert read.dtype == np.uint8
+    np.testing.assert_allclose(read[:, 0], [255, 0, 127, 255], atol=1)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "I;16"])
+def test_black_and_white_sketch_in_any_mode(tmp_path: Path, mode: str) -> None:
+    grey = MASK.astype(np.uint8) * 255
+    if mode == "I;16":
+        picture = Image.fromarray(MASK.astype(np.uint16) * 65535)
+    elif mode == "P":
+        picture = palette(MASK.astype(np.uint8), [0, 0, 0, 255, 255, 255])
+    else:
+        picture = Image.fromarray(grey).convert(mode)
+    np.testing.assert_array_equal(images.read_sketch(saved(tmp_path / "a.png", picture)), grey)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        Image.fromarray(LABELS),
+        palette(LABELS, np.array(CELEBAMASK_HQ.colours).ravel().tolist()),
+        palette(LABELS, np.arange(19).repeat(3).tolist()),
+    ],
+    ids=["grey", "palette of colours", "palette of greys"],
+)
+def test_label_map_is_no_sketch(tmp_path: Path, picture: Image.Image) -> None:
+    with pytest.raises(WrongKindError, match="that is a label map"):
+        images.read_sketch(saved(tmp_path / "a.png", picture))
+
+
+def test_grey_of_16_bits_is_scaled(tmp_path: Path) -> None:
+    grey = np.array([[0, 257 * 10, 257 * 128, 65535]], np.uint16)
+    path = saved(tmp_path / "a.png", grey)
+    assert images.read_sketch(path).tolist() == [[0, 10, 128, 255]]
+    assert images.read_photo(path)[0, :, 1].tolist() == [0, 10, 128, 255]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photo_is_turned_upright(tmp_path: Path, orientation: int) -> None:
+    turned = {
+        1: PHOTO,
+        2: PHOTO[:, ::-1],
+        3: PHOTO[::-1, ::-1],
+        4: PHOTO[::-1],
+        5: PHOTO.swapaxes(0, 1),
+        6: np.rot90(PHOTO, 1),
+        7: PHOTO[::-1, ::-1].swapaxes(0, 1),
+        8: np.rot90(PHOTO, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(tmp_path / "a.png", np.ascontiguousarray(turned), exif=exif)
+    np.testing.assert_array_equal(images.read_photo(path), PHOTO)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA"])
+def test_part_mask_in_any_mode(tmp_path: Path, mode: str) -> None:
+    picture = Image.fromarray(MASK.astype(np.uint8) * 255).convert(mode)
+    read = images.read_part_mask(saved(tmp_path / "a.png", picture))
+    assert read.dtype == np.bool_
+    np.testing.assert_array_equal(read, MASK)
+
+
+def test_part_mask_of_a_palette_with_transparency(tmp_path: Path) -> None:
+    picture = palette(MASK.astype(np.uint8), [0, 0, 0, 255, 255, 255])
+    path = saved(tmp_path / "a.png", picture, transparency=bytes([200, 255]))
+    np.testing.assert_array_equal(images.read_part_mask(path), MASK)
+
+
+# --- sizes ---
+
+
+@pytest.mark.parametrize("size", [(5, 7), (12, 16), (31, 30), (12, 40), (100, 3)])
+def test_resized_label_map_has_no_new_ids(size: tuple[int, int]) -> None:
+    labels = np.where(LABELS % 2, LABELS, 18).astype(np.uint8)
+    resized = images.resize(labels, size, labels=True)
+    assert resized.shape == size
+    assert resized.dtype == np.uint8
+    assert set(np.unique(resized)) <= set(np.unique(labels))
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_resized_label_map_is_not_shifted(factor: int) -> None:
+    large = images.resize(LABELS, (12 * factor, 16 * factor), labels=True)
+    np.testing.assert_array_equal(large, LABELS.repeat(factor, 0).repeat(factor, 1))
+    np.testing.assert_array_equal(images.resize(large, LABELS.shape, labels=True), LABELS)
+
+
+def test_shrinking_averages() -> None:
+    checks = np.indices((8, 8)).sum(0).astype(np.uint8) % 2 * 200
+    assert np.unique(images.resize(checks, (4, 4))).tolist() == [100]
+
+
+@pytest.mark.parametrize("size", [(24, 24), (96, 128)])
+def test_resized_photo_keeps_its_mean(size: tuple[int, int]) -> None:
+    resized = images.resize(PHOTO, size)
+    assert resized.shape == (*size, 3)
+    np.testing.assert_allclose(resized.mean((0, 1)), PHOTO.mean((0, 1)), atol=1)
+
+
+# --- writing ---
+
+
+@pytest.mark.parametrize("array", [PHOTO, LABELS], ids=["photo", "labels"])
+def test_png_comes_back(tmp_path: Path, array: np.ndarray) -> None:
+    data = images.write_png(tmp_path / "a.png", array)
+    assert contents(tmp_path) == {"a.png": data}
+    with Image.open(tmp_path / "a.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), array)
+
+
+def test_jpeg_is_close_in_every_channel() -> None:
+    read = images.to_rgb(images.decode(images.encode_jpeg(PHOTO), Path("a.jpg")))
+    assert np.abs(read.astype(int) - PHOTO).mean() < 3
+
+
+def test_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(OutputError, match=r"cannot write .*a\.png"):
+        images.write_png(tmp_path / "a.png", LABELS)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_colours_of_a_label_map() -> None:
+    coloured = images.colourise(np.array([[0, 1, 18]], np.uint8), CELEBAMASK_HQ)
+    assert coloured.tolist() == [[[0, 0, 0], [0xCC, 0, 0], [0, 0xCC, 0]]]

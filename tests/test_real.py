@@ -1,0 +1,95 @@
+"""The whole way on the research-only sample: every map right, sketches of all, a training that learns, faces."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facesynth import images
+from facesynth.labels import CELEBAMASK_HQ
+from facesynth.manifest import read_dataset
+from facesynth.prep.celebamask import official_split, read_mapping
+
+pytestmark = pytest.mark.real
+
+SAMPLE = Path(os.environ.get("FACESYNTH_REAL_SAMPLE", "/nonexistent"))
+STEPS = 400
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sample() -> None:
+    if not (SAMPLE / "build_raw_tree.py").is_file():
+        pytest.skip("FACESYNTH_REAL_SAMPLE names no folder with the sample")
+
+
+def facesynth(*arguments: object) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", "from facesynth.cli import main; main()", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    raw = tmp_path_factory.mktemp("real") / "raw"
+    subprocess.run([sys.executable, SAMPLE / "build_raw_tree.py", raw], check=True)
+    return raw
+
+
+@pytest.fixture(scope="module")
+def data(raw: Path) -> Path:
+    data = raw.parent / "data"
+    assert "240 written, 0 already there, 0 failed" in facesynth("prep", "masks", raw, "--out", data)
+    for method in ("dodge", "xdog"):
+        done = facesynth("prep", "sketches", raw, "--out", data, "--method", method)
+        assert "240 written, 0 already there, 0 failed" in done
+    return data
+
+
+def test_every_map_is_the_expected_one(raw, data):
+    rows = read_dataset(data).rows
+    assert len(rows) == 240
+    for identifier, path in zip(rows["id"], rows["labels"], strict=True):
+        expected = images.read_labels(raw / "expected" / f"{int(identifier)}.png", CELEBAMASK_HQ)
+        assert np.array_equal(images.read_labels(data / path, CELEBAMASK_HQ), expected), identifier
+
+
+def test_every_photo_has_its_drawings(data):
+    rows = read_dataset(data).rows
+    for method in ("dodge", "xdog"):
+        drawings = np.stack([images.read_sketch(data / path) for path in rows[f"sketch_{method}"]])
+        assert drawings.shape == (240, 512, 512)
+        assert drawings.mean(axis=(1, 2)).min() > 60
+        assert drawings.std(axis=(1, 2)).min() > 5
+
+
+def test_the_official_split_has_its_sizes():
+    files = read_mapping(SAMPLE / "CelebA-HQ-to-CelebA-mapping.txt")
+    splits = [official_split(file) for file in files.values()]
+    assert [splits.count(name) for name in ("train", "val", "test")] == [24183, 2993, 2824]
+
+
+def test_training_learns_and_translates(data):
+    run, faces = data.parent / "run", data.parent / "faces"
+    options = ["--steps", STEPS, "--interval", 100, "--train-generator", "--quiet"]
+    facesynth("train", "--data", data, "--task", "seg2face", "--out", run, *options)
+    rows = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
+    l2 = rows[0].index("l2")
+    validation = [float(row[l2]) for row in rows if row[1] == "val"]
+    print(f"\nvalidation L2: {validation}; best over first {min(validation) / validation[0]:.3f}")
+    assert min(validation) <= 0.6 * validation[0]
+
+    facesynth("translate", data, "--checkpoint", run, "--out", faces, "--sheet")
+    names = read_dataset(data).with_columns("labels", split="val")["id"]
+    pictures = np.stack([images.read_photo(faces / f"{name}.png") for name in names])
+    assert pictures.shape == (28, 64, 64, 3)
+    assert pictures.std(axis=0).mean() > 3, "the faces do not follow their label maps"
+    assert (faces / "sheet.png").is_file()

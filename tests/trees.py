@@ -1,0 +1,64 @@
+"""Trees of files and the command line, as several tests need them."""
+
+from __future__ import annotations
+
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+COMMAND = Path(sysconfig.get_path("scripts"), "facesynth")
+CLASSES = [
+    "background",
+    "skin",
+    "nose",
+    "eye_g",
+    "l_eye",
+    "r_eye",
+    "l_brow",
+    "r_brow",
+    "l_ear",
+    "r_ear",
+    "mouth",
+    "u_lip",
+    "l_lip",
+    "hair",
+    "hat",
+    "ear_r",
+    "neck_l",
+    "neck",
+    "cloth",
+]
+"""The contract's classes by id."""
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """The bytes of every file below ``root``."""
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def times(root: Path) -> dict[str, int]:
+    """When each file below ``root`` was last written."""
+    return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+
+
+def leftovers(root: Path) -> list[Path]:
+    """Half-written files, probes and locks."""
+    return [path for path in root.rglob(".*") if path.name != ".stages"]
+
+
+def facesynth(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+
+
+def write_raw(raw: Path, number: int, parts: dict[str, np.ndarray], *, photo: np.ndarray | None = None) -> None:
+    """Add a photo with its part masks to a raw tree, as the archive lays it out."""
+    photos, masks = raw / "CelebA-HQ-img", raw / "CelebAMask-HQ-mask-anno" / str(number // 2000)
+    photos.mkdir(parents=True, exist_ok=True)
+    masks.mkdir(parents=True, exist_ok=True)
+    if photo is not None:
+        Image.fromarray(photo).save(photos / f"{number}.png")
+    for name, mask in parts.items():
+        Image.fromarray(mask.astype(np.uint8) * 255).convert("RGB").save(masks / f"{number:05d}_{name}.png")
