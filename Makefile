@@ -6,7 +6,7 @@ DEMO ?= demo
 .PHONY: demo test check real clean
 
 demo: .venv/installed
-	$(BIN)/facesynth prep sample $(DEMO)/raw -n 200
+	$(BIN)/facesynth prep sample $(DEMO)/raw -n 600
 	$(BIN)/facesynth prep masks $(DEMO)/raw --out $(DEMO)/data
 	$(BIN)/facesynth prep sketches $(DEMO)/data --out $(DEMO)/data --method xdog
 	$(BIN)/facesynth train --data $(DEMO)/data --task seg2face --train-generator --out $(DEMO)/run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -91,6 +92,13 @@ def assert_same_outcome(root: Path, other: Path) -> None:
     files, others = outcome(root), outcome(other)
     assert files.keys() == others.keys()
     assert [name for name in files if files[name] != others[name]] == []
+
+
+def assert_refused(result: tuple[int, str, str], says: str) -> None:
+    """The command line did nothing and said why in one line."""
+    code, out, err = result
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert re.search(f"^facesynth: .*{says}", err)
 
 
 class SmallDisk:

@@ -132,7 +132,7 @@ def _write(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str,
     text += b" " * (-len(text) % 8)
     file.write(len(text).to_bytes(8, "little") + text)
     for name in ordered:
-        file.write(tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        file.write(tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
 def find(path: Path) -> Path:

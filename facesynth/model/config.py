@@ -214,5 +214,5 @@ def preset(name: str, task: Task, *, n_classes: int, **train: Any) -> TrainConfi
     model = ModelConfig(condition=CONDITIONS[task], input_channels=channels, **sizes)
     values = {**values, **train}
     if values.get("train_generator"):
-        values.setdefault("style_probability", 0.5)
+        values.setdefault("style_probability", 0.8)
     return TrainConfig(task=task, model=model, **values)

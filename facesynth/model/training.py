@@ -51,7 +51,7 @@ SAMPLES = 6
 """Validation photos on a sample sheet."""
 MEAN_LATENT_SAMPLES = 10_000
 COLOUR_COMPONENTS = 32
-FIRST_STYLE_SPREAD = 0.2
+FIRST_STYLE_SPREAD = 0.4
 """Spread of the styles of a generator that starts from nothing: it learns the mean face first, then what differs."""
 
 Report = Callable[[str, int, Mapping[str, float]], None]

@@ -83,11 +83,12 @@ class Translator:
 
     def styles(self, samples: int, seed: int) -> Tensor:
         """The w of ``samples`` random styles, (samples, style_dim); a longer list begins as a shorter one does."""
-        z = [
-            np.random.default_rng([seed, number]).standard_normal(self.config.style_dim, np.float32)
-            for number in range(samples)
-        ]
-        w: Tensor = self.model.generator.mapping(torch.from_numpy(np.stack(z)).to(self.device))
+        w = torch.empty(samples, self.config.style_dim, device=self.device)
+        for number in range(samples):
+            z = np.random.default_rng([seed, number]).standard_normal((1, self.config.style_dim), np.float32)
+            w[number] = self.model.generator.mapping(torch.from_numpy(z).to(self.device))[
+                0
+            ]  # rounds as if it were alone
         return w
 
     @torch.inference_mode()

@@ -221,7 +221,7 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     before = contents(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", full_disk)
-        with pytest.raises(OutputError, match="cannot write .*/a: No space left on device"):
+        with pytest.raises(OutputError, match=r"cannot write .*/a: No space left on device"):
             save(tmp_path / "a", {"a": torch.zeros(1000), "b": torch.zeros(1000)})
     assert contents(tmp_path) == before
     assert leftovers(tmp_path) == []
@@ -237,5 +237,5 @@ def test_an_interrupted_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(OutputError, match="cannot write .*/a: No such file or directory"):
+    with pytest.raises(OutputError, match=r"cannot write .*/a: No such file or directory"):
         save(tmp_path / "none" / "a")

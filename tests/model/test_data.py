@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -18,7 +19,9 @@ from ..runs import shuffle_rows, small_model
 
 
 def pairs_of(root, column="labels", split="train", **sizes):
-    return PairedFaces(read_dataset(root), column, split, small_model("seg2face" if column == "labels" else "sketch2face", **sizes))
+    return PairedFaces(
+        read_dataset(root), column, split, small_model("seg2face" if column == "labels" else "sketch2face", **sizes)
+    )
 
 
 def copy(source, root):
@@ -155,7 +158,9 @@ def test_the_only_sketch_needs_no_choice(faces, tmp_path):
     only = dataset.rows.drop(columns=["sketch_dodge", "sketch_dodge_sha256"])
     assert condition_column(type(dataset)(root, only), "sketch") == "sketch_xdog"
     none = only.drop(columns=["sketch_xdog", "sketch_xdog_sha256"])
-    with pytest.raises(DatasetError, match=r"has no sketches \(it has none\); make them with `facesynth prep sketches`"):
+    with pytest.raises(
+        DatasetError, match=r"has no sketches \(it has none\); make them with `facesynth prep sketches`"
+    ):
         condition_column(type(dataset)(root, none), "sketch")
 
 
@@ -167,7 +172,7 @@ def test_an_epoch_sees_every_pair_once(length, batch):
     per_epoch = -(-length // batch)
     order = list(TrainingOrder(length, batch, 3, 0, 3 * per_epoch))
     assert {len(indices) for indices in order} == {batch}
-    epochs = [sum(order[first : first + per_epoch], []) for first in range(0, len(order), per_epoch)]
+    epochs = [list(chain(*order[first : first + per_epoch])) for first in range(0, len(order), per_epoch)]
     for epoch in epochs:
         assert sorted(epoch[:length]) == list(range(length))
         assert epoch[length:] == epoch[: per_epoch * batch - length]

@@ -40,7 +40,9 @@ def test_faces_out_of_range_are_clipped():
     assert to_pictures(faces)[0, 0, :, 1].tolist() == [0, 0, 128, 255, 255]
 
 
-@pytest.mark.parametrize(("shape", "inside"), [((2, 5), (slice(1, 3), slice(0, 5))), ((5, 3), (slice(0, 5), slice(1, 4)))])
+@pytest.mark.parametrize(
+    ("shape", "inside"), [((2, 5), (slice(1, 3), slice(0, 5))), ((5, 3), (slice(0, 5), slice(1, 4)))]
+)
 @pytest.mark.parametrize("channels", [(), (3,)])
 def test_to_square_centres_and_fills(shape, inside, channels):
     array = np.random.default_rng(0).integers(0, 200, (*shape, *channels), np.uint8)

@@ -18,6 +18,7 @@ from torch import nn
 
 from facesynth import images
 from facesynth.errors import CheckpointError, DatasetError, DivergenceError, FacesynthError, InputError, OutputError
+from facesynth.files import write_text
 from facesynth.manifest import read_dataset
 from facesynth.model import checkpoint, data, losses, training
 from facesynth.model.data import PairedFaces
@@ -63,8 +64,20 @@ def stop_at(step: int, split: str = "train"):
     return report
 
 
-@pytest.fixture(scope="session")
-def undisturbed(faces, tmp_path_factory):
+@pytest.fixture(scope="module", autouse=True)
+def no_curves():
+    """Runs leave a stand-in for their curves: drawing takes longer than a small run does."""
+
+    def plot(metrics: Path, picture: Path) -> None:
+        write_text(picture, f"curves to step {metrics.read_text().splitlines()[-1].partition(',')[0]}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "plot_losses", plot)
+        yield
+
+
+@pytest.fixture(scope="module")
+def undisturbed(faces, tmp_path_factory, no_curves):
     """A run of six steps with an interval of three, never interrupted."""
     root = tmp_path_factory.mktemp("undisturbed") / "run"
     run(faces, root)
@@ -220,7 +233,9 @@ def test_a_given_generator_stays_as_it_is(faces, tmp_path, monkeypatch):
     forward = Generator.forward
 
     def watched(self, *arguments, **options):
-        calls.append({name for name, weight in self.named_parameters() if weight.requires_grad or weight.grad is not None})
+        calls.append(
+            {name for name, weight in self.named_parameters() if weight.requires_grad or weight.grad is not None}
+        )
         return forward(self, *arguments, **options)
 
     monkeypatch.setattr(Generator, "forward", watched)
@@ -249,7 +264,9 @@ def test_a_generator_may_be_trained_further(faces, tmp_path):
     assert any(not torch.equal(given[name], trained[name]) for name in given if name.startswith("generator."))
 
 
-@pytest.mark.parametrize(("name", "value", "needed"), [("output_size", 64, 32), ("style_dim", 8, 16), ("channel_max", 8, 16)])
+@pytest.mark.parametrize(
+    ("name", "value", "needed"), [("output_size", 64, 32), ("style_dim", 8, 16), ("channel_max", 8, 16)]
+)
 def test_a_generator_of_another_size_is_refused(faces, tmp_path, name, value, needed):
     path = save_model(tmp_path / "given.safetensors", **{name: value})
     with pytest.raises(CheckpointError, match=f"the generator of {path} has {name} {value}, the model's is {needed}"):
@@ -272,12 +289,13 @@ def test_style_codes_are_trained_and_kept(undisturbed):
     assert "codes" not in checkpoint.load(undisturbed / "model.safetensors").tensors
 
 
-def test_style_codes_are_restored(faces, tmp_path, undisturbed, monkeypatch):
+def test_style_codes_are_restored(faces, tmp_path, undisturbed):
     shutil.copytree(undisturbed, tmp_path / "run")
-    monkeypatch.setattr(training, "plot_losses", lambda *_: None)
     run(faces, tmp_path / "run", dataclasses.replace(STYLED, steps=7, interval=3))
     run(faces, tmp_path / "whole", dataclasses.replace(STYLED, steps=7, interval=3))
-    one, other = (checkpoint.load(tmp_path / name / "checkpoints/step-00000007.safetensors") for name in ("run", "whole"))
+    one, other = (
+        checkpoint.load(tmp_path / name / "checkpoints/step-00000007.safetensors") for name in ("run", "whole")
+    )
     assert torch.equal(one.tensors["codes"], other.tensors["codes"])
 
 
@@ -314,11 +332,11 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(faces, tmp_path, undistur
 
 @pytest.mark.parametrize("optimizer", ["ranger", "muon"])
 def test_every_optimizer_goes_on_where_it_was(faces, tmp_path, optimizer):
-    config = small_run(optimizer=optimizer, steps=9)
+    config = small_run(optimizer=optimizer, steps=7, interval=4)
     run(faces, tmp_path / "whole", config)
     with pytest.raises(Stop):
-        run(faces, tmp_path / "run", config, report=stop_at(8))
-    assert run(faces, tmp_path / "run", config).started == 6
+        run(faces, tmp_path / "run", config, report=stop_at(5))
+    assert run(faces, tmp_path / "run", config).started == 4
     assert_same_outcome(tmp_path / "run", tmp_path / "whole")
 
 
@@ -352,32 +370,27 @@ def test_a_damaged_newest_checkpoint_is_passed_over(faces, tmp_path, undisturbed
 KILLED = """
 import os, pickle, signal, sys
 from pathlib import Path
+from facesynth.model.training import train
 
-data, out, config, moment = pickle.loads(sys.stdin.buffer.read())
-replace, count = Path.replace, 0
+data, out, config, last = pickle.loads(sys.stdin.buffer.read())
+replace = Path.replace
 
 def replace_or_die(self, target):
-    global count
-    count += 1
-    if count == moment:
+    if target.name == last:
         os.kill(os.getpid(), signal.SIGKILL)
     return replace(self, target)
 
 Path.replace = replace_or_die
-from facesynth.model.training import train
 train(data, out, config, device="cpu", workers=0)
 """
 
 
-def run_and_kill(faces, out, moment):
-    given = pickle.dumps((faces, out, STYLED, moment))
-    return subprocess.run([sys.executable, "-c", KILLED], input=given, timeout=100, check=False).returncode
-
-
 def test_a_run_killed_between_writing_and_moving_ends_as_an_undisturbed_one(faces, tmp_path, undisturbed):
-    for moment, behind in ((5, ".step-00000000.safetensors.part"), (5, ".metrics.csv.part"), (4, ".step-00000006.safetensors.part")):
-        assert run_and_kill(faces, tmp_path / "run", moment) == -signal.SIGKILL
-        print(moment, [path.name for path in (tmp_path / "run").rglob("*.part")])
+    for last in ("step-00000000.safetensors", "step-00000006.safetensors"):
+        given = pickle.dumps((faces, tmp_path / "run", STYLED, last))
+        done = subprocess.run([sys.executable, "-c", KILLED], input=given, timeout=100, check=False)
+        assert done.returncode == -signal.SIGKILL
+        assert [path.name for path in (tmp_path / "run").rglob("*.part")] == [f".{last}.part"]
     run(faces, tmp_path / "run")
     assert_same_outcome(tmp_path / "run", undisturbed)
     assert leftovers(tmp_path / "run") == []
@@ -482,13 +495,8 @@ def test_a_loss_that_is_no_number_stops_the_run(faces, tmp_path, monkeypatch, ba
     with pytest.raises(DivergenceError, match=f"the loss is {bad} at step 5, photos ") as caught:
         run(faces, tmp_path)
     assert f"photos {', '.join(seen[-1])};" in str(caught.value)
+    assert str(caught.value).endswith("try a lower --learning-rate in another --out")
     assert contents(tmp_path / "checkpoints") | {"best": (tmp_path / "model.safetensors").read_bytes()} == before
-
-
-def test_a_rate_that_is_far_too_high_is_told(faces, tmp_path):
-    config = small_run(steps=20, interval=20, learning_rate=0.999, generator_learning_rate=0.999, l2=1e38, train_generator=True)
-    with pytest.raises(DivergenceError, match="try a lower --learning-rate in another --out"):
-        run(faces, tmp_path, config)
 
 
 # ------------------------------------------------------------------------------------------------------------ full disks
@@ -498,7 +506,7 @@ def test_a_rate_that_is_far_too_high_is_told(faces, tmp_path):
 def test_a_full_disk_leaves_a_run_that_goes_on(faces, tmp_path, undisturbed, size):
     with small_disk(tmp_path / "disk", size) as disk:
         out = disk.root / "run"
-        with pytest.raises(OutputError, match="cannot write .*: No space left on device") as caught:
+        with pytest.raises(OutputError, match=r"cannot write .*: No space left on device") as caught:
             run(faces, out)
         assert isinstance(caught.value, FacesynthError)
         assert "\n" not in str(caught.value)

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+import yaml
+
+from facesynth import cli
+from facesynth.model import checkpoint
+
+from ..runs import assert_refused, assert_same_outcome, save_model, small_disk
+from ..trees import COMMAND, contents, leftovers
+
+SHORT = ("--train-generator", "--lpips", 0, "--batch-size", 2, "--steps", 2, "--interval", 1, "--device", "cpu")
+
+
+def train(data, out, *options, task="seg2face"):
+    return ("train", "--data", data, "--task", task, "--out", out, *SHORT, *options)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(faces, tmp_path_factory):
+    """A run of four steps with an interval of two never interrupted."""
+    root = tmp_path_factory.mktemp("undisturbed") / "run"
+    cli.facesynth.main([str(item) for item in four_steps(faces, root)], standalone_mode=False)
+    return root
+
+
+def four_steps(data, out):
+    return train(data, out, "--quiet", "--steps", 4, "--interval", 2)
+
+
+def test_a_run_and_what_is_said_of_it(faces, tmp_path, facesynth):
+    code, out, err = facesynth(*train(faces, tmp_path / "run"))
+    assert code == 0
+    told = re.findall(r"step (\d) of 2, validation: loss \d+\.\d{4}, l2 \d+\.\d{4}, w_norm", err)
+    assert told == ["0", "1", "2"]
+    assert re.search(rf"^seg2face in {tmp_path}/run: best validation L2 \d\.\d{{4}} at step \d", out)
+    assert f"model: {tmp_path}/run/model.safetensors" in out
+    best = checkpoint.load(tmp_path / "run/model.safetensors")
+    assert (best.task, best.config.input_channels) == ("seg2face", 19)
+    assert f"at step {best.info['step']}" in out
+
+
+def test_quiet_and_the_options_reach_the_config(faces, tmp_path, facesynth):
+    options = ("--sketch", "dodge", "--seed", 3, "--learning-rate", 0.01, "--steps", 1, "--quiet")
+    code, _, err = facesynth(*train(faces, tmp_path / "run", *options, task="sketch2face"))
+    assert (code, err) == (0, "")
+    noted = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    wanted = {"column": "sketch_dodge", "seed": 3, "learning_rate": 0.01, "steps": 1, "batch_size": 2, "interval": 1}
+    assert {name: noted[name] for name in wanted} == wanted
+    assert checkpoint.load(tmp_path / "run/model.safetensors").config.condition == "sketch"
+
+
+def test_without_perceptual_weights_it_says_so(faces, tmp_path, facesynth, monkeypatch):
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    arguments = [item for item in train(faces, tmp_path / "run", "--steps", 1, "-q") if item not in ("--lpips", 0)]
+    code, _, err = facesynth(*arguments)
+    assert code == 0
+    assert err.startswith("training without the perceptual loss: LPIPS needs AlexNet's weights")
+    assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["lpips"] == 0.0
+    assert_refused(facesynth(*arguments, "--lpips", 0.8), "LPIPS needs AlexNet's weights")
+    assert_refused(facesynth(*arguments, "--lpips-heads", tmp_path / "none"), "LPIPS needs")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--data", "nothing"), "nothing is not a dataset folder: manifest.csv is missing; make one with"),
+        (("--steps", 0), "steps is 0; needed: at least 1"),
+        (("--batch-size", -2), "batch_size is -2; needed: at least 1"),
+        (("--learning-rate", "nan"), "learning_rate is nan; needed: more than 0 and less than 1"),
+        (("--learning-rate", 2), r"learning_rate is 2\.0"),
+        (("--interval", 0), "interval is 0"),
+        (("--generator", "nothing"), r"checkpoint nothing does not exist; give a \.safetensors file"),
+        (("--task", "sketch2face"), "holds the sketches dodge, xdog; choose one with --sketch"),
+        (("--task", "sketch2face", "--sketch", "pencil"), "has no sketches 'pencil'"),
+    ],
+)
+def test_wrong_options(faces, tmp_path, facesynth, options, says):
+    assert_refused(facesynth(*train(faces, tmp_path / "run"), *options), says)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "options", [("--workers", -1), ("--task", "photo2face"), ("--preset", "huge"), ("--device", "tpu")]
+)
+def test_options_that_the_command_line_knows_to_be_wrong(faces, tmp_path, facesynth, options):
+    code, _, err = facesynth(*train(faces, tmp_path / "run"), *options)
+    assert code == 2
+    assert f"Invalid value for '{options[0]}'" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_generator_is_needed_or_trained(faces, tmp_path, facesynth):
+    arguments = [item for item in train(faces, tmp_path / "run") if item != "--train-generator"]
+    assert_refused(facesynth(*arguments), "there is no generator: give --generator FILE, or --train-generator")
+    small = save_model(tmp_path / "given.safetensors")
+    assert_refused(facesynth(*arguments, "--generator", small), "has output_size 32, the model's is 64")
+
+
+def test_another_run_in_the_same_folder(faces, undisturbed, tmp_path, facesynth):
+    shutil.copytree(undisturbed, tmp_path / "run")
+    again = four_steps(faces, tmp_path / "run")
+    assert_refused(facesynth(*again, "--batch-size", 3), r"another batch_size \(2, now 3\); give the same options")
+    assert_refused(facesynth(*again, "--task", "sketch2face", "--sketch", "dodge"), "holds a run with another column")
+    assert contents(tmp_path / "run") == contents(undisturbed)
+
+
+def test_a_bad_picture_is_named(faces, tmp_path, facesynth):
+    shutil.copytree(faces, tmp_path / "data")
+    (tmp_path / "data/labels/00002.png").write_bytes(b"")
+    assert_refused(facesynth(*train(tmp_path / "data", tmp_path / "run", "-q")), r"id 00002: .*labels/00002\.png")
+
+
+def test_a_run_killed_at_any_time_ends_as_an_undisturbed_one(faces, undisturbed, tmp_path):
+    out = tmp_path / "run"
+    command = [COMMAND, *map(str, four_steps(faces, out))]
+    for sign in ("config.yaml", "samples/step-00000002.png"):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        give_up = time.monotonic() + 100
+        while not (out / sign).exists() and process.poll() is None and time.monotonic() < give_up:
+            time.sleep(0.002)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        assert (out / sign).exists()
+        assert not (out / "losses.png").exists()
+    assert subprocess.run(command, capture_output=True, timeout=100, check=False).returncode == 0
+    assert_same_outcome(out, undisturbed)
+    assert leftovers(out) == []
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on(faces, undisturbed, tmp_path, facesynth):
+    newest = sum(path.stat().st_size for path in undisturbed.rglob("*.safetensors"))
+    with small_disk(tmp_path / "disk", f"{newest // 3072}k") as disk:
+        out = disk.root / "run"
+        assert_refused(facesynth(*four_steps(faces, out)), "cannot write .*: No space left on device")
+        assert leftovers(out) == []
+        disk.grow("200m")
+        assert facesynth(*four_steps(faces, out))[0] == 0
+        assert_same_outcome(out, undisturbed)
+
+
+def test_an_output_that_is_a_file(faces, tmp_path, facesynth):
+    (tmp_path / "run").write_text("mine")
+    assert_refused(facesynth(*train(faces, tmp_path / "run")), "cannot write into .*/run: it is a file; give a folder")
+    assert (tmp_path / "run").read_text() == "mine"

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import pickle
+import re
+import shutil
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from facesynth import images
+
+from ..runs import assert_refused, save_model, small_disk
+from ..trees import contents, leftovers
+from ..trees import facesynth as installed
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    return {task: save_model(root / f"{task}.safetensors", task) for task in ("seg2face", "sketch2face")}
+
+
+@pytest.fixture
+def translate(facesynth, models, tmp_path):
+    """``facesynth translate`` with the segmentation model into ``out``."""
+
+    def run(*arguments, task="seg2face", out=tmp_path / "out"):
+        options = ("--checkpoint", models[task], "--out", out, "--device", "cpu", "--quiet")
+        return facesynth("translate", *options, *arguments)
+
+    return run
+
+
+def test_a_folder_and_what_is_said_of_it(faces, tmp_path, translate):
+    code, out, err = translate(faces / "labels", "--samples", 2, "--sheet")
+    assert (code, err) == (0, "")
+    assert out == f"faces in {tmp_path}/out: 12 written, 0 inputs failed\ncontact sheet: {tmp_path}/out/sheet.png\n"
+    names = {f"0000{number}_{sample}.png" for number in range(6) for sample in range(2)}
+    assert set(contents(tmp_path / "out")) == names | {"sheet.png"}
+
+
+def test_the_installed_command(faces, models, tmp_path, translate):
+    options = ("--checkpoint", models["seg2face"], "--device", "cpu", "--seed", 5, "--samples", 1)
+    done = installed("translate", faces, *options, "--out", tmp_path / "other")
+    assert done.returncode == 0
+    assert re.fullmatch(r"faces: 100%.*3/3 .*\n", done.stderr)
+    translate(faces, "--seed", 5, "--samples", 1)
+    assert contents(tmp_path / "other") == contents(tmp_path / "out")
+
+
+def test_options_reach_the_faces(faces, tmp_path, translate):
+    for name, options in {"a": (), "b": ("--seed", 1), "c": ("--batch-size", 1), "d": ("--split", "train")}.items():
+        translate(faces, "--samples", 1, *options, out=tmp_path / name)
+    a, b, c, d = (contents(tmp_path / name) for name in "abcd")
+    assert a.keys() == b.keys() == c.keys() == {"00001_0.png", "00003_0.png", "00005_0.png"}
+    assert d.keys() == {"00000_0.png", "00002_0.png", "00004_0.png"}
+    assert a["00001_0.png"] != b["00001_0.png"]
+    for name in a:
+        pixels, others = (images.read_photo(tmp_path / root / name).astype(int) for root in "ac")
+        assert np.abs(pixels - others).max() <= 1
+
+
+def test_the_sketch_method_is_chosen(faces, tmp_path, translate):
+    for method in ("dodge", "xdog"):
+        assert translate(faces, "--sketch", method, task="sketch2face", out=tmp_path / method)[0] == 0
+    assert contents(tmp_path / "dodge").keys() == contents(tmp_path / "xdog").keys()
+    assert contents(tmp_path / "dodge") != contents(tmp_path / "xdog")
+    assert_refused(translate(faces, task="sketch2face"), "choose one with --sketch")
+
+
+@pytest.mark.parametrize(
+    ("task", "source", "says"),
+    [
+        ("seg2face", "photos/00001.jpg", "00001.jpg is a RGB picture"),
+        ("seg2face", "sketches/xdog/00001.png", "00001.png holds the value 255"),
+        ("sketch2face", "labels/00001.png", "00001.png has no value above 31: that is a label map"),
+    ],
+)
+def test_the_wrong_kind_of_picture(faces, models, tmp_path, translate, task, source, says):
+    code, out, err = translate(faces / source, task=task)
+    assert code == 2
+    assert out == f"faces in {tmp_path}/out: 0 written, 1 inputs failed\n"
+    assert err.count("\n") == 1
+    assert re.search(rf"^00001: .*{says}.*; {models[task]} is a {task} checkpoint$", err.rstrip())
+    assert contents(tmp_path / "out") == {}
+
+
+def test_damaged_pictures_among_good_ones(faces, tmp_path, translate):
+    shutil.copytree(faces / "labels", tmp_path / "in")
+    (tmp_path / "in/00002.png").write_bytes((faces / "labels/00002.png").read_bytes()[:-40])
+    (tmp_path / "in/00004.png").write_bytes(b"text")
+    code, out, err = translate(tmp_path / "in")
+    assert code == 1
+    assert out == f"faces in {tmp_path}/out: 4 written, 2 inputs failed\n"
+    assert [line.partition(": ")[0] for line in err.splitlines()] == ["00002", "00004"]
+    assert set(contents(tmp_path / "out")) == {"00000.png", "00001.png", "00003.png", "00005.png"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("nothing",), "nothing does not exist; give a picture, or a folder of pictures"),
+        (("{data}", "--samples", -1), "samples is -1 and seed 0; needed: at least 0"),
+        (("{data}", "--seed", -1), "samples is 0 and seed -1; needed: at least 0"),
+        (("{data}", "--batch-size", 0), "batch_size is 0; needed: at least 1"),
+        (("{data}", "--split", "foo"), "split is 'foo'; needed: train, val, test or all"),
+        (("{data}/labels", "{data}/photos"), r"labels/00000\.png and .*photos/00000\.jpg would both become 00000\.png"),
+        (("{data}", "--out", "{data}/manifest.csv"), "it is a file; give a folder"),
+        (("{data}/labels", "--out", "{data}/labels"), "would take the place of the input"),
+        (("{data}", "--device", "cuda"), "device 'cuda' is not to be had here; this machine has: cpu"),
+    ],
+)
+def test_what_is_refused_before_anything_is_done(faces, tmp_path, translate, monkeypatch, arguments, says):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    before = contents(faces)
+    assert_refused(translate(*(str(item).format(data=faces) for item in arguments)), says)
+    assert contents(faces) == before
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_folder(tmp_path, translate):
+    (tmp_path / "empty").mkdir()
+    assert_refused(translate(tmp_path / "empty"), "no picture in .*/empty; looked for")
+
+
+class Spoil:
+    """Something that ends the process when it is unpickled."""
+
+    def __reduce__(self):
+        return exit, (77,)
+
+
+def foreign(path):
+    safetensors.torch.save_file({"a": torch.zeros(3)}, path)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda path: None, "checkpoint .* does not exist"),
+        (lambda path: path.mkdir(), "holds no model.safetensors; give a checkpoint file, or the --out of"),
+        (foreign, "is a safetensors file but no facesynth checkpoint"),
+        (lambda path: torch.save({"a": torch.zeros(3)}, path), "cannot be read as a checkpoint"),
+        (lambda path: path.write_bytes(pickle.dumps(Spoil())), "cannot be read as a checkpoint"),
+        (lambda path: path.write_bytes(b""), "cannot be read as a checkpoint"),
+    ],
+    ids=["nothing", "folder", "foreign", "pt", "pickle", "empty"],
+)
+def test_what_is_no_checkpoint(faces, tmp_path, translate, make, says):
+    make(tmp_path / "given")
+    assert_refused(translate(faces, "--checkpoint", tmp_path / "given"), says)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dataset_is_no_checkpoint(faces, translate):
+    assert_refused(translate(faces, "--checkpoint", faces), r"data holds no model\.safetensors")
+
+
+def test_a_training_state_is_one(faces, tmp_path, translate):
+    save_model(tmp_path / "step-00000007.safetensors", kind="training")
+    assert translate(faces, "--checkpoint", tmp_path / "step-00000007.safetensors", out=tmp_path / "a")[0] == 0
+    assert translate(faces, out=tmp_path / "b")[0] == 0
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_a_full_disk(faces, tmp_path, translate):
+    with small_disk(tmp_path / "disk", "36k") as disk:
+        assert_refused(translate(faces, "--split", "all", "--samples", 3, out=disk.root), "No space left on device")
+        assert leftovers(disk.root) == []
+        assert {images.read_photo(path).shape for path in disk.root.iterdir()} == {(32, 32, 3)}
