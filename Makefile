@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo
 
-.PHONY: demo test check real clean
+.PHONY: demo test check real pictures clean
 
 demo: .venv/installed
-	$(BIN)/facesynth prep sample $(DEMO)/raw -n 600
+	$(BIN)/facesynth prep sample $(DEMO)/raw -n 500
 	$(BIN)/facesynth prep masks $(DEMO)/raw --out $(DEMO)/data
 	$(BIN)/facesynth prep sketches $(DEMO)/data --out $(DEMO)/data --method xdog
 	$(BIN)/facesynth train --data $(DEMO)/data --task seg2face --train-generator --out $(DEMO)/run
@@ -26,6 +26,10 @@ check: .venv/installed
 # Needs the research-only sample; see CONTRIBUTING.md.
 real: .venv/installed
 	$(BIN)/python -m pytest -m real -s
+
+# The README's pictures, from what the demo left.
+pictures: .venv/installed
+	$(BIN)/python docs/pictures.py $(DEMO)
 
 .venv/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv || { rm -rf .venv; \

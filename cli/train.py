@@ -83,9 +83,10 @@ def train(
         workers=workers,
         report=None if quiet else _reporter(config.steps),
     )
-    fallen = f"{done.best / done.first:.2f} of the first, {done.first:.4f}"
-    click.echo(f"{task} in {done.root}: best validation L2 {done.best:.4f} at step {done.best_step} ({fallen})")
-    click.echo(f"curves: {done.root / 'losses.png'}; model: {done.root / 'model.safetensors'}")
+    click.echo(f"{task} in {done.root}: validation L2 from {done.first:.4f} down to {done.lowest:.4f}")
+    kept = f"{done.metric} {done.best:.4f}, step {done.best_step}"
+    click.echo(f"model with the lowest validation {kept}: {done.root / 'model.safetensors'}")
+    click.echo(f"curves: {done.root / 'losses.png'}")
 
 
 def _perceptual(backbone: Path | None, heads: Path | None, *, required: bool) -> LPIPS | None:

@@ -144,6 +144,14 @@ def _check_rows(manifest: Path, rows: pd.DataFrame) -> None:
     repeated = rows["id"][rows["id"].duplicated()]
     if not repeated.empty:
         raise DatasetError(f"{manifest} has the id {repeated.iloc[0]!r} more than once; ids must be unique")
+    for identifier in rows["id"]:
+        if (
+            not identifier
+            or identifier.startswith(".")
+            or not identifier.isprintable()
+            or {"/", "\\"} & set(identifier)
+        ):
+            raise DatasetError(f"{manifest} has the id {identifier!r}; ids name files and must be usable for that")
     wrong = rows[~rows["split"].isin(SPLITS)]
     if not wrong.empty:
         row = wrong.iloc[0]

@@ -147,3 +147,13 @@ def test_split_by_hash_is_stable_and_8_1_1() -> None:
 def test_known_splits_by_hash() -> None:
     """These must never change: a photo would move from training to test."""
     assert "".join(split_by_hash(f"{number:05d}")[1] for number in range(24)) == "rrrrrrarrarrrraerrrrarrr"
+
+
+@pytest.mark.parametrize("identifier", ["../up", "a/b", "a\\b", ".hidden", "tab\there"])
+def test_an_id_that_cannot_name_a_file_is_refused(dataset, tmp_path, identifier):
+    root = shutil.copytree(dataset, tmp_path / "data")
+    header, first, *rest = (root / "manifest.csv").read_text().splitlines()
+    changed = identifier + first[first.index(",") :]
+    (root / "manifest.csv").write_text("\n".join([header, changed, *rest]) + "\n")
+    with pytest.raises(DatasetError, match="ids name files"):
+        read_dataset(root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -55,6 +56,14 @@ class ModelConfig:
             value = getattr(self, name)
             if not (is_power_of_two(value) and low <= value <= high):
                 raise InputError(f"{name} is {value}; needed: a power of two from {low} to {high}")
+        if self.style_resolution > self.output_size:
+            raise InputError(
+                f"style_resolution is {self.style_resolution}; needed: at most output_size, {self.output_size}"
+            )
+        for name in ("encoder_units", "encoder_channels"):
+            stages = getattr(self, name)
+            if len(stages) != 4 or min(stages) < 1:
+                raise InputError(f"{name} is {stages}; needed: four numbers of at least 1")
         for name in ("input_channels", "style_dim", "mapping_depth", "channel_base", "channel_max"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; needed: at least 1")
@@ -118,6 +127,8 @@ class TrainConfig:
     """Decay a step of the moving average of the weights, which is then what is validated and kept; 0 for none."""
     flip: bool = True
     """Mirror half of the pairs, condition and photo together."""
+    metric: str = "l2"
+    """The term, or the whole loss, whose lowest value on the validation split tells which model is kept."""
     interval: int = 1000
     """Steps between validations, each with its checkpoint."""
     seed: int = 0
@@ -139,8 +150,14 @@ class TrainConfig:
             if not 0 < getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; needed: more than 0 and less than 1")
         for name in ("l2", "lpips", "laplacian", "w_norm"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} is {getattr(self, name)}; needed: at least 0")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} is {getattr(self, name)}; needed: a number, at least 0")
+        if self.metric not in ("loss", "l2", "laplacian", "w_norm", "lpips"):
+            raise InputError(f"metric is {self.metric!r}; needed: loss, l2, lpips, laplacian or w_norm")
+        if self.metric in ("lpips", "laplacian") and not getattr(self, self.metric):
+            raise InputError(f"metric is {self.metric!r}, which weighs 0; needed: a term of the loss")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed is {self.seed}; needed: 0 to {2**32 - 1}")
         if not 0 <= self.ema < 1:
             raise InputError(f"ema is {self.ema}; needed: 0 to less than 1")
         if not 0 <= self.style_probability <= 1:
@@ -166,13 +183,14 @@ PRESETS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = MappingProx
                 "style_resolution": 16,
             },
             {
-                "steps": 1200,
+                "steps": 1000,
                 "optimizer": "muon",
                 "learning_rate": 5e-4,
                 "generator_learning_rate": 5e-3,
                 "laplacian": 1.0,
                 "w_norm": 1e-4,
                 "ema": 0.99,
+                "metric": "laplacian",  # a condition doesn't fix colours, and L2 is mostly colours
                 "interval": 100,
             },
         ),

@@ -56,6 +56,11 @@ class Metrics:
         values = ",".join(f"{terms[name]:.6g}" if name in terms else "" for name in TERMS)
         self.lines.append(f"{step},{split},{values},{seconds:.2f}")
 
+    def validation(self, term: str) -> list[float]:
+        """A term's values on the validation split, in order of steps."""
+        rows = (dict(zip(COLUMNS, line.split(","), strict=True)) for line in self.lines)
+        return [float(row[term]) for row in rows if row["split"] == "val"]
+
     def write(self) -> None:
         """Write the file, whole or not at all."""
         write_text(self.path, "\n".join([",".join(COLUMNS), *self.lines]) + "\n")

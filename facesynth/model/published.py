@@ -181,6 +181,7 @@ def config_from_published(state_dict: Mapping[str, Tensor]) -> ModelConfig:
             input_channels=input_channels,
             input_size=16 << count("encoder.styles.0.convs.{}.weight", step=2),
             output_size=4 << n_blocks,
+            style_resolution=min(64, 4 << n_blocks),
             style_dim=style_dim,
             mapping_depth=count("decoder.style.{}.weight", start=1),
             channel_base=max(resolution * width for resolution, width in widths.items()),

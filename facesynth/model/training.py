@@ -6,7 +6,7 @@
     RUN/metrics.csv          every loss term at every step, and on the validation split at every interval
     RUN/losses.png           the same as curves
     RUN/samples/             condition | face | photo of the same validation photos at every interval
-    RUN/model.safetensors    the model with the lowest validation L2
+    RUN/model.safetensors    the best model by the config's metric on the validation split
     RUN/checkpoints/         the last two states of the run
 
 Nothing random is carried from step to step: what a step draws depends on the seed and the step alone. A run that goes on
@@ -18,6 +18,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -68,15 +69,21 @@ class Trained:
         The run folder.
     started : int
         The step that this call went on from.
-    first, best : float
+    first, lowest : float
         Validation L2 before the first step, and the lowest.
+    metric : str
+        What tells which model is kept.
+    best : float
+        Its lowest value.
     best_step : int
-        Where the lowest was.
+        Where that was: the step of the model that is kept.
     """
 
     root: Path
     started: int
     first: float
+    lowest: float
+    metric: str
     best: float
     best_step: int
 
@@ -198,14 +205,15 @@ class _Run:
         }
         if path.is_file():
             try:
-                noted = yaml.safe_load(path.read_text("utf-8"))
-                different = [name for name in wanted if noted.get(name) != wanted[name] and name != "steps"]
-            except (yaml.YAMLError, AttributeError) as error:
+                noted = _flat(yaml.safe_load(path.read_text("utf-8")))
+            except (yaml.YAMLError, AttributeError, ValueError, OSError) as error:
                 raise CheckpointError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-            if different:
+            now = _flat(wanted)
+            different = [name for name in now if noted.get(name) != now[name] and name != "steps"]
+            if different and self._states():  # without a state there is nothing to lose
                 name = different[0]
                 raise InputError(
-                    f"{self.out} holds a run with another {name} ({noted.get(name)}, now {wanted[name]}); "
+                    f"{self.out} holds a run with another {name} ({noted.get(name)}, now {now[name]}); "
                     "give the same options to continue it, or another --out"
                 )
         write_text(path, yaml.safe_dump(wanted, sort_keys=False))
@@ -274,6 +282,9 @@ class _Run:
                     numbers[f"{index}.{name}"] = value
         info = {"step": self.step, "best": self.best, "best_step": self.best_step, "optimizer": numbers}
         self._write(self.out / "checkpoints" / f"step-{self.step:08d}.safetensors", "training", tensors, info)
+        self._prune()
+
+    def _prune(self) -> None:
         for old in self._states()[:-KEPT_CHECKPOINTS]:
             old.unlink()
 
@@ -326,15 +337,22 @@ class _Run:
                 self.report("train", self.step, terms)
             if self.step % self.config.interval == 0 or self.step == self.config.steps:
                 self._at_interval(began)
-        plot_losses(self.metrics.path, self.out / "losses.png")
-        validated = [line.split(",") for line in self.metrics.lines if ",val," in line]
-        return Trained(self.out, self.started, float(validated[0][3]), self.best, self.best_step)
+        self._prune()
+        if self.metrics.lines:  # none where somebody has removed the file of a finished run
+            plot_losses(self.metrics.path, self.out / "losses.png")
+        l2 = self.metrics.validation("l2") or [math.nan]
+        config = self.config
+        return Trained(self.out, self.started, l2[0], min(l2), config.metric, self.best, self.best_step)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         config, pairs = self.config, self.train_pairs
         order = TrainingOrder(len(pairs), config.batch_size, config.seed, self.step, config.steps)
         workers = 0 if pairs.cached else self.workers
-        yield from DataLoader(pairs, batch_sampler=order, num_workers=workers)
+        try:
+            yield from DataLoader(pairs, batch_sampler=order, num_workers=workers)
+        except DatasetError as error:  # that of a worker process comes with its traceback in front
+            last = str(error).strip().splitlines()[-1]
+            raise DatasetError(last.removeprefix("facesynth.errors.DatasetError: ")) from error
 
     def _train_step(self, indices: Tensor, conditions: Tensor, photos: Tensor) -> dict[str, float]:
         config, model = self.config, self.model
@@ -402,8 +420,8 @@ class _Run:
         terms = self._validate()
         self.metrics.add(self.step, "val", terms, time.monotonic() - began)
         self.metrics.write()
-        if terms["l2"] < self.best:
-            self.best, self.best_step = terms["l2"], self.step
+        if terms[self.config.metric] < self.best:
+            self.best, self.best_step = terms[self.config.metric], self.step
             info = {"step": self.step, "val": terms}
             self._write(self.out / checkpoint.MODEL_FILE, "model", self.averaged.state_dict(), info)
         self._save()
@@ -428,6 +446,15 @@ class _Run:
         sheet = contact_sheet(rows, ["condition", "face", "photo"], cell=max(128, self.config.model.output_size // 2))
         images.write_png(self.out / "samples" / f"step-{self.step:08d}.png", sheet)
         return {name: total / len(self.val_pairs) for name, total in sums.items()}
+
+
+def _flat(nested: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings as one, with dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        inner = _flat(value) if isinstance(value, Mapping) else None
+        flat |= {f"{name}.{key}": below for key, below in inner.items()} if inner is not None else {name: value}
+    return flat
 
 
 def _plain(value: Any) -> Any:

@@ -39,11 +39,11 @@ def test_a_run_and_what_is_said_of_it(faces, tmp_path, facesynth):
     assert code == 0
     told = re.findall(r"step (\d) of 2, validation: loss \d+\.\d{4}, l2 \d+\.\d{4}, w_norm", err)
     assert told == ["0", "1", "2"]
-    assert re.search(rf"^seg2face in {tmp_path}/run: best validation L2 \d\.\d{{4}} at step \d", out)
-    assert f"model: {tmp_path}/run/model.safetensors" in out
+    assert re.search(rf"^seg2face in {tmp_path}/run: validation L2 from \d\.\d{{4}} down to \d\.\d{{4}}\n", out)
+    assert f": {tmp_path}/run/model.safetensors" in out
     best = checkpoint.load(tmp_path / "run/model.safetensors")
     assert (best.task, best.config.input_channels) == ("seg2face", 19)
-    assert f"at step {best.info['step']}" in out
+    assert f", step {best.info['step']}: " in out
 
 
 def test_quiet_and_the_options_reach_the_config(faces, tmp_path, facesynth):

@@ -6,6 +6,7 @@ from facesynth.errors import InputError
 from facesynth.model.config import CONDITIONS, PRESETS, ModelConfig, TrainConfig, preset
 
 from ..runs import small_model, small_run
+from .recipe import tiny_config
 
 
 @pytest.mark.parametrize(
@@ -111,3 +112,25 @@ def test_w_plus_layers_by_size(output, style, n_styles, layers):
     config = small_model(output_size=output, style_resolution=style)
     assert config.n_styles == n_styles
     assert config.style_layers == tuple(layers)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"style_resolution": 64},
+        {"encoder_units": (1, 1, 1)},
+        {"encoder_channels": (8, 8, 16, 0)},
+    ],
+)
+def test_sizes_that_fit_no_model_are_refused(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        tiny_config(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"seed": -1}, {"seed": 2**32}, {"l2": float("inf")}, {"ema": 1.0}, {"metric": "beauty"}, {"metric": "laplacian"}],
+)
+def test_values_that_fit_no_run_are_refused(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        TrainConfig(task="seg2face", model=tiny_config(), **wrong)

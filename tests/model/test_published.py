@@ -129,7 +129,10 @@ def test_round_trip(sizes):
     if "input_channels" in sizes:
         sizes = {**sizes, "condition": "photo"}
     config = recipe.tiny_config(
-        encoder_units=(2, 1, 3, 1), encoder_channels=(4, 8, 12, 16), style_resolution=64, **sizes
+        encoder_units=(2, 1, 3, 1),
+        encoder_channels=(4, 8, 12, 16),
+        style_resolution=sizes.get("output_size", 32),
+        **sizes,
     )
     torch.manual_seed(0)
     psp = PSP(config)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import dataclasses
 import logging
 import os
@@ -530,3 +531,75 @@ def test_a_file_in_place_of_the_folder(faces, tmp_path):
     with pytest.raises(OutputError, match="it is a file; give a folder"):
         run(faces, tmp_path / "run")
     assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_a_run_that_never_began_does_not_hold_its_folder(faces, tmp_path):
+    other = save_model(tmp_path / "other.safetensors", channel_max=8)
+    with pytest.raises(CheckpointError, match="channel_max 8, the model's is 16"):
+        train(faces, tmp_path / "run", small_run(train_generator=False), generator=other)
+    done = train(faces, tmp_path / "run", small_run())
+    assert done.best_step > 0
+
+
+def test_the_difference_to_the_run_before_is_named_in_full(faces, tmp_path):
+    train(faces, tmp_path, small_run(steps=1))
+    with pytest.raises(InputError, match=r"another model\.style_dim \(16, now 32\)"):
+        train(faces, tmp_path, small_run(steps=1, model=small_model(style_dim=32)))
+
+
+def test_a_finished_run_without_its_metrics_is_still_finished(faces, tmp_path):
+    done = train(faces, tmp_path, small_run(steps=1))
+    (tmp_path / "metrics.csv").unlink()
+    again = train(faces, tmp_path, small_run(steps=1))
+    assert (again.best, again.best_step) == (done.best, done.best_step)
+
+
+def test_a_checkpoint_too_many_is_removed(faces, tmp_path):
+    train(faces, tmp_path, small_run())
+    states = sorted((tmp_path / "checkpoints").iterdir())
+    (tmp_path / "checkpoints" / "step-00000000.safetensors").write_bytes(states[0].read_bytes())
+    train(faces, tmp_path, small_run())
+    assert sorted((tmp_path / "checkpoints").iterdir()) == states
+
+
+def test_a_bad_picture_read_by_a_worker_is_named_in_one_line(faces, tmp_path, monkeypatch):
+    root = shutil.copytree(faces, tmp_path / "data")
+    row = read_dataset(root).with_columns("labels", split="train").iloc[0]
+    (root / row["labels"]).write_bytes(b"no picture")
+    monkeypatch.setattr("facesynth.model.data.CACHE_BYTES", 0)
+    with pytest.raises(DatasetError) as caught:
+        train(root, tmp_path / "run", small_run(), workers=1)
+    assert str(caught.value).startswith(f"id {row['id']}: {root / row['labels']} is not a picture")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_averaged_weights_are_validated_kept_and_carried_on(faces, tmp_path):
+    config = small_run(ema=0.9, steps=4, interval=2)
+    train(faces, tmp_path / "whole", config)
+    train(faces, tmp_path / "halves", dataclasses.replace(config, steps=2))
+    train(faces, tmp_path / "halves", config)
+    state = checkpoint.load(tmp_path / "whole/checkpoints/step-00000004.safetensors")
+    again = checkpoint.load(tmp_path / "halves/checkpoints/step-00000004.safetensors")
+    for name, value in state.tensors.items():
+        assert torch.equal(value, again.tensors[name]), name
+    averaged, last = state.state_of("averaged"), state.state_of("model")
+    assert any(not torch.equal(averaged[name], last[name]) for name in last)
+    assert all(torch.equal(state.model_state()[name], averaged[name]) for name in last)
+
+
+def test_the_metric_chooses_the_model(faces, tmp_path):
+    done = train(faces, tmp_path, small_run(metric="w_norm", steps=9))
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
+    validated = {int(row["step"]): float(row["w_norm"]) for row in rows if row["split"] == "val"}
+    assert done.metric == "w_norm"
+    assert validated[done.best_step] == min(validated.values()) == pytest.approx(done.best, rel=1e-5)
+    assert checkpoint.load(checkpoint.find(tmp_path)).info["step"] == done.best_step
+
+
+def test_first_codes_are_the_colours_of_the_photos(faces, tmp_path):
+    train(faces, tmp_path, small_run(steps=1, style_probability=0.5, generator_learning_rate=1e-9))
+    codes = checkpoint.load(tmp_path / "checkpoints/step-00000001.safetensors").tensors["codes"]
+    assert codes.shape == (3, 16)
+    components = codes[:, :2]  # of three photos there are two
+    torch.testing.assert_close(components.mean(0), torch.zeros(2), atol=1e-4, rtol=0)
+    torch.testing.assert_close(components.square().mean(0), torch.ones(2), atol=1e-4, rtol=0)
