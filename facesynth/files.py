@@ -1,12 +1,14 @@
 """Writing that cannot leave anything half-written, and locks.
 
-A file is written beside its place, under a name that a later run reuses, and moved into place when it is whole.
+A file is written beside its place, under a name of the process's own, and moved into place when it is whole. What a killed
+process left beside is taken away by the next one that locks the folder.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -39,7 +41,7 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
     OutputError
         If the file cannot be written; ``path`` is then as it was.
     """
-    beside = path.with_name(f".{path.name}.part")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield beside
         if sync:
@@ -52,6 +54,16 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
     except BaseException:
         _remove(beside)
         raise
+
+
+_LEFTOVER = re.compile(r"\..+\.\d+\.part")
+
+
+def _clear(folder: Path) -> None:
+    for inner, _, names in os.walk(folder):
+        for name in names:
+            if _LEFTOVER.fullmatch(name):
+                _remove(Path(inner, name))
 
 
 def _remove(path: Path) -> None:
@@ -100,7 +112,9 @@ def make_folder(path: Path) -> Path:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for this process; the lock goes with the process, however it ends.
+    """Hold ``folder`` for this process, and take away what killed ones left half-written anywhere in it.
+
+    The lock goes with the process, however it ends.
 
     Raises
     ------
@@ -118,6 +132,7 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise _cannot_write(path, error) from error
     try:
+        _clear(folder)
         yield
     finally:
         path.unlink(missing_ok=True)

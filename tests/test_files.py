@@ -126,3 +126,24 @@ def test_pictures_by_name_and_suffix(tmp_path: Path) -> None:
 def test_no_pictures(tmp_path: Path, name: str, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         pictures_in([tmp_path / name])
+
+
+def test_locking_takes_away_what_killed_processes_left(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    for name in (".a.png.123.part", "inner/.b.part.45.part", "inner/b.part", ".c.part", "d.12.part"):
+        (tmp_path / name).touch()
+    with locked(tmp_path):
+        pass
+    assert contents(tmp_path).keys() == {"inner/b.part", ".c.part", "d.12.part"}
+
+
+def test_two_processes_write_one_file_without_meeting(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from facesynth.files import replacing\n"
+    code += "with replacing(Path(sys.argv[1])) as beside: beside.write_text('theirs'); input()"
+    other = subprocess.Popen([sys.executable, "-c", code, tmp_path / "a"], stdin=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob(".a.*.part")):
+        assert other.poll() is None
+    write_text(tmp_path / "a", "ours")
+    assert contents(tmp_path)["a"] == b"ours"
+    other.communicate("\n", timeout=60)
+    assert contents(tmp_path) == {"a": b"theirs"}

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,22 @@ def test_killed_runs_end_up_like_an_undisturbed_one(stage: str, undisturbed: dic
     assert f"{COUNT - reached[-1]} written" in last.stdout or stage != "sample"
     assert contents(out) == contents(undisturbed[stage])
     assert leftovers(out) == []
+
+
+def test_workers_that_outlive_a_killed_command_do_no_harm(undisturbed: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = arguments("masks", undisturbed["sample"], out)
+    process = subprocess.Popen([COMMAND, *map(str, command)], stderr=subprocess.DEVNULL, start_new_session=True)
+    while process.poll() is None and not list(out.glob(DONE["masks"])):
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    last = facesynth(*command)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    assert (last.returncode, last.stderr) == (0, "")
+    written = {name: data for name, data in contents(out).items() if not name.endswith(".part")}
+    assert written == contents(undisturbed["masks"])
 
 
 # --- wrong input ---

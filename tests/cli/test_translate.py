@@ -3,6 +3,9 @@ from __future__ import annotations
 import pickle
 import re
 import shutil
+import signal
+import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ import torch
 from facesynth import images
 
 from ..runs import assert_refused, save_model, small_disk
-from ..trees import contents, leftovers
+from ..trees import COMMAND, contents, leftovers
 from ..trees import facesynth as installed
 
 
@@ -48,6 +51,28 @@ def test_the_installed_command(faces, models, tmp_path, translate):
     assert re.fullmatch(r"faces: 100%.*3/3 .*\n", done.stderr)
     translate(faces, "--seed", 5, "--samples", 1)
     assert contents(tmp_path / "other") == contents(tmp_path / "out")
+
+
+@pytest.mark.parametrize("enough", [1, 60, 250])
+def test_a_call_killed_at_any_time_ends_as_an_undisturbed_one(faces, models, tmp_path, translate, enough):
+    inputs = tmp_path / "inputs"
+    inputs.mkdir()
+    for source in (faces / "labels").iterdir():
+        for copy in range(50):
+            shutil.copy(source, inputs / f"{source.stem}-{copy}.png")
+    out = tmp_path / "out"
+    command = [COMMAND, "translate", inputs, "--checkpoint", models["seg2face"], "--device", "cpu", "--out", out]
+    process = subprocess.Popen([*command, "--batch-size", "1"], stderr=subprocess.DEVNULL)
+    while process.poll() is None and len(list(out.glob("*.png"))) < enough:
+        time.sleep(0.002)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert enough <= len(list(out.glob("*.png"))) < 300
+    translate(inputs, "--batch-size", 1)
+    assert leftovers(out) == []
+    translate(inputs, "--batch-size", 1, out=tmp_path / "whole")
+    assert contents(out) == contents(tmp_path / "whole")
+    assert len(contents(out)) == 300
 
 
 def test_options_reach_the_faces(faces, tmp_path, translate):

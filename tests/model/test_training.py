@@ -391,7 +391,8 @@ def test_a_run_killed_between_writing_and_moving_ends_as_an_undisturbed_one(face
         given = pickle.dumps((faces, tmp_path / "run", STYLED, last))
         done = subprocess.run([sys.executable, "-c", KILLED], input=given, timeout=100, check=False)
         assert done.returncode == -signal.SIGKILL
-        assert [path.name for path in (tmp_path / "run").rglob("*.part")] == [f".{last}.part"]
+        (left,) = (tmp_path / "run").rglob("*.part")
+        assert left.name.startswith(f".{last}.")
     run(faces, tmp_path / "run")
     assert_same_outcome(tmp_path / "run", undisturbed)
     assert leftovers(tmp_path / "run") == []
