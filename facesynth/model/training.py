@@ -197,6 +197,7 @@ class _Run:
         """Note the config in the run folder, or see that it is the one noted before; more steps are welcome."""
         path = self.out / "config.yaml"
         wanted = {
+            "task": self.config.task,
             "column": column,
             "label_scheme": self.scheme.name,
             "pairs": {"train": self.train_pairs.digest, "val": self.val_pairs.digest},

@@ -107,7 +107,7 @@ def test_another_run_in_the_same_folder(faces, undisturbed, tmp_path, facesynth)
     shutil.copytree(undisturbed, tmp_path / "run")
     again = four_steps(faces, tmp_path / "run")
     assert_refused(facesynth(*again, "--batch-size", 3), r"another batch_size \(2, now 3\); give the same options")
-    assert_refused(facesynth(*again, "--task", "sketch2face", "--sketch", "dodge"), "holds a run with another column")
+    assert_refused(facesynth(*again, "--task", "sketch2face", "--sketch", "dodge"), "holds a run with another task")
     assert contents(tmp_path / "run") == contents(undisturbed)
 
 

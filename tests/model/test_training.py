@@ -427,7 +427,7 @@ def test_another_task_data_or_generator_in_the_same_folder(faces, dataset, tmp_p
     before = contents(tmp_path / "run")
     other = resplit(dataset, tmp_path / "data", "train train train val val val")
     given = save_model(tmp_path / "given.safetensors")
-    with pytest.raises(InputError, match=r"another column \(labels, now sketch_xdog\)"):
+    with pytest.raises(InputError, match=r"another task \(seg2face, now sketch2face\)"):
         run(faces, tmp_path / "run", small_run("sketch2face"), sketch="xdog")
     with pytest.raises(InputError, match="another pairs"):
         run(other, tmp_path / "run")
