@@ -68,9 +68,9 @@ def train(
     given = {name: value for name, value in values.items() if value is not None}
     n_classes = len(read_dataset(data).scheme)
     config = configs.preset(preset, task, n_classes=n_classes, train_generator=train_generator, **given)
-    perceptual = None
+    perceptual, notice = None, ""
     if config.lpips > 0:
-        perceptual = _perceptual(lpips_backbone, lpips_heads, required="lpips" in given)
+        perceptual, notice = _perceptual(lpips_backbone, lpips_heads, required="lpips" in given)
         config = config if perceptual else dataclasses.replace(config, lpips=0.0)
     done = run(
         data,
@@ -81,7 +81,7 @@ def train(
         perceptual=perceptual,
         device=device,
         workers=workers,
-        report=None if quiet else _reporter(config.steps),
+        report=_reporter(config.steps, notice, quiet=quiet),
     )
     click.echo(f"{task} in {done.root}: validation L2 from {done.first:.4f} down to {done.lowest:.4f}")
     kept = f"{done.metric} {done.best:.4f}, step {done.best_step}"
@@ -89,27 +89,32 @@ def train(
     click.echo(f"curves: {done.root / 'losses.png'}")
 
 
-def _perceptual(backbone: Path | None, heads: Path | None, *, required: bool) -> LPIPS | None:
-    """The perceptual network; none where nobody asked for it and its weights are not at hand."""
+def _perceptual(backbone: Path | None, heads: Path | None, *, required: bool) -> tuple[LPIPS | None, str]:
+    """The perceptual network; where nobody asked for it and its weights are not at hand, none, and a notice of that."""
     from facesynth.errors import CheckpointError
     from facesynth.model.losses import load_lpips
 
     try:
-        return load_lpips(backbone, heads)
+        return load_lpips(backbone, heads), ""
     except CheckpointError as error:
         if required or backbone or heads:
             raise
-        click.echo(f"training without the perceptual loss: {error}", err=True)
-        return None
+        return None, f"training without the perceptual loss: {error}"
 
 
-def _reporter(steps: int) -> Report:
-    """Shows the steps as a moving line on a terminal, and every validation as a line."""
+def _reporter(steps: int, notice: str, *, quiet: bool) -> Report:
+    """Shows the notice once the run has begun, the steps as a moving line on a terminal, every validation as a line."""
     from tqdm import tqdm
 
-    bar = tqdm(total=steps, desc="training", unit="step", dynamic_ncols=True, disable=not sys.stderr.isatty())
+    is_moving = sys.stderr.isatty() and not quiet
+    bar = tqdm(total=steps, desc="training", unit="step", dynamic_ncols=True, disable=not is_moving)
+    pending = [notice] if notice else []
 
     def report(split: str, step: int, terms: Mapping[str, float]) -> None:
+        while pending:
+            tqdm.write(pending.pop(), file=sys.stderr)
+        if quiet:
+            return
         bar.update(step - bar.n)
         text = ", ".join(f"{name} {value:.4f}" for name, value in terms.items())
         if split == "train":

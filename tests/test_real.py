@@ -70,6 +70,25 @@ def test_every_photo_has_its_drawings(data):
         assert drawings.std(axis=(1, 2)).min() > 5
 
 
+def references(data: Path, size: int) -> tuple[float, float]:
+    """L2 on the validation split of the mean training photo, and of every class painted in its mean training colour."""
+    dataset = read_dataset(data)
+
+    def read(split: str) -> tuple[np.ndarray, np.ndarray]:
+        rows = dataset.with_columns("labels", "photo", split=split)
+        photos = [images.resize(images.read_photo(data / path), (size, size)) for path in rows["photo"]]
+        maps = [images.read_labels(data / path, CELEBAMASK_HQ) for path in rows["labels"]]
+        return np.stack(photos) / 127.5 - 1, np.stack([images.resize(map_, (size, size), labels=True) for map_ in maps])
+
+    photos, maps = read("train")
+    colours = np.zeros((len(CELEBAMASK_HQ), 3))
+    for number in np.unique(maps):
+        colours[number] = photos[maps == number].mean(axis=0)
+    unseen, unseen_maps = read("val")
+    mean, painted = photos.mean(axis=0), colours[unseen_maps]
+    return float(((unseen - mean) ** 2).mean()), float(((unseen - painted) ** 2).mean())
+
+
 def test_training_learns_and_translates(data):
     run, faces = data.parent / "run", data.parent / "faces"
     options = ["--steps", STEPS, "--interval", 100, "--train-generator", "--quiet"]
@@ -77,7 +96,9 @@ def test_training_learns_and_translates(data):
     rows = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
     l2 = rows[0].index("l2")
     validation = [float(row[l2]) for row in rows if row[1] == "val"]
+    mean, painted = references(data, 64)
     print(f"\nvalidation L2: {validation}; best over first {min(validation) / validation[0]:.3f}")
+    print(f"beside it: the mean photo {mean:.3f}, classes in their mean colours {painted:.3f}")
     assert min(validation) <= 0.6 * validation[0]
 
     facesynth("translate", data, "--checkpoint", run, "--out", faces, "--sheet")

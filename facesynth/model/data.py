@@ -67,9 +67,13 @@ def condition_column(dataset: Dataset, condition: Condition, sketch: str | None 
     Raises
     ------
     DatasetError
-        If there is none, or there are several sketches and ``sketch`` does not choose.
+        If there is none, there are several sketches and ``sketch`` does not choose, or there is nothing to choose.
     """
     if condition != "sketch":
+        if sketch is not None:
+            raise DatasetError(
+                f"the sketch method {sketch!r} came, but the condition is {condition}; leave out --sketch"
+            )
         return condition
     have = [name.removeprefix("sketch_") for name in dataset.columns_of("sketch")]
     if sketch is None and len(have) == 1:

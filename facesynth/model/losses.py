@@ -211,12 +211,12 @@ def load_lpips(
     backbone = _default_backbone() if backbone_path is None else Path(backbone_path)
     if not backbone.is_file():
         raise CheckpointError(
-            f"LPIPS needs AlexNet's weights, but {backbone} does not exist; on a connected machine, fetch "
+            f"LPIPS needs AlexNet's weights, but there is no file {backbone}; on a connected machine, fetch "
             f"https://download.pytorch.org/models/{_ALEXNET_FILE}, then put it there or give its path"
         )
     heads = _default_heads() if heads_path is None else Path(heads_path)
     if heads is None or not heads.is_file():
-        looked = "no lpips package is installed" if heads is None else f"{heads} does not exist"
+        looked = "no lpips package is installed" if heads is None else f"there is no file {heads}"
         raise CheckpointError(
             f"LPIPS needs its heads, but {looked}; pip install --no-deps lpips, "
             "or give the path of its file weights/v0.1/alex.pth"

@@ -167,7 +167,7 @@ class _Run:
             raise DatasetError(
                 f"{data} has {len(self.scheme)} classes ({self.scheme.name}), the model takes {config.model.input_channels}"
             )
-        self._claim(column, generator)
+        self.described = self._describe(column, generator)
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -193,8 +193,8 @@ class _Run:
 
     # ------------------------------------------------------------------------------------------------------ setting up
 
-    def _claim(self, column: str, generator: Path | None) -> None:
-        """Note the config in the run folder, or see that it is the one noted before; more steps are welcome."""
+    def _describe(self, column: str, generator: Path | None) -> str:
+        """The content of ``config.yaml``, once it is seen that the folder holds no run of another; more steps are welcome."""
         path = self.out / "config.yaml"
         wanted = {
             "task": self.config.task,
@@ -217,7 +217,7 @@ class _Run:
                     f"{self.out} holds a run with another {name} ({noted.get(name)}, now {now[name]}); "
                     "give the same options to continue it, or another --out"
                 )
-        write_text(path, yaml.safe_dump(wanted, sort_keys=False))
+        return yaml.safe_dump(wanted, sort_keys=False)
 
     def _take_generator(self, path: Path) -> None:
         """Start from the generator and the average latent of a checkpoint."""
@@ -327,6 +327,7 @@ class _Run:
     def finish(self) -> Trained:
         for folder in ("checkpoints", "samples"):
             make_folder(self.out / folder)
+        write_text(self.out / "config.yaml", self.described)
         if not self.started:
             self._at_interval(time.monotonic())
         began = time.monotonic() - self.metrics.seconds

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from facesynth import images
-from facesynth.errors import InputError, PictureError, WrongKindError
+from facesynth.errors import DatasetError, InputError, PictureError, WrongKindError
 from facesynth.files import locked, make_folder, pictures_in
 from facesynth.manifest import SPLITS, is_dataset, read_dataset
 from facesynth.model import checkpoint
@@ -84,11 +84,9 @@ class Translator:
     def styles(self, samples: int, seed: int) -> Tensor:
         """The w of ``samples`` random styles, (samples, style_dim); a longer list begins as a shorter one does."""
         w = torch.empty(samples, self.config.style_dim, device=self.device)
-        for number in range(samples):
+        for number in range(samples):  # one by one, so that a style rounds the same whatever comes with it
             z = np.random.default_rng([seed, number]).standard_normal((1, self.config.style_dim), np.float32)
-            w[number] = self.model.generator.mapping(torch.from_numpy(z).to(self.device))[
-                0
-            ]  # rounds as if it were alone
+            w[number] = self.model.generator.mapping(torch.from_numpy(z).to(self.device)).squeeze(0)
         return w
 
     @torch.inference_mode()
@@ -131,8 +129,9 @@ class Translator:
 
 
 def _check_numbers(samples: int, seed: int) -> None:
-    if samples < 0 or seed < 0:
-        raise InputError(f"samples is {samples} and seed {seed}; needed: at least 0")
+    for name, value in (("samples", samples), ("seed", seed)):
+        if value < 0:
+            raise InputError(f"{name} is {value}; needed: at least 0")
 
 
 @dataclass(frozen=True)
@@ -181,14 +180,20 @@ def find_sources(
     Raises
     ------
     InputError
-        If an input does not exist or holds nothing, or two inputs have the same name.
+        If an input does not exist, holds nothing or is of another label scheme, two inputs have the same name, or
+        ``sketch`` came where there is nothing to choose.
     """
     if split not in (*SPLITS, "all"):
         raise InputError(f"split is {split!r}; needed: {', '.join(SPLITS)} or all")
+    if sketch is not None and not any(is_dataset(path) for path in inputs):
+        raise InputError(f"the sketch method {sketch!r} came without a dataset folder; leave out --sketch")
     sources = []
     for path in inputs:
         if is_dataset(path):
             dataset = read_dataset(path)
+            if given.config.condition == "labels" and dataset.scheme != given.scheme:
+                schemes = f"{dataset.scheme.name}, {given.path} takes {given.scheme.name}"
+                raise DatasetError(f"the label maps of {path} are of the scheme {schemes}; give maps of that scheme")
             column = condition_column(dataset, given.config.condition, sketch)
             rows = dataset.with_columns(column, "photo", split=None if split == "all" else split).to_dict("records")
             sources += [Source(str(row["id"]), path / str(row[column]), path / str(row["photo"])) for row in rows]

@@ -76,9 +76,13 @@ def _import_photo(root: Path, identifier: str, source: Path) -> tuple[Columns, n
     return {"photo": name, "photo_sha256": sha256(data), "width": str(width), "height": str(height)}, pixels
 
 
-def _merge_masks(root: Path, identifier: str, photo: Path | None, parts: Mapping[str, Path], known: Columns) -> Columns:
+def _check_split(known: Columns) -> None:
     if not known["split"]:
-        raise InputError(f"id {int(identifier)} is not in {celebamask.MAPPING}, which gives the split")
+        raise InputError(f"id {int(known['id'])} is not in {celebamask.MAPPING}, which gives the split")
+
+
+def _merge_masks(root: Path, identifier: str, photo: Path | None, parts: Mapping[str, Path], known: Columns) -> Columns:
+    _check_split(known)
     if photo is None:
         raise InputError(f"part masks without a photo {celebamask.PHOTOS}/{int(identifier)}.jpg")
     if not parts:
@@ -98,8 +102,7 @@ def _merge_masks(root: Path, identifier: str, photo: Path | None, parts: Mapping
 def _draw_sketch(
     root: Path, identifier: str, photo: Path | None, method: str, parameters: Mapping[str, float], known: Columns
 ) -> Columns:
-    if not known["split"]:
-        raise InputError(f"id {int(identifier)} is not in {celebamask.MAPPING}, which gives the split")
+    _check_split(known)
     if photo is None:
         raise InputError(f"no photo {celebamask.PHOTOS}/{int(identifier)}.jpg")
     if "photo" in known:

@@ -63,6 +63,9 @@ def test_without_perceptual_weights_it_says_so(faces, tmp_path, facesynth, monke
     assert code == 0
     assert err.startswith("training without the perceptual loss: LPIPS needs AlexNet's weights")
     assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["lpips"] == 0.0
+    refused = [item for item in arguments if item != "--train-generator"]
+    refused[refused.index(tmp_path / "run")] = tmp_path / "other"
+    assert_refused(facesynth(*refused), "there is no generator")
     assert_refused(facesynth(*arguments, "--lpips", 0.8), "LPIPS needs AlexNet's weights")
     assert_refused(facesynth(*arguments, "--lpips-heads", tmp_path / "none"), "LPIPS needs")
 

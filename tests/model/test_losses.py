@@ -117,13 +117,13 @@ def test_load_lpips_finds_the_cache_and_the_package_without_importing_it(tmp_pat
 
 def test_load_lpips_says_what_it_looked_for(tmp_path, monkeypatch, backbone):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    with pytest.raises(CheckpointError, match=r"alexnet-owt-7be5be79\.pth does not exist; on a connected machine"):
+    with pytest.raises(CheckpointError, match=r"alexnet-owt-7be5be79\.pth; on a connected machine"):
         load_lpips()
     torch.save(backbone, tmp_path / "alexnet.pth")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(CheckpointError, match="no lpips package is installed; pip install --no-deps lpips"):
         load_lpips(tmp_path / "alexnet.pth")
-    with pytest.raises(CheckpointError, match=r"none\.pth does not exist"):
+    with pytest.raises(CheckpointError, match=r"there is no file .*none\.pth"):
         load_lpips(tmp_path / "alexnet.pth", tmp_path / "none.pth")
 
 

@@ -53,6 +53,7 @@ def model_of(state_dict: dict[str, torch.Tensor]) -> PSP:
 
 
 def assert_within(actual: torch.Tensor, expected: torch.Tensor, tolerance: float) -> None:
+    print(f"largest difference {(actual - expected).abs().max():.1e} of {tolerance:.0e}")
     torch.testing.assert_close(actual, expected, atol=tolerance, rtol=0)
 
 

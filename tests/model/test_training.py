@@ -538,6 +538,7 @@ def test_a_run_that_never_began_does_not_hold_its_folder(faces, tmp_path):
     other = save_model(tmp_path / "other.safetensors", channel_max=8)
     with pytest.raises(CheckpointError, match="channel_max 8, the model's is 16"):
         train(faces, tmp_path / "run", small_run(train_generator=False), generator=other)
+    assert contents(tmp_path / "run") == {}
     done = train(faces, tmp_path / "run", small_run())
     assert done.best_step > 0
 

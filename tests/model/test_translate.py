@@ -118,7 +118,7 @@ def test_neither_batch_nor_order_matters(translator, samples):
         (np.zeros((32, 32), np.uint8), {}, r"of shape \(32, 32\)"),
         (np.zeros((1, 32, 32)), {}, "conditions is float64"),
         (conditions(1), {"samples": -1}, "samples is -1"),
-        (conditions(1), {"seed": -1}, "seed -1"),
+        (conditions(1), {"seed": -1}, "seed is -1"),
     ],
 )
 def test_arguments_out_of_range(translator, batch, options, says):
@@ -307,8 +307,8 @@ def test_an_unknown_photo_leaves_its_cell_empty(faces, seg, label_maps, tmp_path
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"samples": -1}, "samples is -1 and seed 0; needed: at least 0"),
-        ({"seed": -1}, "samples is 0 and seed -1; needed: at least 0"),
+        ({"samples": -1}, "samples is -1; needed: at least 0"),
+        ({"seed": -1}, "seed is -1; needed: at least 0"),
         ({"batch_size": 0}, "batch_size is 0; needed: at least 1"),
         ({"split": "foo"}, "split is 'foo'; needed: train, val, test or all"),
         ({"split": "test"}, "has no row with labels and photo in split 'test'"),
@@ -380,3 +380,20 @@ def test_sizes_of_input_and_output_are_the_models_own(tmp_path, label_maps):
     done = translate(label_maps[:1], path, tmp_path / "out", sheet=True)
     assert images.read_photo(done.faces[0]).shape == (32, 32, 3)
     assert images.read_photo(done.sheet).shape == (22 + 132, 4 + 2 * 132, 3)
+
+
+def test_label_maps_of_another_scheme_are_refused(faces, tmp_path):
+    root = shutil.copytree(faces, tmp_path / "data")
+    info = root / "dataset.json"
+    info.write_text(info.read_text().replace('"label_scheme": "celebamask-hq"', '"label_scheme": "face-parsing"', 1))
+    given = checkpoint.load(save_model(tmp_path / "a.safetensors"))
+    find_sources([faces], given)
+    with pytest.raises(DatasetError, match=r"of the scheme face-parsing, .*a\.safetensors takes celebamask-hq"):
+        find_sources([root], given)
+
+
+def test_a_sketch_method_with_nothing_to_choose_is_refused(faces, seg, sketcher):
+    for inputs, given in (([faces], seg), ([faces / "labels"], seg), ([faces / "sketches" / "xdog"], sketcher)):
+        with pytest.raises(InputError, match=r"sketch method 'xdog' came.* leave out --sketch"):
+            find_sources(inputs, checkpoint.load(given), sketch="xdog")
+    assert len(find_sources([faces], checkpoint.load(sketcher), sketch="xdog")) == 3
