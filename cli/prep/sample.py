@@ -1,0 +1,24 @@
+"""``facesynth prep sample``: procedural portraits as a raw tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .._progress import progress
+from ._common import FOLDER, common, print_outcome
+
+
+@click.command()
+@click.argument("out", type=FOLDER)
+@click.option("-n", "--count", default=200, help="Portraits to draw.")
+@click.option("--seed", default=0, help="A portrait depends on this and its id alone.")
+@click.option("--size", default=512, help="Height and width of the photos, pixels (64 to 1024).")
+@common
+def sample(out: Path, count: int, seed: int, size: int, jobs: int, quiet: bool) -> None:
+    """Draw procedural portraits with part masks into OUT, laid out as CelebAMask-HQ is."""
+    from facesynth.prep.stages import make_sample
+
+    done = make_sample(out, count=count, seed=seed, size=size, jobs=jobs, progress=progress("portraits", quiet=quiet))
+    print_outcome("portraits", done)
