@@ -1,14 +1,16 @@
 """Writing that cannot leave anything half-written, and locks.
 
-A file is written beside its place, under a name of the process's own, and moved into place when it is whole. What a killed
-process left beside is taken away by the next one that locks the folder.
+A file is written beside its place, under a name that no other writer has, and moved into place when it is whole. What a
+killed process left beside is taken away by the next one that locks the folder.
 """
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import os
 import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,7 +28,7 @@ def _cannot_write(path: Path, error: OSError) -> OutputError:
 
 
 @contextmanager
-def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
+def replacing(path: Path, *, sync: bool = False, keep_same: bool = False) -> Iterator[Path]:
     """A path beside ``path`` to write to, moved onto ``path`` when the block ends well and removed when it doesn't.
 
     Parameters
@@ -35,15 +37,20 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
         Where the finished file goes; its folder must exist.
     sync : bool
         Flush the file to the disk before it takes its place, for the few files that others rely on.
+    keep_same : bool
+        Leave ``path`` untouched if it holds the same bytes already.
 
     Raises
     ------
     OutputError
         If the file cannot be written; ``path`` is then as it was.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield beside
+        if keep_same and path.is_file() and filecmp.cmp(beside, path, shallow=False):
+            beside.unlink()
+            return
         if sync:
             with beside.open("rb") as file:
                 os.fsync(file.fileno())
@@ -56,7 +63,7 @@ def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
         raise
 
 
-_LEFTOVER = re.compile(r"\..+\.\d+\.part")
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]+\.part")
 
 
 def _clear(folder: Path) -> None:

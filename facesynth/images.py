@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from facesynth import _jpeg, _png
 from facesynth.errors import PictureError, WrongKindError
 from facesynth.files import write_bytes
 
@@ -48,6 +49,8 @@ def decode(data: bytes, path: Path) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged metadata beside a whole picture
             warnings.simplefilter("error", Image.DecompressionBombWarning)
+            if data.startswith(_png.SIGNATURE):
+                _png.check(data)
             picture = Image.open(io.BytesIO(data))
             picture.load()
     except UnidentifiedImageError as error:
@@ -112,36 +115,196 @@ def _eight_bit(picture: Image.Image) -> Image.Image:
 
 def to_rgb(picture: Image.Image) -> NDArray[np.uint8]:
     """The picture upright, on white, as an (H, W, 3) uint8 array."""
-    return np.asarray(on_white(_eight_bit(upright(picture))).convert("RGB"))
+    picture = on_white(_eight_bit(upright(picture)))
+    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
 def read_photo(path: Path) -> NDArray[np.uint8]:
-    """A photo as an (H, W, 3) uint8 RGB array, turned upright by its EXIF orientation."""
-    return to_rgb(decode(read_bytes(path), path))
-
-
-def read_part_mask(path: Path) -> NDArray[np.bool_]:
-    """A part mask as an (H, W) bool array: where the picture is at least half as bright as white."""
-    picture = decode(read_bytes(path), path)
-    if picture.mode == "P":
-        picture = picture.convert("RGBA")
-    return np.asarray(picture.convert("L")) > 127
-
-
-def to_labels(picture: Image.Image, path: Path, scheme: LabelScheme) -> NDArray[np.uint8]:
-    """The class ids of an 8-bit grey or palette picture as an (H, W) uint8 array.
+    """A photo as an (H, W, 3) uint8 RGB array, turned upright by its EXIF orientation.
 
     Raises
     ------
-    WrongKindError
-        If it is a colour picture, or holds an id that ``scheme`` does not have.
+    PictureError
+        If it cannot be read or decoded to its end.
     """
-    if picture.mode not in ("L", "P"):
+    data = read_bytes(path)
+    if _jpeg.is_plain(data):
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        if pixels is not None:
+            return np.asarray(pixels, np.uint8)
+    return to_rgb(decode(data, path))
+
+
+def _decode_flat(data: bytes, path: Path, *, one_grey: bool = False) -> _png.Decoded:
+    """Decode a picture of masks or class ids: fast if it is a PNG of a usual kind, else by :func:`decode`."""
+    try:
+        decoded = _png.decode(data, one_grey=one_grey)
+    except ValueError as error:
+        raise PictureError(f"{path} cannot be decoded: {error}") from error
+    if decoded:
+        return decoded
+    decoded = _flat(decode(data, path))
+    if decoded.mode == "L" and data.startswith(_png.SIGNATURE) and data[24] < 8:
+        return decoded._replace(mode=f"L;{data[24]}")  # scaled to 8 bits, so no ids
+    return decoded
+
+
+def _flat(picture: Image.Image) -> _png.Decoded:
+    """What Pillow decoded, in the form of :mod:`facesynth._png`; also of the modes LA, I and F."""
+    if picture.mode == "P" and picture.palette and picture.palette.mode == "RGB":
+        alphas = picture.info.get("transparency", b"")
+        if isinstance(alphas, int):
+            alphas = bytes([255] * alphas + [0])
+        return _png.Decoded("P", np.asarray(picture), bytes(picture.getpalette() or ()), alphas)
+    if picture.mode[0] in "IF":
+        return _png.Decoded(picture.mode, np.clip(np.asarray(picture), 0, None))
+    if picture.mode not in ("1", "L", "LA", "RGB", "RGBA"):
+        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    return _png.Decoded(picture.mode, np.asarray(picture).view(np.uint8))
+
+
+# ------------------------------------------------------------------------------------------------------------ part masks
+
+
+_NOISE = 32
+"""What a mask without a pixel set may hold after lossy compression, of 255."""
+_TOLERANCE = 12
+"""How far lossy compression may take a pixel from black and white, of 255."""
+
+
+def read_part_mask(path: Path) -> NDArray[np.bool_]:
+    """A part mask as an (H, W) bool array (see :func:`to_part_mask`)."""
+    return to_part_mask(read_bytes(path), path)[0]
+
+
+def to_part_mask(data: bytes, path: Path) -> tuple[NDArray[np.bool_], int]:
+    """A part mask, whichever way it is stored.
+
+    White on black in any mode and depth; 0 and 1; or a shape on a transparent ground.
+
+    Parameters
+    ----------
+    data : bytes
+        The file's content.
+    path : Path
+        Where it came from, for the message.
+
+    Returns
+    -------
+    mask : (H, W) bool array
+        Where the picture is brighter than half of its white.
+    greys : int
+        Pixels that are neither black nor white, nor nearly so as lossy compression leaves them.
+
+    Raises
+    ------
+    PictureError
+        As :func:`decode`.
+    """
+    decoded = _decode_flat(data, path, one_grey=True)
+    values, alpha = decoded.pixels, None
+    if decoded.mode == "P":
+        colours = _palette_colours(decoded)[values]
+        values, alpha = colours[..., :3].max(axis=2), colours[..., 3]
+    elif values.ndim == 3:
+        values, alpha = decoded.pixels[..., :3].max(axis=2), decoded.pixels[..., 3] if values.shape[2] == 4 else None
+        if decoded.mode == "LA":
+            values, alpha = decoded.pixels[..., 0], decoded.pixels[..., 1]
+    if alpha is not None and alpha.size and alpha.min() < alpha.max():
+        shown = values[alpha > 127]
+        uniform = not shown.size or shown.min() == shown.max()
+        values = alpha if uniform else np.where(alpha > 127, values, 0)
+    return _cut(values)
+
+
+def _cut(values: NDArray[Any]) -> tuple[NDArray[np.bool_], int]:
+    """Where grey values are over half of their white, and how many are far from both black and white."""
+    mask = np.zeros(values.shape, np.bool_)
+    rows = np.flatnonzero(values.any(axis=1))
+    if not rows.size:
+        return mask, 0
+    held = np.s_[rows[0] : rows[-1] + 1]
+    mask[held], greys = _cut_rows(values[held])
+    return mask, greys
+
+
+def _cut_rows(values: NDArray[Any]) -> tuple[NDArray[np.bool_], int]:
+    white = values.max()
+    if white == 255 and values.dtype == np.uint8:
+        greys = int(
+            np.count_nonzero(values + np.uint8(_TOLERANCE) > 2 * _TOLERANCE)
+        )  # white is beyond 255 and so below
+        return values > 127, greys
+    if white <= 1:
+        return values > 0, 0
+    between = values[(values > 0) & (values < white)]
+    if between.size and white < (_NOISE if values.dtype == np.uint8 else _NOISE * 257):
+        return np.zeros(values.shape, np.bool_), 0
+    near = white * (_TOLERANCE / 255)
+    return values > white / 2, int(np.count_nonzero((between > near) & (between < white - near)))
+
+
+def _palette_colours(decoded: _png.Decoded) -> NDArray[np.uint8]:
+    """(256, 4) RGBA colours of a palette; black where it has none."""
+    colours = np.zeros((256, 4), np.uint8)
+    colours[:, 3] = 255
+    given = np.frombuffer(decoded.palette, np.uint8).reshape(-1, 3)[:256]
+    colours[: len(given), :3] = given
+    alphas = np.frombuffer(decoded.alphas, np.uint8)[:256]
+    colours[: len(alphas), 3] = alphas
+    return colours
+
+
+# ------------------------------------------------------------------------------------------------------------ label maps
+
+
+def read_labels(path: Path, scheme: LabelScheme) -> NDArray[np.uint8]:
+    """A label map of class ids as an (H, W) uint8 array.
+
+    An 8-bit grey picture holds the ids. So does a palette picture, unless its colours say otherwise: where all that it
+    uses are the scheme's, a pixel is of the class of its colour.
+
+    Raises
+    ------
+    PictureError
+        As :func:`decode`.
+    WrongKindError
+        If it is of another kind, or holds an id that ``scheme`` does not have.
+    """
+    return decode_labels(read_bytes(path), path, scheme)
+
+
+def decode_labels(data: bytes, path: Path, scheme: LabelScheme) -> NDArray[np.uint8]:
+    """A label map from the content of the file ``path`` (see :func:`read_labels`)."""
+    return _to_labels(_decode_flat(data, path), path, scheme)
+
+
+def to_labels(picture: Image.Image, path: Path, scheme: LabelScheme) -> NDArray[np.uint8]:
+    """A label map from a picture (see :func:`read_labels`)."""
+    return _to_labels(_flat(picture), path, scheme)
+
+
+def read_any_labels(path: Path, scheme: LabelScheme) -> NDArray[np.uint8]:
+    """A label map of class ids (see :func:`read_labels`), or of the scheme's colours (see :func:`decode_colours`)."""
+    decoded = _decode_flat(read_bytes(path), path)
+    if decoded.mode not in ("RGB", "RGBA"):
+        return _to_labels(decoded, path, scheme)
+    if decoded.mode == "RGBA" and int(decoded.pixels[..., 3].min(initial=255)) < 255:
+        raise WrongKindError(f"{path} is partly transparent; needed: a label map, every pixel of which has a class")
+    return decode_colours(decoded.pixels[..., :3], scheme, source=path)
+
+
+def _to_labels(decoded: _png.Decoded, path: Path, scheme: LabelScheme) -> NDArray[np.uint8]:
+    if decoded.mode not in ("L", "P"):
+        coded = decoded.mode in ("RGB", "RGBA")
         raise WrongKindError(
-            f"{path} is a {picture.mode} picture; a label map is an 8-bit grey or palette PNG of class ids 0 to "
+            f"{path} is a {decoded.mode} picture; a label map is an 8-bit grey or palette PNG of class ids 0 to "
             f"{len(scheme) - 1} ({scheme.name}), as `facesynth prep masks` writes"
+            + ("; `facesynth prep remap` makes one of a map in the scheme's colours" if coded else "")
         )
-    labels = np.asarray(picture)
+    labels = decoded.pixels
+    if decoded.mode == "P":
+        labels = _by_colour(decoded, scheme)
     highest = int(labels.max(initial=0))
     if highest >= len(scheme):
         raise WrongKindError(
@@ -151,9 +314,73 @@ def to_labels(picture: Image.Image, path: Path, scheme: LabelScheme) -> NDArray[
     return labels
 
 
-def read_labels(path: Path, scheme: LabelScheme) -> NDArray[np.uint8]:
-    """A label map, checked against ``scheme`` (see :func:`to_labels`)."""
-    return to_labels(decode(read_bytes(path), path), path, scheme)
+def _by_colour(decoded: _png.Decoded, scheme: LabelScheme) -> NDArray[np.uint8]:
+    """A palette picture's class ids: those of its colours if all that it uses are the scheme's, else its indices.
+
+    A palette of nothing but greys that are ids is what lossless optimisers make of a grey map; the greys are the ids.
+    """
+    colours = _palette_colours(decoded)[:, :3]
+    greys = colours[: len(decoded.palette) // 3]
+    if not np.ptp(greys, axis=1).any():
+        return colours[:, 0][decoded.pixels] if int(greys.max(initial=0)) < len(scheme) else decoded.pixels
+    ids = {colour: number for number, colour in enumerate(scheme.colours)}
+    used = np.unique(decoded.pixels).tolist()
+    found = {index: ids.get(tuple(colours[index].tolist())) for index in used}
+    table = np.zeros(256, np.uint8)
+    for index, number in found.items():
+        if number is None:
+            return decoded.pixels
+        table[index] = number
+    return table[decoded.pixels]
+
+
+def decode_colours(
+    picture: Image.Image | NDArray[np.uint8], scheme: LabelScheme, *, source: object = "the picture"
+) -> NDArray[np.uint8]:
+    """The class ids of a label map that is coded in the scheme's colours, exactly.
+
+    Parameters
+    ----------
+    picture : Pillow picture or (H, W, 3) uint8 array
+        RGB colours.
+    scheme : LabelScheme
+        Whose colours they are.
+    source : object
+        Where it came from, for the message.
+
+    Returns
+    -------
+    (H, W) uint8 array
+
+    Raises
+    ------
+    WrongKindError
+        If pixels have a colour that is no class's; the message says how many.
+
+    Examples
+    --------
+    >>> from facesynth.labels import CELEBAMASK_HQ
+    >>> decode_colours(np.array([[[0, 0, 0], [204, 0, 0]]], np.uint8), CELEBAMASK_HQ).tolist()
+    [[0, 1]]
+    """
+    rgb = np.asarray(picture.convert("RGB")) if isinstance(picture, Image.Image) else picture
+    weights = np.array([1 << 16, 1 << 8, 1], np.uint32)
+    codes = rgb @ weights
+    known = np.array(scheme.colours, np.uint32) @ weights
+    order = np.argsort(known)
+    place = np.minimum(np.searchsorted(known[order], codes), len(known) - 1)
+    strange = known[order][place] != codes
+    if count := int(np.count_nonzero(strange)):
+        first = rgb[strange][0]
+        raise WrongKindError(
+            f"{source} has {count} of {codes.size} pixels in colours that are no class's of {scheme.name} (the first is "
+            f"#{first.tobytes().hex()}); give the scheme of its colours, and a map that was not smoothed or stored as JPEG"
+        )
+    labels: NDArray[np.uint8] = order.astype(np.uint8)[place]
+    return labels
+
+
+# -------------------------------------------------------------------------------------------------------------- sketches
 
 
 def to_sketch(picture: Image.Image, path: Path) -> NDArray[np.uint8]:
@@ -206,6 +433,22 @@ def resize(array: NDArray[Any], size: tuple[int, int], *, labels: bool = False) 
     return cv2.resize(array, (width, height), interpolation=method)
 
 
+def no_longer(picture: NDArray[Any], size: int | None) -> NDArray[Any]:
+    """A photo with its longer side ``size``, averaged over areas; as it is where it is no longer than that.
+
+    Parameters
+    ----------
+    picture : (H, W) or (H, W, C) array
+    size : int, optional
+        Pixels; None leaves the picture as it is.
+    """
+    height, width = picture.shape[:2]
+    longer = max(height, width)
+    if size is None or longer <= size:
+        return picture
+    return resize(picture, (max(1, round(height * size / longer)), max(1, round(width * size / longer))))
+
+
 def encode_png(array: NDArray[np.uint8]) -> bytes:
     """A (H, W) grey or (H, W, 3) RGB picture as the bytes of a PNG."""
     _, encoded = cv2.imencode(".png", array if array.ndim == 2 else array[..., ::-1])
@@ -224,6 +467,65 @@ def write_png(path: Path, array: NDArray[np.uint8]) -> bytes:
     data = encode_png(array)
     write_bytes(path, data)
     return data
+
+
+def write_labels(path: Path, labels: NDArray[np.uint8], scheme: LabelScheme, *, palette: bool = False) -> bytes:
+    """Write a label map as a PNG of class ids, whole or not at all, and return the bytes written.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write.
+    labels : (H, W) uint8 array
+        Ids of ``scheme``.
+    scheme : LabelScheme
+        Whose colours the palette has.
+    palette : bool
+        Write a palette picture, which viewers show in colours, instead of a grey one; the ids in it are the same.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    data = encode_labels(labels, scheme, palette=palette)
+    write_bytes(path, data)
+    return data
+
+
+def encode_labels(labels: NDArray[np.uint8], scheme: LabelScheme, *, palette: bool = False) -> bytes:
+    """A label map as the bytes of a PNG (see :func:`write_labels`)."""
+    return _png.encode(labels, palette=np.array(scheme.colours, np.uint8).tobytes() if palette else b"")
+
+
+def photo_size(data: bytes, path: Path) -> tuple[int, int]:
+    """Width and height of a photo as it is seen, upright by its EXIF orientation, proven to decode to its end.
+
+    Parameters
+    ----------
+    data : bytes
+        The file's content.
+    path : Path
+        Where it came from, for the message.
+
+    Raises
+    ------
+    PictureError
+        As :func:`decode`.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data), formats=["JPEG"])
+            width, height = picture.size
+            turned = picture.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+            picture.draft("L", (1, 1))
+            picture.load()
+    except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning, *_DAMAGE):
+        width, height = upright(decode(data, path)).size
+        return width, height
+    return (height, width) if turned else (width, height)
 
 
 def colourise(labels: NDArray[np.uint8], scheme: LabelScheme) -> NDArray[np.uint8]:

@@ -3,21 +3,31 @@
 A label map is an (H, W) uint8 array of class ids. Files never say which order of classes they use, so a dataset names its
 scheme and every reader remaps or refuses. Left and right are the person's own.
 
-The 19 classes and their colours are those of CelebAMask-HQ (Lee et al., "MaskGAN", CVPR 2020).
+The 19 classes and their colours are those of CelebAMask-HQ (Lee et al., "MaskGAN", CVPR 2020). One's own scheme is a small
+YAML or JSON file (:func:`read_scheme`); datasets and checkpoints keep the whole of it (:func:`describe`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facesynth.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+Colour = tuple[int, int, int]
+"""Red, green and blue, 0 to 255."""
+
+MOST_CLASSES = 255
+"""Most classes of a scheme: ids are 0 to 254, and a byte has one value left that is no class."""
 
 _COLOURS = {
     "background": "000000",
@@ -40,6 +50,9 @@ _COLOURS = {
     "neck": "ff9933",
     "cloth": "00cc00",
 }
+_SIDES = (("l_", "r_"), ("left_", "right_"))
+_NAME = re.compile(r"[^\s/\\=,]+(?: [^\s/\\=,]+)*")
+_HEX = re.compile(r"#?([0-9a-fA-F]{6})")
 
 
 @dataclass(frozen=True)
@@ -51,35 +64,151 @@ class LabelScheme:
     name : str
         What datasets and checkpoints call the scheme.
     classes : tuple of str
-        Class names; a class's id is its position. Part masks are painted in this order, so a later class covers an
-        earlier one.
+        2 to 255 class names; a class's id is its position. The first is what no part covers.
+    colours : tuple of (int, int, int)
+        One RGB triple (0..255) a class, all different. If not given, CelebAMask-HQ's for its classes, and generated
+        ones for others.
+    paint_order : tuple of str
+        Every class but the first: part masks are painted in this order, so a later one covers an earlier one. If not
+        given, the order of the ids.
+    mirror : tuple of int
+        The id that each id turns into when the picture is flipped left to right. If not given, classes whose names
+        differ in ``l_`` and ``r_``, or ``left_`` and ``right_``, swap.
+
+    Raises
+    ------
+    InputError
+        If a field breaks one of these rules.
     """
 
     name: str
     classes: tuple[str, ...]
+    colours: tuple[Colour, ...] = ()
+    paint_order: tuple[str, ...] = ()
+    mirror: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise InputError(f"scheme name is {self.name!r}; needed: a text without '/', '=' and ','")
+        _check_classes(self.classes)
+        derived = {
+            "colours": self.colours or _fill_colours(self.classes, {}),
+            "paint_order": self.paint_order or self.classes[1:],
+            "mirror": self.mirror or _mirror(self.classes, _sides(self.classes)),
+        }
+        for field, value in derived.items():
+            object.__setattr__(self, field, value)
+        _check_colours(self.classes, self.colours)
+        _check_same("paint_order", self.paint_order, self.classes[1:])
+        turned = [self.mirror[number] for number in self.mirror if 0 <= number < len(self.mirror)]
+        if turned != list(range(len(self.classes))):
+            raise InputError(f"mirror is {self.mirror}; needed: for each of {len(self)} ids the one it swaps with")
 
     def __len__(self) -> int:
         return len(self.classes)
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The names of all classes but the background, in paint order."""
-        return self.classes[1:]
+        """The names of all classes but the first, in paint order."""
+        return self.paint_order
 
-    @property
-    def colours(self) -> tuple[tuple[int, int, int], ...]:
-        """One RGB triple (0..255) a class."""
-        triples = (bytes.fromhex(_COLOURS[name]) for name in self.classes)
-        return tuple((red, green, blue) for red, green, blue in triples)
 
-    @property
-    def mirror(self) -> tuple[int, ...]:
-        """The id that each id turns into when the picture is flipped left to right."""
-        swapped = (
-            "r_" + name[2:] if name.startswith("l_") else "l_" + name[2:] if name.startswith("r_") else name
-            for name in self.classes
-        )
-        return tuple(self.classes.index(name) if name in self.classes else i for i, name in enumerate(swapped))
+# ------------------------------------------------------------------------------------------------------ the rules of one
+
+
+def _listed(names: Sequence[object], most: int = 8) -> str:
+    """Some names in one line, and how many more there are."""
+    shown = ", ".join(str(name) for name in names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def _check_classes(classes: tuple[str, ...]) -> None:
+    if not 2 <= len(classes) <= MOST_CLASSES:
+        raise InputError(f"classes are {len(classes)}; needed: 2 to {MOST_CLASSES}, the first the background")
+    for number, name in enumerate(classes):
+        if not isinstance(name, str):
+            raise InputError(
+                f"class {number} is {name!r}; needed: a name (in YAML put {str(name).lower()!r} in quotes)"
+            )
+        if not _NAME.fullmatch(name) or not name.isprintable():
+            raise InputError(f"class {number} is called {name!r}; needed: a text without '/', '=' and ','")
+    if twice := sorted({name for name in classes if classes.count(name) > 1}):
+        raise InputError(f"classes hold {_listed(twice)} more than once")
+
+
+def _check_colours(classes: tuple[str, ...], colours: tuple[Colour, ...]) -> None:
+    if len(colours) != len(classes):
+        raise InputError(f"colours are {len(colours)} for {len(classes)} classes; needed: one a class, or none")
+    owners: dict[Colour, str] = {}
+    for name, colour in zip(classes, colours, strict=True):
+        if len(colour) != 3 or not all(type(value) is int and 0 <= value <= 255 for value in colour):
+            raise InputError(f"colour of {name} is {colour!r}; needed: three numbers of 0 to 255")
+        if colour in owners:
+            raise InputError(f"{owners[colour]} and {name} have the same colour #{bytes(colour).hex()}")
+        owners[colour] = name
+
+
+def _check_same(what: str, given: Sequence[object], needed: Sequence[str]) -> None:
+    """See that ``given`` holds just the names ``needed``, in any order."""
+    if odd := [name for name in given if name not in needed]:
+        raise InputError(f"{what} has {_listed(odd)}; needed: every class but the first, once each")
+    if missing := [name for name in needed if name not in given]:
+        raise InputError(f"{what} lacks {_listed(missing)}; needed: every class but the first, once each")
+    if len(given) != len(needed):
+        twice = [name for name in needed if list(given).count(name) > 1]
+        raise InputError(f"{what} has {_listed(twice)} more than once")
+
+
+def _sides(classes: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The classes of the person's left, each with its partner of the right."""
+    for left, right in _SIDES:
+        for name in classes:
+            partner = right + name.removeprefix(left)
+            if name.startswith(left) and partner in classes:
+                yield name, partner
+
+
+def _mirror(classes: Sequence[str], pairs: Iterator[tuple[str, str]]) -> tuple[int, ...]:
+    turned = list(range(len(classes)))
+    for one, other in pairs:
+        first, second = classes.index(one), classes.index(other)
+        if turned[first] != first or turned[second] != second or first == second:
+            raise InputError(
+                f"mirror has {one} and {other}; needed: pairs of two classes, each class in one pair at most"
+            )
+        turned[first], turned[second] = second, first
+    return tuple(turned)
+
+
+def _generated_colours() -> Iterator[Colour]:
+    """Colours that differ as much as they can for as long as they can: the colour map of PASCAL VOC, black first.
+
+    The bits of a colour's number go to red, green and blue in turn, the lowest to the highest bit of each.
+    """
+    for number in range(1 << 24):
+        yield (_channel(number), _channel(number >> 1), _channel(number >> 2))
+
+
+def _channel(number: int) -> int:
+    return sum((number >> 3 * bit & 1) << 7 - bit for bit in range(8))
+
+
+def _fill_colours(classes: Sequence[str], given: Mapping[str, Colour]) -> tuple[Colour, ...]:
+    """A colour for every class: the one given, else CelebAMask-HQ's, else a generated one that no other class has."""
+    colours = dict(given)
+    for name in classes:
+        if name in _COLOURS and name not in colours:
+            red, green, blue = bytes.fromhex(_COLOURS[name])
+            if (red, green, blue) not in colours.values():
+                colours[name] = (red, green, blue)
+    spare = (colour for colour in _generated_colours() if colour not in colours.values())
+    for name in classes:
+        if name not in colours:
+            colours[name] = next(spare)
+    return tuple(colours[name] for name in classes)
+
+
+# ----------------------------------------------------------------------------------------------------- the known schemes
 
 
 CELEBAMASK_HQ = LabelScheme("celebamask-hq", tuple(_COLOURS))
@@ -121,7 +250,183 @@ def get_scheme(name: str) -> LabelScheme:
     return SCHEMES[name]
 
 
-def remap(labels: NDArray[np.uint8], source: LabelScheme, target: LabelScheme) -> NDArray[np.uint8]:
+# ------------------------------------------------------------------------------------------------------ schemes in files
+
+
+def read_scheme(name_or_path: str | Path) -> LabelScheme:
+    """A known scheme by its name, or one's own from a YAML or JSON file.
+
+    The file holds ``name``; ``classes``, a list of names or of ``{name, colour}``; and, if wanted, ``paint_order``, a
+    list of every class but the first, and ``mirror``, a list of pairs of classes that swap in a flip.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A name is looked up first; anything else is a file's path.
+
+    Raises
+    ------
+    InputError
+        If there is no such scheme or file, or the file breaks a rule of :class:`LabelScheme`; the message names both.
+
+    Examples
+    --------
+    >>> len(read_scheme("celebamask-hq"))
+    19
+    """
+    if str(name_or_path) in SCHEMES:
+        return SCHEMES[str(name_or_path)]
+    path = Path(name_or_path)
+    try:
+        text = path.read_text("utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(
+            f"label scheme {str(name_or_path)!r} is not known and no file; give one of: {', '.join(SCHEMES)}; or a YAML "
+            "or JSON file with name and classes"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no label scheme: it is no text in UTF-8") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        return _from_mapping(_parse(text, json_only=path.suffix.lower() == ".json"))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def describe(scheme: LabelScheme) -> str | dict[str, Any]:
+    """What stands for a scheme in JSON: the name of a known one, else all of it in the form of a scheme file.
+
+    Examples
+    --------
+    >>> describe(CELEBAMASK_HQ)
+    'celebamask-hq'
+    >>> describe(LabelScheme("cats", ("none", "cat")))["classes"][1]
+    {'name': 'cat', 'colour': '#800000'}
+    """
+    if SCHEMES.get(scheme.name) == scheme:
+        return scheme.name
+    classes = [
+        {"name": name, "colour": f"#{bytes(colour).hex()}"}
+        for name, colour in zip(scheme.classes, scheme.colours, strict=True)
+    ]
+    pairs = [
+        [name, scheme.classes[other]]
+        for number, (name, other) in enumerate(zip(scheme.classes, scheme.mirror, strict=True))
+        if number < other
+    ]
+    return {"name": scheme.name, "classes": classes, "paint_order": list(scheme.paint_order), "mirror": pairs}
+
+
+def from_description(value: object) -> LabelScheme:
+    """The scheme that :func:`describe` gave ``value`` for.
+
+    Raises
+    ------
+    InputError
+        If it cannot be understood.
+
+    Examples
+    --------
+    >>> from_description("face-parsing").name
+    'face-parsing'
+    """
+    return get_scheme(value) if isinstance(value, str) else _from_mapping(value)
+
+
+def _parse(text: str, *, json_only: bool) -> object:
+    import yaml
+
+    try:
+        return json.loads(text) if json_only else yaml.safe_load(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"no JSON: {error}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise InputError(f"no YAML: {getattr(error, 'problem', None) or 'odd characters'}{where}") from error
+    except (RecursionError, ValueError) as error:  # nested without end, or a number or date that there isn't
+        raise InputError(f"no YAML: {error}") from error
+
+
+_KEYS = ("name", "classes", "paint_order", "mirror")
+
+
+def _from_mapping(value: object) -> LabelScheme:
+    if not isinstance(value, Mapping):
+        raise InputError(f"a label scheme is a mapping with name and classes, not {_kind(value)}")
+    if odd := [key for key in value if key not in _KEYS]:
+        raise InputError(f"a label scheme has no {_listed(odd)}; it has: {', '.join(_KEYS)}")
+    if missing := [key for key in _KEYS[:2] if key not in value]:
+        raise InputError(f"the label scheme lacks {' and '.join(missing)}")
+    given = value["classes"]
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise InputError(f"classes is {_kind(given)}; needed: a list of names, or of name and colour")
+    names, colours = [], {}
+    for number, entry in enumerate(given):
+        if not isinstance(entry, Mapping):
+            names.append(entry)
+            continue
+        if "name" not in entry or not set(entry) <= {"name", "colour"}:
+            raise InputError(f"class {number} has {_listed(list(entry))}; needed: name, and colour if wanted")
+        names.append(entry["name"])
+        if "colour" in entry and isinstance(entry["name"], str):
+            colours[entry["name"]] = _read_colour(entry["name"], entry["colour"])
+    classes = tuple(names)
+    _check_classes(classes)
+    order = _names(value, "paint_order")
+    mirror = _mirror(classes, _pairs(value["mirror"], classes)) if value.get("mirror") is not None else ()
+    scheme = LabelScheme(value["name"], classes, _fill_colours(classes, colours), order, mirror)
+    if scheme.name in SCHEMES and scheme != SCHEMES[scheme.name]:
+        raise InputError(f"name is {scheme.name!r}, which is another scheme; give it a name of its own")
+    return scheme
+
+
+def _kind(value: object) -> str:
+    return "empty" if value is None else f"a {type(value).__name__}" if isinstance(value, (list, dict)) else repr(value)
+
+
+def _names(value: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    given = value.get(key)
+    if given is not None and (not isinstance(given, list) or not given):
+        raise InputError(f"{key} is {_kind(given)}; needed: a list of every class but the first")
+    return tuple(given or ())
+
+
+def _pairs(given: object, classes: Sequence[str]) -> Iterator[tuple[str, str]]:
+    if not isinstance(given, list):
+        raise InputError(f"mirror is {_kind(given)}; needed: a list of pairs of classes")
+    for pair in given:
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise InputError(f"mirror has {pair!r}; needed: pairs of classes, as [l_eye, r_eye]")
+        if odd := [name for name in pair if name not in classes]:
+            raise InputError(f"mirror has {_listed(odd)}, which is no class")
+        yield pair[0], pair[1]
+
+
+def _read_colour(name: object, colour: object) -> Colour:
+    if isinstance(colour, str) and (match := _HEX.fullmatch(colour)):
+        red, green, blue = bytes.fromhex(match[1])
+        return red, green, blue
+    if (
+        isinstance(colour, list)
+        and len(colour) == 3
+        and all(type(value) is int and 0 <= value <= 255 for value in colour)
+    ):
+        return colour[0], colour[1], colour[2]
+    raise InputError(f"colour of {name} is {colour!r}; needed: '#rrggbb', in quotes, or [red, green, blue]")
+
+
+# ------------------------------------------------------------------------------------------------------------ renumbering
+
+
+def remap(
+    labels: NDArray[np.uint8],
+    source: LabelScheme,
+    target: LabelScheme,
+    *,
+    classes: Mapping[str, str] | None = None,
+) -> NDArray[np.uint8]:
     """Renumber a label map from one scheme to another.
 
     Parameters
@@ -129,7 +434,9 @@ def remap(labels: NDArray[np.uint8], source: LabelScheme, target: LabelScheme) -
     labels : (H, W) uint8 array
         Ids of ``source``.
     source, target : LabelScheme
-        Must hold the same class names.
+        A class goes to the one of the same name; the first to the first if there is none of its name.
+    classes : mapping of str to str, optional
+        Where classes of ``source`` go that ``target`` does not have, or that shall go elsewhere.
 
     Returns
     -------
@@ -139,22 +446,36 @@ def remap(labels: NDArray[np.uint8], source: LabelScheme, target: LabelScheme) -
     Raises
     ------
     InputError
-        If the schemes differ in their classes, or ``labels`` holds an id that ``source`` does not have.
+        If a class of ``source`` has nowhere to go, ``classes`` names one that its scheme does not have, or ``labels``
+        holds an id that ``source`` does not have.
 
     Examples
     --------
     >>> import numpy as np
     >>> remap(np.array([[1, 17]], np.uint8), get_scheme("face-parsing"), CELEBAMASK_HQ).tolist()
     [[1, 13]]
+    >>> faces = LabelScheme("faces", ("none", "face"))
+    >>> remap(np.array([[1, 0]], np.uint8), faces, CELEBAMASK_HQ, classes={"face": "skin"}).tolist()
+    [[1, 0]]
     """
     import numpy as np
 
-    if set(source.classes) != set(target.classes):
-        different = sorted(set(source.classes) ^ set(target.classes))
-        raise InputError(
-            f"schemes {source.name} and {target.name} do not hold the same classes: {', '.join(different)}"
-        )
+    table = np.array(_table(source, target, classes or {}), np.uint8)
     if labels.size and int(labels.max()) >= len(source):
         raise InputError(f"label map has id {int(labels.max())}; {source.name} has 0 to {len(source) - 1}")
-    table = np.array([target.classes.index(name) for name in source.classes], np.uint8)
     return table[labels]
+
+
+def _table(source: LabelScheme, target: LabelScheme, classes: Mapping[str, str]) -> list[int]:
+    """The id of ``target`` for each id of ``source``."""
+    for scheme, names in ((source, classes.keys()), (target, classes.values())):
+        if odd := [name for name in names if name not in scheme.classes]:
+            raise InputError(f"{scheme.name} has no class {_listed(odd)}; it has: {', '.join(scheme.classes)}")
+    goes = {name: name for name in source.classes if name in target.classes}
+    goes = {source.classes[0]: target.classes[0], **goes, **classes}
+    if unmapped := [name for name in source.classes if name not in goes]:
+        raise InputError(
+            f"{target.name} has no class {_listed(unmapped, most=20)} of {source.name}; say for each which of its "
+            f"classes it becomes: {', '.join(target.classes)}"
+        )
+    return [target.classes.index(goes[name]) for name in source.classes]

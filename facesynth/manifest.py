@@ -4,28 +4,32 @@
 
     DATA/manifest.csv    one row a photo, joined by id and sorted by it
     DATA/dataset.json    schema version, label scheme, the stages that ran and their parameters
-    DATA/photos/ labels/ sketches/<method>/
+    DATA/photos/ labels/ sketches/<name>/ photos_<size>/
 
 Columns of the manifest, all text: ``id``, ``split`` (train, val or test), ``celeba_file``, ``width`` and ``height`` of
-the photo, ``photo``, ``labels`` and one ``sketch_<method>`` a method (paths inside DATA with forward slashes, empty where
-there is none), ``classes`` (ids present in the label map, separated by spaces), and a ``<column>_sha256`` beside every path.
-A stage adds its columns and leaves the others alone. Pictures are written first and the manifest last, so it never names
-what isn't there.
+the photo, ``photo``, ``labels``, one ``sketch_<name>`` a drawing and one ``photo_<size>`` a training size (paths inside
+DATA with forward slashes, empty where there is none), ``classes`` (ids present in the label map, separated by spaces) and
+``class_pixels`` (how many pixels each of them has), and a ``<column>_sha256`` beside every path. A stage adds its columns
+and leaves the others alone. Pictures are written first and the manifest last, so it never names what isn't there.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facesynth.errors import DatasetError, InputError
-from facesynth.files import write_text
-from facesynth.labels import CELEBAMASK_HQ, LabelScheme, get_scheme
+from facesynth.files import replacing, write_text
+from facesynth.labels import CELEBAMASK_HQ, LabelScheme, describe, from_description
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,9 +41,28 @@ BASE_COLUMNS = ("id", "split", "celeba_file", "width", "height", "photo", "photo
 """Columns that every manifest has, in order; a stage's own columns follow."""
 
 
+@cache
 def is_path_column(name: str) -> bool:
     """Whether a manifest column holds paths of pictures."""
-    return name in ("photo", "labels") or (name.startswith("sketch_") and not name.endswith("_sha256"))
+    return bool(_PATH_COLUMN.fullmatch(name)) and not name.endswith("_sha256")
+
+
+_PATH_COLUMN = re.compile(r"photo|photo_[0-9]+|labels|sketch_.+", re.DOTALL)
+
+
+def photo_sizes(columns: Iterable[str]) -> dict[int, str]:
+    """The columns of training-size photos by their size, pixels."""
+    return {int(name[6:]): name for name in columns if is_path_column(name) and name.startswith("photo_")}
+
+
+def is_usable_id(identifier: str) -> bool:
+    """Whether files can be named by an id: printable, without slashes or a dot in front."""
+    return (
+        bool(identifier)
+        and not identifier.startswith(".")
+        and identifier.isprintable()
+        and not {"/", "\\"} & set(identifier)
+    )
 
 
 @dataclass(frozen=True)
@@ -100,76 +123,171 @@ def is_dataset(root: Path) -> bool:
     return os.path.isfile(root / MANIFEST)
 
 
+def read_info(root: Path) -> tuple[LabelScheme, dict[str, Mapping[str, Any]]]:
+    """The label scheme of a dataset folder, and the parameters of the stages that ran, by stage.
+
+    Raises
+    ------
+    DatasetError
+        If it is no dataset folder, or its description is unreadable or of a newer schema.
+    """
+    info = root / INFO
+    if not is_dataset(root) or not os.path.isfile(info):
+        missing = INFO if is_dataset(root) else MANIFEST
+        raise DatasetError(
+            f"{root} is not a dataset folder: {missing} is missing; make one with `facesynth prep masks`"
+        )
+    try:
+        described = json.loads(info.read_text("utf-8"))
+        schema = int(described["schema"])
+        if schema > SCHEMA:
+            raise DatasetError(f"{info} has schema {schema}, this facesynth reads up to {SCHEMA}; upgrade facesynth")
+        return from_description(described["label_scheme"]), dict(described["stages"])
+    except DatasetError:
+        raise
+    except InputError as error:
+        raise DatasetError(f"{info}: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{info} cannot be read as a description of a dataset: {error!r}") from error
+
+
+def read_columns(root: Path) -> list[str]:
+    """The columns of the manifest, in order.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be read or lacks a base column.
+    """
+    with _opened(root) as reader:
+        return list(reader.fieldnames or ())
+
+
+def iter_rows(root: Path) -> Iterator[dict[str, str]]:
+    """The rows of the manifest as they stand, one at a time, each checked.
+
+    Raises
+    ------
+    DatasetError
+        If the manifest is unreadable, lacks a base column or repeats an id, or a row is cut off or names a split or a path
+        that it may not.
+    """
+    manifest, last, seen = root / MANIFEST, "", None
+    with _opened(root) as reader:
+        for row in reader:
+            _check_row(manifest, reader, row)
+            if seen is None and row["id"] <= last:  # out of order: only now is a list of all ids needed
+                seen = set(_ids_before(root, reader.line_num))
+            if seen is not None:
+                if row["id"] in seen:
+                    raise DatasetError(f"{manifest} has the id {row['id']!r} more than once; ids must be unique")
+                seen.add(row["id"])
+            last = row["id"]
+            yield row
+
+
+@contextmanager
+def _opened(root: Path) -> Iterator[csv.DictReader[str]]:
+    manifest = root / MANIFEST
+    try:
+        with manifest.open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            if not reader.fieldnames:
+                raise csv.Error("it is empty")
+            lacking = [name for name in BASE_COLUMNS if name not in reader.fieldnames]
+            if lacking:
+                raise DatasetError(
+                    f"{manifest} lacks the columns {', '.join(lacking)}; make it anew with `facesynth prep masks`"
+                )
+            yield reader
+    except (OSError, ValueError, csv.Error) as error:
+        raise DatasetError(f"{manifest} cannot be read as CSV: {' '.join(str(error).split())}") from error
+
+
+def _ids_before(root: Path, line: int) -> Iterator[str]:
+    with _opened(root) as reader:
+        for row in reader:
+            if reader.line_num >= line:
+                return
+            yield row["id"]
+
+
+def _check_row(manifest: Path, reader: csv.DictReader[str], row: Mapping[str | None, Any]) -> None:
+    if None in row or None in row.values():
+        fields = len(reader.fieldnames or ())
+        raise DatasetError(f"{manifest} cannot be read as CSV: line {reader.line_num} does not have {fields} fields")
+    if not is_usable_id(row["id"]):
+        raise DatasetError(f"{manifest} has the id {row['id']!r}; ids name files and must be usable for that")
+    if row["split"] not in SPLITS:
+        raise DatasetError(f"{manifest} gives {row['id']!r} the split {row['split']!r}; needed: {', '.join(SPLITS)}")
+    for column, path in row.items():
+        if not path or not column or not is_path_column(column):
+            continue
+        if path.startswith("/") or "\\" in path or ".." in path.split("/"):
+            raise DatasetError(f"{manifest} names {path!r}; paths must be relative, inside the folder, with '/'")
+
+
 def read_dataset(root: Path) -> Dataset:
     """Open a dataset folder and check its contract; pictures are not opened.
 
     Raises
     ------
     DatasetError
-        If the manifest is missing or unreadable, is of a newer schema, lacks a base column, repeats an id, or names a
-        split or a path that it may not.
+        As :func:`read_info` and :func:`iter_rows` do.
     """
     import pandas as pd
 
-    manifest, info = root / MANIFEST, root / INFO
-    if not is_dataset(root) or not os.path.isfile(info):
-        missing = info if is_dataset(root) else manifest
-        raise DatasetError(
-            f"{root} is not a dataset folder: {missing.name} is missing; make one with `facesynth prep masks`"
-        )
-    try:
-        described = json.loads(info.read_text("utf-8"))
-        schema = int(described["schema"])
-        scheme, stages = get_scheme(str(described["label_scheme"])), dict(described["stages"])
-    except InputError as error:
-        raise DatasetError(f"{info}: {error}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{info} cannot be read as a description of a dataset: {error!r}") from error
-    if schema > SCHEMA:
-        raise DatasetError(f"{info} has schema {schema}, this facesynth reads up to {SCHEMA}; upgrade facesynth")
-    try:
-        rows = pd.read_csv(manifest, dtype=str, keep_default_na=False, encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{manifest} cannot be read as CSV: {' '.join(str(error).split())}") from error
-    _check_rows(manifest, rows)
+    scheme, stages = read_info(root)
+    columns = read_columns(root)
+    rows = pd.DataFrame(list(iter_rows(root)), columns=columns, dtype=str)
     return Dataset(root, rows.set_index("id", drop=False).sort_index(), scheme, stages)
-
-
-def _check_rows(manifest: Path, rows: pd.DataFrame) -> None:
-    lacking = [name for name in BASE_COLUMNS if name not in rows.columns]
-    if lacking:
-        raise DatasetError(
-            f"{manifest} lacks the columns {', '.join(lacking)}; make it anew with `facesynth prep masks`"
-        )
-    repeated = rows["id"][rows["id"].duplicated()]
-    if not repeated.empty:
-        raise DatasetError(f"{manifest} has the id {repeated.iloc[0]!r} more than once; ids must be unique")
-    for identifier in rows["id"]:
-        if (
-            not identifier
-            or identifier.startswith(".")
-            or not identifier.isprintable()
-            or {"/", "\\"} & set(identifier)
-        ):
-            raise DatasetError(f"{manifest} has the id {identifier!r}; ids name files and must be usable for that")
-    wrong = rows[~rows["split"].isin(SPLITS)]
-    if not wrong.empty:
-        row = wrong.iloc[0]
-        raise DatasetError(f"{manifest} gives {row['id']!r} the split {row['split']!r}; needed: {', '.join(SPLITS)}")
-    for column in filter(is_path_column, rows.columns):
-        for path in rows[column]:
-            parts = PurePosixPath(path).parts
-            if path.startswith("/") or "\\" in path or ".." in parts:
-                raise DatasetError(f"{manifest} names {path!r}; paths must be relative, inside the folder, with '/'")
 
 
 def write_dataset(dataset: Dataset) -> None:
     """Write ``dataset.json`` and then ``manifest.csv``, each whole or not at all."""
-    described = {"schema": SCHEMA, "label_scheme": dataset.scheme.name, "stages": dict(dataset.stages)}
-    write_text(dataset.root / INFO, json.dumps(described, indent=2, sort_keys=True) + "\n", sync=True)
-    others = sorted(set(dataset.rows.columns) - set(BASE_COLUMNS))
-    rows = dataset.rows.sort_index()[[*BASE_COLUMNS, *others]]
-    write_text(dataset.root / MANIFEST, rows.to_csv(index=False, lineterminator="\n"), sync=True)
+    columns = [str(name) for name in dataset.rows.columns]
+    rows = (
+        {str(name): str(value) for name, value in row.items()} for row in dataset.rows.sort_index().to_dict("records")
+    )
+    write_rows(dataset.root, rows, columns, dataset.scheme, dataset.stages)
+
+
+def write_rows(
+    root: Path,
+    rows: Iterable[Mapping[str, str]],
+    columns: Collection[str],
+    scheme: LabelScheme,
+    stages: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Write a dataset's two files from rows that come one at a time, each file whole or not at all.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset folder.
+    rows : iterable of mapping of str to str
+        Sorted by id; a column that a row lacks is empty.
+    columns : collection of str
+        All columns that rows have.
+    scheme : LabelScheme
+    stages : mapping of str to mapping
+        Parameters of every stage that ran.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    described = {"schema": SCHEMA, "label_scheme": describe(scheme), "stages": dict(stages)}
+    write_text(root / INFO, json.dumps(described, indent=2, sort_keys=True) + "\n", sync=True)
+    ordered = [*BASE_COLUMNS, *sorted(set(columns) - set(BASE_COLUMNS))]
+    with (
+        replacing(root / MANIFEST, sync=True, keep_same=True) as beside,
+        beside.open("w", encoding="utf-8", newline="") as stream,
+    ):
+        writer = csv.DictWriter(stream, ordered, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def split_by_hash(identifier: str, *, val: float = 0.1, test: float = 0.1) -> str:

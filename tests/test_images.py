@@ -13,7 +13,7 @@ from PIL import Image
 
 from facesynth import images
 from facesynth.errors import OutputError, PictureError, WrongKindError
-from facesynth.labels import CELEBAMASK_HQ
+from facesynth.labels import CELEBAMASK_HQ, SCHEMES, LabelScheme, remap
 
 from .trees import contents
 
@@ -193,6 +193,245 @@ def test_part_mask_of_a_palette_with_transparency(tmp_path: Path) -> None:
     picture = palette(MASK.astype(np.uint8), [0, 0, 0, 255, 255, 255])
     path = saved(tmp_path / "a.png", picture, transparency=bytes([200, 255]))
     np.testing.assert_array_equal(images.read_part_mask(path), MASK)
+
+
+def encoded_mask(form: str) -> Image.Image:
+    """MASK in one of the forms in which part masks circulate."""
+    grey = MASK.astype(np.uint8) * 255
+    ink = np.zeros((*MASK.shape, 4), np.uint8)
+    ink[..., 3] = grey
+    on_ground = np.dstack([grey, grey, grey, np.full_like(grey, 255)])
+    paint = np.dstack([grey, np.zeros_like(grey), np.zeros_like(grey)])
+    return {
+        "RGBA, opaque": lambda: Image.fromarray(on_ground),
+        "RGBA, see-through throughout": lambda: Image.fromarray(np.dstack([grey, grey, grey, np.zeros_like(grey)])),
+        "RGBA, black ink": lambda: Image.fromarray(ink),
+        "RGBA, white ink": lambda: Image.fromarray(ink | np.array([255, 255, 255, 0], np.uint8)),
+        "RGBA, white and black with a clear edge": lambda: Image.fromarray(
+            np.where(np.arange(16)[None, :, None] == 15, np.uint8(0), on_ground)
+        ),
+        "0 and 1": lambda: Image.fromarray(MASK.astype(np.uint8)),
+        "RGB, 0 and 1": lambda: Image.fromarray(MASK.astype(np.uint8)[..., None].repeat(3, 2)),
+        "16 bits": lambda: Image.fromarray(MASK.astype(np.uint16) * 65535),
+        "16 bits, 0 and 255": lambda: Image.fromarray(MASK.astype(np.uint16) * 255),
+        "16 bits, 0 and 1": lambda: Image.fromarray(MASK.astype(np.uint16)),
+        "grey on black": lambda: Image.fromarray(MASK.astype(np.uint8) * 100),
+        "blue on black": lambda: Image.fromarray(paint[..., ::-1] // 10),
+        "palette of 0 and 1": lambda: palette(MASK.astype(np.uint8), [0, 0, 0, 1, 1, 1]),
+        "palette, turned round": lambda: palette((~MASK).astype(np.uint8), [255, 255, 255, 0, 0, 0]),
+    }[form]()
+
+
+FORMS = [
+    *("RGBA, opaque", "RGBA, see-through throughout", "RGBA, black ink", "RGBA, white ink"),
+    *("RGBA, white and black with a clear edge", "0 and 1", "RGB, 0 and 1", "16 bits", "16 bits, 0 and 255"),
+    *("16 bits, 0 and 1", "grey on black", "blue on black", "palette of 0 and 1", "palette, turned round"),
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_part_mask_in_every_form(form: str, kind: str) -> None:
+    mask, greys = images.to_part_mask(encoded(encoded_mask(form), kind), Path("a"))
+    expected = MASK & (np.arange(16) < 15) if "edge" in form else MASK
+    np.testing.assert_array_equal(mask, expected)
+    assert (mask.dtype, greys) == (np.bool_, 0)
+
+
+@pytest.mark.parametrize("value", [0, 1, 255, 65535])
+def test_part_mask_of_one_value(value: int) -> None:
+    pixels = np.full((4, 5), value, np.uint8 if value < 256 else np.uint16)
+    mask, greys = images.to_part_mask(encoded(Image.fromarray(pixels), "PNG"), Path("a"))
+    assert (mask.tolist(), greys) == (np.full((4, 5), value > 0).tolist(), 0)
+
+
+@pytest.mark.parametrize("white", [255, 200])
+def test_part_mask_with_greys_is_cut_at_half_of_its_white(white: int) -> None:
+    pixels = np.array([[0, 5, white // 2 - 5, white // 2 + 5, white - 5, white]], np.uint8)
+    mask, greys = images.to_part_mask(encoded(Image.fromarray(pixels), "PNG"), Path("a"))
+    assert mask.tolist() == [[False, False, False, True, True, True]]
+    assert greys == 2
+
+
+def test_part_mask_that_was_a_jpeg() -> None:
+    y, x = np.indices((64, 64))
+    circle = (y - 30) ** 2 + (x - 30) ** 2 < 300
+    mask, greys = images.to_part_mask(encoded(Image.fromarray(circle.astype(np.uint8) * 255), "JPEG"), Path("a"))
+    assert np.count_nonzero(mask != circle) < 10
+    assert greys > 0
+    noise = np.random.default_rng(0).integers(0, 8, (64, 64), np.uint8)
+    mask, greys = images.to_part_mask(encoded(Image.fromarray(noise), "PNG"), Path("a"))
+    assert (mask.any(), greys) == (np.False_, 0)
+
+
+def test_damaged_png_is_no_picture(tmp_path: Path) -> None:
+    whole = encoded(Image.fromarray(PHOTO), "PNG")
+    path = tmp_path / "a.png"
+    path.write_bytes(whole[:-40] + bytes([whole[-40] ^ 1]) + whole[-39:])
+    for read in (images.read_photo, images.read_part_mask, images.read_sketch):
+        with pytest.raises(PictureError, match=r"a\.png cannot be decoded: the checksum of its 'IDAT' chunk"):
+            read(path)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "I;16", "LA"])
+def test_damaged_png_is_never_another_picture(tmp_path: Path, mode: str) -> None:
+    grey = Image.fromarray(MASK.astype(np.uint8) * 255)
+    whole = encoded(Image.fromarray(MASK.astype(np.uint16) * 65535) if mode == "I;16" else grey.convert(mode), "PNG")
+    rng, refused = np.random.default_rng(2), 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        damaged[rng.integers(8, len(whole))] ^= 1 << rng.integers(8)
+        damaged = damaged[: rng.integers(8, len(whole))] if rng.random() < 0.3 else damaged
+        try:
+            mask, greys = images.to_part_mask(bytes(damaged), Path("a"))
+        except PictureError:
+            refused += 1
+        else:
+            assert greys == 0
+            np.testing.assert_array_equal(mask, MASK)
+    assert refused > 200
+
+
+# --- label maps by their colours ---
+
+
+COLOURS = np.array(CELEBAMASK_HQ.colours, np.uint8)
+
+
+@pytest.mark.parametrize("in_colours", [False, True])
+def test_written_label_map(tmp_path: Path, in_colours: bool) -> None:
+    path = tmp_path / "a.png"
+    data = images.write_labels(path, LABELS, CELEBAMASK_HQ, palette=in_colours)
+    assert contents(tmp_path) == {"a.png": data}
+    np.testing.assert_array_equal(images.read_labels(path, CELEBAMASK_HQ), LABELS)
+    with Image.open(path) as picture:
+        assert picture.mode == ("P" if in_colours else "L")
+        np.testing.assert_array_equal(np.asarray(picture), LABELS)
+        if in_colours:
+            np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), COLOURS[LABELS])
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_palette_of_another_order_is_read_by_its_colours(tmp_path: Path, scheme: str) -> None:
+    images.write_labels(tmp_path / "a.png", LABELS, CELEBAMASK_HQ, palette=True)
+    expected = remap(LABELS, CELEBAMASK_HQ, SCHEMES[scheme])
+    np.testing.assert_array_equal(images.read_labels(tmp_path / "a.png", SCHEMES[scheme]), expected)
+
+
+def test_palette_of_an_optimiser_keeps_the_ids(tmp_path: Path) -> None:
+    used, indices = np.unique(LABELS, return_inverse=True)
+    packed = palette(indices[..., ::-1].reshape(LABELS.shape).astype(np.uint8), used.repeat(3).tolist())
+    path = saved(tmp_path / "a.png", packed)
+    np.testing.assert_array_equal(images.read_labels(path, CELEBAMASK_HQ), used[np.asarray(packed)])
+
+
+@pytest.mark.parametrize("step", [1, 13])
+def test_palette_of_greys_holds_ids(tmp_path: Path, step: int) -> None:
+    path = saved(tmp_path / "a.png", palette(LABELS, (np.arange(19) * step).repeat(3).tolist()))
+    np.testing.assert_array_equal(images.read_labels(path, CELEBAMASK_HQ), LABELS)
+
+
+def test_palette_with_an_id_too_high(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", palette(LABELS + np.uint8(10), np.arange(90).tolist()))
+    with pytest.raises(WrongKindError, match="holds the value 28"):
+        images.read_labels(path, CELEBAMASK_HQ)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_shallow_grey_is_no_label_map(tmp_path: Path, bits: int) -> None:
+    rows = zlib.compress(bytes([0, 0b00010001]) * 2)
+    header = struct.pack(">IIBBBBB", 2, 2, bits, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")]
+    (tmp_path / "a.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            for kind, data in chunks
+        )
+    )
+    with pytest.raises(WrongKindError, match=f"is a L;{bits} picture"):
+        images.read_labels(tmp_path / "a.png", CELEBAMASK_HQ)
+
+
+@pytest.mark.parametrize("as_picture", [False, True])
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+def test_colours_come_back(scheme: LabelScheme, as_picture: bool) -> None:
+    shown = images.colourise(LABELS, scheme)
+    decoded = images.decode_colours(Image.fromarray(shown) if as_picture else shown, scheme)
+    assert decoded.dtype == np.uint8
+    np.testing.assert_array_equal(decoded, LABELS)
+
+
+def test_colours_of_no_class_are_counted(tmp_path: Path) -> None:
+    shown = images.colourise(LABELS, CELEBAMASK_HQ)
+    shown[3, 4:7] = (1, 2, 3)
+    with pytest.raises(WrongKindError, match=r"a\.png has 3 of 192 pixels in colours .* celebamask-hq .*#010203"):
+        images.read_any_labels(saved(tmp_path / "a.png", shown), CELEBAMASK_HQ)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA"])
+def test_any_label_map(tmp_path: Path, mode: str) -> None:
+    make = {"L": Image.fromarray(LABELS), "P": palette(LABELS, COLOURS.ravel().tolist())}
+    picture = make.get(mode) or Image.fromarray(COLOURS[LABELS]).convert(mode)
+    path = saved(tmp_path / "a.png", picture)
+    np.testing.assert_array_equal(images.read_any_labels(path, CELEBAMASK_HQ), LABELS)
+    if mode.startswith("RGB"):
+        with pytest.raises(WrongKindError, match="`facesynth prep remap` makes one"):
+            images.read_labels(path, CELEBAMASK_HQ)
+
+
+def test_transparent_label_map_is_refused(tmp_path: Path) -> None:
+    picture = np.dstack([COLOURS[LABELS], np.full(LABELS.shape, 254, np.uint8)])
+    with pytest.raises(WrongKindError, match="is partly transparent"):
+        images.read_any_labels(saved(tmp_path / "a.png", picture), CELEBAMASK_HQ)
+
+
+# --- the size of a photo ---
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_size_is_that_of_the_photo_upright(kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(PHOTO), kind, exif=exif)
+    height, width = images.to_rgb(images.decode(data, Path("a"))).shape[:2]
+    assert images.photo_size(data, Path("a")) == (width, height)
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
+def test_size_of_a_jpeg_in_any_mode(mode: str) -> None:
+    assert images.photo_size(encoded(Image.fromarray(PHOTO).convert(mode), "JPEG"), Path("a")) == (64, 48)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_size_is_refused_where_decoding_is(progressive: bool) -> None:
+    whole = encoded(Image.fromarray(PHOTO), "JPEG", progressive=progressive, quality=95)
+    for share in (0.0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97):
+        cut, messages = whole[: int(len(whole) * share)], []
+        for read in (images.decode, images.photo_size):
+            with pytest.raises(PictureError) as raised:
+                read(cut, Path("cut.jpg"))
+            messages.append(str(raised.value))
+        assert messages[0] == messages[1]
+
+
+def test_damaged_jpegs_are_judged_as_decoding_does() -> None:
+    whole = encoded(Image.fromarray(PHOTO), "JPEG")
+    rng, judged = np.random.default_rng(1), set()
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for at in rng.integers(0, len(whole), 2):
+            damaged[at] = rng.integers(256)
+        outcomes = []
+        for read in (lambda data, path: images.upright(images.decode(data, path)).size, images.photo_size):
+            try:
+                outcomes.append(read(bytes(damaged), Path("a.jpg")))
+            except PictureError as error:
+                outcomes.append(str(error))
+        assert outcomes[0] == outcomes[1]
+        judged.add(isinstance(outcomes[0], str))
+    assert judged == {True, False}
 
 
 # --- sizes ---

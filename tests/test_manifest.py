@@ -11,7 +11,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from facesynth import files, manifest
 from facesynth.errors import DatasetError
 from facesynth.labels import get_scheme
 from facesynth.manifest import Dataset, is_dataset, read_dataset, split_by_hash, write_dataset
@@ -102,14 +101,15 @@ def test_plain_pandas_reads_the_manifest(dataset: Path) -> None:
 
 def test_manifest_is_written_last(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read, written = read_dataset(data), []
-    original = files.write_text
+    original = Path.replace
 
-    def write_text(path: Path, text: str, **options: bool) -> None:
-        written.append(path.name)
-        original(path, text, **options)
+    def replace(path: Path, target: Path) -> Path:
+        written.append(target.name)
+        return original(path, target)
 
-    monkeypatch.setattr(manifest, "write_text", write_text)
-    write_dataset(read)
+    monkeypatch.setattr(Path, "replace", replace)
+    rows = read.rows.assign(celeba_file="1.jpg")
+    write_dataset(Dataset(data, rows, read.scheme, {"another": {}}))
     assert written == ["dataset.json", "manifest.csv"]
 
 

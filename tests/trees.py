@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sysconfig
 from pathlib import Path
@@ -51,6 +52,18 @@ def leftovers(root: Path) -> list[Path]:
 
 def facesynth(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+
+
+def link_raw(sample: Path, raw: Path, count: int) -> None:
+    """A raw tree of ``count`` ids below 2000 whose files are links to those of a smaller one, over and over."""
+    photos, masks = Path("CelebA-HQ-img"), Path("CelebAMask-HQ-mask-anno", "0")
+    (raw / photos).mkdir(parents=True)
+    (raw / masks).mkdir(parents=True)
+    originals = len(list((sample / photos).iterdir()))
+    for number in range(count):
+        os.link(sample / photos / f"{number % originals}.jpg", raw / photos / f"{number}.jpg")
+        for path in (sample / masks).glob(f"{number % originals:05d}_*.png"):
+            os.link(path, raw / masks / f"{number:05d}{path.name[5:]}")
 
 
 def write_raw(raw: Path, number: int, parts: dict[str, np.ndarray], *, photo: np.ndarray | None = None) -> None:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import click
 
+from .check import check
 from .masks import masks
+from .pairs import pairs
+from .photos import photos
+from .preview import preview
+from .remap import remap
 from .sample import sample
 from .sketches import sketches
 
@@ -14,5 +19,5 @@ def prep() -> None:
     """Make a dataset: label maps, sketches and their manifest."""
 
 
-for _command in (sample, masks, sketches):
+for _command in (sample, masks, sketches, preview, photos, pairs, remap, check):
     prep.add_command(_command)

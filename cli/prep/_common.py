@@ -2,39 +2,121 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from facesynth.prep.stages import Prepared
+    from facesynth.prep.dataset import Prepared
 
-SHOWN_FAILURES = 20
-"""Most failures that are printed one by one; all are in report.csv."""
+SHOWN = 20
+"""Most failures or problems that are printed one by one."""
 
 FOLDER = click.Path(path_type=Path)
 
+Command = Callable[..., Any]
 
-def common(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that every stage has."""
-    command = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")(command)
-    return click.option("-j", "--jobs", default=-1, help="Processes; -1 for one a core.")(command)
+
+def common(command: Command) -> Command:
+    """Give a command ``workers`` and ``quiet``, from the options that all commands have."""
+
+    @functools.wraps(command)
+    def with_workers(*, jobs: int, backend: str, scheduler: str, **rest: Any) -> Any:
+        from facesynth.prep.pipeline import Workers
+
+        return command(workers=Workers(jobs, backend, scheduler), **rest)
+
+    for option in (
+        click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
+        click.option(
+            "--scheduler", default="", show_default="one on this machine", help="dask, ray: the cluster's address."
+        ),
+        click.option(
+            "--backend",
+            type=click.Choice(["processes", "threads", "dask", "ray"]),
+            default="processes",
+            help="Where photos are worked on.",
+        ),
+        click.option("-j", "--jobs", default=-1, help="Photos at a time; -1 for one a core."),
+    ):
+        with_workers = option(with_workers)
+    return with_workers
+
+
+def with_splits(command: Command) -> Command:
+    """Give a command ``splits``, from the options for them; None where none is given."""
+
+    @functools.wraps(command)
+    def chosen(*, split_file: Path | None, val: float | None, test: float | None, **rest: Any) -> Any:
+        from facesynth.prep.splits import Splits, read_split_list
+
+        has_shares = val is not None or test is not None
+        if split_file and has_shares:
+            raise click.UsageError("--split-file and --val or --test both give the splits; leave one out")
+        splits = read_split_list(split_file) if split_file else None
+        if has_shares:
+            splits = Splits(val=0.1 if val is None else val, test=0.1 if test is None else test)
+        return command(splits=splits, **rest)
+
+    for option in (
+        click.option("--test", type=float, help="Share of the test split, by a hash of the id.", show_default="0.1"),
+        click.option("--val", type=float, help="Share of the val split, by a hash of the id.", show_default="0.1"),
+        click.option(
+            "--split-file",
+            type=FOLDER,
+            help="List of the splits, a line a photo, as 00042,val.",
+            show_default="the official split",
+        ),
+    ):
+        chosen = option(chosen)
+    return chosen
+
+
+def with_scheme(command: Command) -> Command:
+    """Give a command ``scheme``, from its name or file."""
+
+    @functools.wraps(command)
+    def named(*, scheme: str, **rest: Any) -> Any:
+        from facesynth.labels import read_scheme
+
+        return command(scheme=read_scheme(scheme), **rest)
+
+    text = "Label scheme: celebamask-hq, face-parsing, celebamask-hq-older, or a YAML or JSON file of one's own."
+    return click.option("--scheme", default="celebamask-hq", help=text)(named)
+
+
+OUT = click.option("--out", type=FOLDER, required=True, help="The dataset folder; made if missing.")
+FORCE = click.option("--force", is_flag=True, help="Do again what is done.")
+STRICT = click.option("--strict", is_flag=True, help="A photo about which anything is found fails.")
+PALETTE = click.option("--palette", is_flag=True, help="Write label maps as indexed colour, with the same values.")
 
 
 def print_outcome(what: str, done: Prepared) -> None:
-    """Print what was done; leave with 1 if photos failed."""
+    """Print what was done and found; leave with 1 if photos failed."""
     splits = ", ".join(f"{name} {done.splits[name]}" for name in ("train", "val", "test") if name in done.splits)
+    noticed = ", ".join(f"{kind} {count}" for kind, count in done.noticed.items())
     click.echo(
         f"{what} in {done.root}: {done.written} written, {done.kept} already there, {len(done.failures)} failed"
         + (f"; manifest: {splits}" if splits else "")
     )
-    for failure in done.failures[:SHOWN_FAILURES]:
-        click.echo(f"{failure.id}: {failure.reason}", err=True)
+    if noticed:
+        click.echo(f"found: {noticed} (see {done.root / 'report.html'})")
+    if done.outdated:
+        outdated = ", ".join(f"{column} {count}" for column, count in done.outdated.items())
+        click.echo(f"out of date and taken out of the manifest: {outdated}; run the commands that made them again")
     if done.failures:
-        more = len(done.failures) - SHOWN_FAILURES
-        rest = f"{more} more; all" if more > 0 else "all"
-        click.echo(f"{len(done.failures)} failed ({rest} in {done.root / 'report.csv'})", err=True)
+        where = done.root / "report.csv"
+        print_some([f"{failure.id}: {failure.reason}" for failure in done.failures], "failed", f" in {where}")
         sys.exit(1)
+
+
+def print_some(lines: Sequence[str], what: str, where: str = "") -> None:
+    """Print the first of many lines on standard error, and how many there are."""
+    for line in lines[:SHOWN]:
+        click.echo(line, err=True)
+    more = len(lines) - SHOWN
+    click.echo(f"{len(lines)} {what} ({f'{more} more; ' if more > 0 else ''}all{where})", err=True)

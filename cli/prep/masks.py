@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from .._progress import progress
-from ._common import FOLDER, common, print_outcome
+from ._common import FOLDER, FORCE, OUT, PALETTE, STRICT, common, print_outcome, with_scheme, with_splits
 
 
 @click.command()
 @click.argument("raw", type=FOLDER)
-@click.option("--out", type=FOLDER, required=True, help="The dataset folder; made if missing.")
-@click.option("--force", is_flag=True, help="Do again what is done.")
+@OUT
+@with_scheme
+@click.option("--size", type=int, help="Height and width of the label maps, pixels.  [default: as the part masks]")
+@PALETTE
+@with_splits
+@STRICT
+@FORCE
 @common
-def masks(raw: Path, out: Path, force: bool, jobs: int, quiet: bool) -> None:
-    """Merge the part masks of RAW, a CelebAMask-HQ folder, into 19-class label maps."""
+def masks(raw: Path, out: Path, quiet: bool, **options: Any) -> None:
+    """Merge the part masks of RAW, a CelebAMask-HQ folder, into label maps."""
     from facesynth.prep.stages import prepare_masks
 
-    done = prepare_masks(raw, out, jobs=jobs, force=force, progress=progress("label maps", quiet=quiet))
-    print_outcome("label maps", done)
+    print_outcome("label maps", prepare_masks(raw, out, **options, progress=progress("label maps", quiet=quiet)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,9 +17,8 @@ from ._common import FOLDER, common, print_outcome
 @click.option("--seed", default=0, help="A portrait depends on this and its id alone.")
 @click.option("--size", default=512, help="Height and width of the photos, pixels (64 to 1024).")
 @common
-def sample(out: Path, count: int, seed: int, size: int, jobs: int, quiet: bool) -> None:
+def sample(out: Path, quiet: bool, **options: Any) -> None:
     """Draw procedural portraits with part masks into OUT, laid out as CelebAMask-HQ is."""
-    from facesynth.prep.stages import make_sample
+    from facesynth.prep.sample import make_sample
 
-    done = make_sample(out, count=count, seed=seed, size=size, jobs=jobs, progress=progress("portraits", quiet=quiet))
-    print_outcome("portraits", done)
+    print_outcome("portraits", make_sample(out, **options, progress=progress("portraits", quiet=quiet)))

@@ -3,41 +3,90 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from .._progress import progress
-from ._common import FOLDER, common, print_outcome
+from ._common import FOLDER, FORCE, OUT, Command, common, print_outcome, with_splits
+
+PARAMETERS = {
+    "sigma": "Blur, pixels of a picture 512 wide: the width of the lines, for dodge the reach of the tones.",
+    "k": "Ratio of the two blurs.",
+    "p": "Strength of edges against tones.",
+    "epsilon": "Grey from which the paper stays white.",
+    "phi": "Steepness of the fall to black.",
+    "sigma_tensor": "Smoothing of the edge directions, pixels of a picture 512 wide.",
+    "sigma_flow": "Length of the strokes, pixels of a picture 512 wide.",
+    "width": "Width of the lines, pixels of a picture 512 wide.",
+    "smoothing": "Rounding of corners, pixels of a picture 512 wide.",
+    "strength": "Darkness of the drawing.",
+}
+"""The parameters of all methods."""
+
+
+def _with_parameters(command: Command) -> Command:
+    for name, text in reversed(PARAMETERS.items()):
+        command = click.option(f"--{name.replace('_', '-')}", name, type=float, help=text)(command)
+    return command
 
 
 @click.command()
 @click.argument("source", type=FOLDER, metavar="RAW|DATA")
-@click.option("--out", type=FOLDER, required=True, help="The dataset folder; made if missing.")
-@click.option("--method", type=click.Choice(["dodge", "xdog"]), default="xdog", help="The filter.")
-@click.option("--sigma", type=float, help="Blur, in pixels of a picture 512 wide.  [default: dodge 10, xdog 1.4]")
-@click.option("--k", type=float, default=1.6, help="xdog: ratio of the two blurs.")
-@click.option("--p", type=float, default=40.0, help="xdog: strength of edges against tones.")
-@click.option("--epsilon", type=float, default=0.15, help="xdog: grey from which the paper stays white.")
-@click.option("--phi", type=float, default=2.0, help="xdog: steepness of the fall to black.")
-@click.option("--force", is_flag=True, help="Do again what is done.")
+@OUT
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    default=["xdog"],
+    metavar="METHOD[:PRESET]",
+    help="dodge, xdog, fxdog, contours or sobel, or a preset of one, as xdog:ink; may be given several times.",
+)
+@click.option("--size", type=int, help="Longer side of the sketches, pixels.  [default: as the photos]")
+@click.option(
+    "--background",
+    type=click.Choice(["keep", "blank"]),
+    default="keep",
+    help="blank: leave paper where the label map has background.",
+)
+@_with_parameters
+@with_splits
+@FORCE
 @common
 def sketches(
-    source: Path, out: Path, method: str, sigma: float | None, force: bool, jobs: int, quiet: bool, **shape: float
+    source: Path,
+    out: Path,
+    methods: tuple[str, ...],
+    size: int | None,
+    background: Any,
+    quiet: bool,
+    splits: Any,
+    workers: Any,
+    force: bool,
+    **parameters: float | None,
 ) -> None:
-    """Draw a sketch of every photo of a CelebAMask-HQ folder, or of a dataset folder.
+    """Draw sketches of every photo of a CelebAMask-HQ folder, or of a dataset folder.
 
-    Lines keep their width relative to the picture, whatever its size.
+    Lines keep their width relative to the picture, whatever its size. Parameters that are not given are the method's or
+    preset's own; `facesynth prep preview` shows what they look like.
     """
+    from facesynth.prep.sketches import resolve
     from facesynth.prep.stages import prepare_sketches
 
-    if method == "dodge":
-        context = click.get_current_context()
-        given = [name for name in shape if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
-        if given:
-            raise click.UsageError(f"--{given[0]} belongs to --method xdog, not to dodge")
-        parameters = {"sigma": 10.0 if sigma is None else sigma}
-    else:
-        parameters = {"sigma": 1.4 if sigma is None else sigma, **shape}
-    shown = progress(f"{method} sketches", quiet=quiet)
-    done = prepare_sketches(source, out, method=method, parameters=parameters, jobs=jobs, force=force, progress=shown)
-    print_outcome(f"{method} sketches", done)
+    given = {name: value for name, value in parameters.items() if value is not None}
+    if given and len(methods) > 1:
+        raise click.UsageError(f"--{min(given).replace('_', '-')} needs one --method; give presets, or run one by one")
+    drawings = [resolve(method, given) for method in methods]
+    what = " and ".join(drawing.name for drawing in drawings) + " sketches"
+    done = prepare_sketches(
+        source,
+        out,
+        drawings=drawings,
+        size=size,
+        background=background,
+        splits=splits,
+        workers=workers,
+        force=force,
+        progress=progress(what, quiet=quiet),
+    )
+    print_outcome(what, done)

@@ -19,7 +19,7 @@ import torch
 import facesynth
 from facesynth.errors import CheckpointError, InputError
 from facesynth.files import replacing
-from facesynth.labels import LabelScheme, get_scheme
+from facesynth.labels import LabelScheme, describe, from_description
 from facesynth.model.config import ModelConfig
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def save(
         "kind": kind,
         "config": dataclasses.asdict(config),
         "task": task,
-        "label_scheme": scheme.name,
+        "label_scheme": describe(scheme),
         "info": {"facesynth": facesynth.__version__, **info},
     }
     with replacing(path, sync=True) as beside, beside.open("wb") as file:
@@ -179,7 +179,7 @@ def load(path: Path) -> Checkpoint:
                 name: tuple(value) if isinstance(value, list) else value for name, value in header["config"].items()
             }
             kind, task, info = str(header["kind"]), str(header["task"]), dict(header["info"])
-            config, scheme = ModelConfig(**sizes), get_scheme(header["label_scheme"])
+            config, scheme = ModelConfig(**sizes), from_description(header["label_scheme"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     except CheckpointError:
         raise

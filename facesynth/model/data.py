@@ -17,11 +17,13 @@ from torch.utils.data import Sampler
 from facesynth import images
 from facesynth.errors import DatasetError, PictureError
 from facesynth.files import sha256
+from facesynth.manifest import photo_sizes
 from facesynth.model.tensors import BACKGROUND, to_square
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
     from numpy.typing import NDArray
 
     from facesynth.labels import LabelScheme
@@ -87,6 +89,27 @@ def condition_column(dataset: Dataset, condition: Condition, sketch: str | None 
     return f"sketch_{sketch}"
 
 
+def photo_column(rows: pd.DataFrame, size: int) -> str:
+    """The manifest column of the photos to decode for training at ``size``: the smallest that are large enough.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Of a manifest.
+    size : int
+        Height and width that the model makes, pixels.
+
+    Returns
+    -------
+    str
+        ``photo_<n>`` with the smallest ``n`` not less than ``size`` that every row has, else ``photo``.
+    """
+    enough = {
+        n: name for n, name in photo_sizes(map(str, rows.columns)).items() if n >= size and (rows[name] != "").all()
+    }
+    return enough[min(enough)] if enough else "photo"
+
+
 class PairedFaces(TorchDataset[tuple[int, "NDArray[np.uint8]", "NDArray[np.uint8]"]]):
     """The pairs of one split.
 
@@ -110,9 +133,10 @@ class PairedFaces(TorchDataset[tuple[int, "NDArray[np.uint8]", "NDArray[np.uint8
 
     def __init__(self, dataset: Dataset, column: str, split: str, config: ModelConfig) -> None:
         rows = dataset.with_columns(column, "photo", split=split)
+        photo = photo_column(rows, config.output_size)
         self.ids: list[str] = rows["id"].tolist()
         self.conditions: list[Path] = [dataset.root / path for path in rows[column]]
-        self.photos: list[Path] = [dataset.root / path for path in rows["photo"]]
+        self.photos: list[Path] = [dataset.root / path for path in rows[photo]]
         digests = rows[["id", "photo_sha256", f"{column}_sha256"]]
         self.digest = sha256(digests.to_csv(index=False).encode())
         """Tells two sets of pairs apart."""

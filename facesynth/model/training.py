@@ -34,6 +34,7 @@ from torch.utils.data import DataLoader
 from facesynth import images
 from facesynth.errors import CheckpointError, DatasetError, DivergenceError, InputError
 from facesynth.files import locked, make_folder, write_text
+from facesynth.labels import describe
 from facesynth.manifest import read_dataset
 from facesynth.model import checkpoint, losses
 from facesynth.model.config import TrainConfig
@@ -199,7 +200,7 @@ class _Run:
         wanted = {
             "task": self.config.task,
             "column": column,
-            "label_scheme": self.scheme.name,
+            "label_scheme": describe(self.scheme),
             "pairs": {"train": self.train_pairs.digest, "val": self.val_pairs.digest},
             "generator": str(generator) if generator else None,
             **_plain(dataclasses.asdict(self.config)),

@@ -191,8 +191,9 @@ def find_sources(
     for path in inputs:
         if is_dataset(path):
             dataset = read_dataset(path)
-            if given.config.condition == "labels" and dataset.scheme != given.scheme:
-                schemes = f"{dataset.scheme.name}, {given.path} takes {given.scheme.name}"
+            if given.config.condition == "labels" and dataset.scheme.classes != given.scheme.classes:
+                other = " of other classes" if dataset.scheme.name == given.scheme.name else ""
+                schemes = f"{dataset.scheme.name}, {given.path} takes {given.scheme.name}{other}"
                 raise DatasetError(f"the label maps of {path} are of the scheme {schemes}; give maps of that scheme")
             column = condition_column(dataset, given.config.condition, sketch)
             rows = dataset.with_columns(column, "photo", split=None if split == "all" else split).to_dict("records")

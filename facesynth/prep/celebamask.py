@@ -13,33 +13,27 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from facesynth.errors import InputError
-from facesynth.manifest import split_by_hash
+from facesynth.files import PICTURE_SUFFIXES
+from facesynth.prep.findings import Finding, Refused
+from facesynth.prep.sources import SourceFile, escaped, source_file
+from facesynth.prep.splits import Splits
 
 PHOTOS = "CelebA-HQ-img"
 MASKS = "CelebAMask-HQ-mask-anno"
 MAPPING = "CelebA-HQ-to-CelebA-mapping.txt"
 
-FIRST_VAL, FIRST_TEST = 162771, 182638
-"""CelebA file numbers at which the official validation and test partitions begin."""
-
 _PHOTO = re.compile(r"(\d+)\.(?:jpe?g|png)", re.IGNORECASE)
 _MASK = re.compile(r"(\d+)_(\w+)\.png", re.IGNORECASE)
-
-Stamp = tuple[int, int]
-"""Size in bytes and modification time in nanoseconds: tells whether a file changed without reading it."""
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """A file of the raw tree and the stamp that it had when the tree was indexed."""
-
-    path: Path
-    stamp: Stamp
+_FOLDER_IDS = 2000
+"""Ids a folder of part masks."""
 
 
 @dataclass
@@ -57,7 +51,9 @@ class RawPhoto:
     celeba_file : str
         File name in CelebA, empty where no mapping file gives it.
     split : str
-        train, val or test; empty if a mapping file is there and does not have this id.
+        train, val or test; empty if what gives the splits does not have this id.
+    problem : Refused or None
+        Why it cannot be prepared, as far as the listing shows.
     """
 
     id: str
@@ -65,21 +61,30 @@ class RawPhoto:
     parts: dict[str, SourceFile] = field(default_factory=dict)
     celeba_file: str = ""
     split: str = ""
+    problem: Refused | None = None
 
 
-def official_split(celeba_file: str) -> str:
-    """The split of a CelebA file by the official partition.
+class CelebaFiles(Mapping[int, str]):
+    """The CelebA file name of each id, in two arrays."""
 
-    Examples
-    --------
-    >>> official_split("162770.jpg"), official_split("162771.jpg"), official_split("182638.jpg")
-    ('train', 'val', 'test')
-    """
-    number = int(Path(celeba_file).stem)
-    return "train" if number < FIRST_VAL else "val" if number < FIRST_TEST else "test"
+    def __init__(self, numbers: Sequence[int], names: Sequence[bytes]) -> None:
+        order = np.argsort(np.asarray(numbers, np.int64), kind="stable")
+        self._numbers, self._names = np.asarray(numbers, np.int64)[order], np.asarray(names, np.bytes_)[order]
+
+    def __getitem__(self, number: int) -> str:
+        place = int(np.searchsorted(self._numbers, number, "right")) - 1
+        if place < 0 or self._numbers[place] != number:
+            raise KeyError(number)
+        return bytes(self._names[place]).decode()
+
+    def __iter__(self) -> Iterator[int]:
+        return map(int, np.unique(self._numbers))
+
+    def __len__(self) -> int:
+        return len(np.unique(self._numbers))
 
 
-def read_mapping(path: Path) -> dict[int, str]:
+def read_mapping(path: Path) -> CelebaFiles:
     """The CelebA file name of each id, from the archive's mapping file, with or without its header line.
 
     Raises
@@ -87,17 +92,20 @@ def read_mapping(path: Path) -> dict[int, str]:
     InputError
         If a line is not ``id number file``; it is named by its number.
     """
-    files: dict[int, str] = {}
-    for number, line in enumerate(path.read_text("utf-8-sig", errors="replace").splitlines(), start=1):
-        fields = line.split()
-        if not fields or (number == 1 and not fields[0].isdecimal()):
-            continue
-        if len(fields) != 3 or not fields[0].isdecimal() or not Path(fields[2]).stem.isdecimal():
-            raise InputError(
-                f"{path}, line {number} is {line!r}; needed: id, CelebA number and file, as '0 119613 119614.jpg'"
-            )
-        files[int(fields[0])] = fields[2]
-    return files
+    numbers, names = array("q"), []
+    with path.open(encoding="utf-8-sig", errors="replace") as stream:
+        for number, line in enumerate(stream, start=1):
+            fields = line.split()
+            if not fields or (number == 1 and not fields[0].isdecimal()):
+                continue
+            if len(fields) != 3 or not fields[0].isdecimal() or not Path(fields[2]).stem.isdecimal():
+                raise InputError(
+                    f"{path}, line {number} is {line.rstrip()!r}; needed: id, CelebA number and file, as "
+                    "'0 119613 119614.jpg'"
+                )
+            numbers.append(int(fields[0]))
+            names.append(fields[2].encode())
+    return CelebaFiles(numbers, names)
 
 
 def find_root(raw: Path) -> Path:
@@ -122,15 +130,99 @@ def find_root(raw: Path) -> Path:
     raise InputError(f"{raw} is no CelebAMask-HQ folder: looked for {PHOTOS}/ and {MASKS}/, found {found}")
 
 
-def _files(folder: Path) -> Iterator[tuple[str, SourceFile]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_file():
-                stat = entry.stat()
-                yield entry.name, SourceFile(Path(entry.path), (stat.st_size, stat.st_mtime_ns))
+@dataclass
+class RawTree:
+    """The photos of a raw tree, sorted by id: gone over as often as one likes, listed once, a folder of masks at a time.
+
+    Attributes
+    ----------
+    root : Path
+        The archive's top folder.
+    remarks : list of (str, Finding)
+        Files whose names give no id, each with its name.
+    """
+
+    root: Path
+    splits: Splits
+    remarks: list[tuple[str, Finding]] = field(default_factory=list)
+    _mapping: Mapping[int, str] = field(default_factory=dict)
+    _photos: _Photos = field(default_factory=lambda: _Photos([]))
+    _folders: dict[int, Path] = field(default_factory=dict)
+    _astray: dict[int, list[Path]] = field(default_factory=dict)
+    _numbers: Sequence[int] = ()
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __iter__(self) -> Iterator[RawPhoto]:
+        folder: int | None = None
+        for number in self._numbers:
+            if number // _FOLDER_IDS != folder:
+                folder = number // _FOLDER_IDS
+                parts = self._names_of(folder)
+            yield self._photo(number, parts.pop(number, []))
+
+    def _names_of(self, folder: int) -> dict[int, list[str]]:
+        """The names of a folder's part masks, by id."""
+        names: dict[int, list[str]] = {}
+        if folder in self._folders:
+            for name in os.listdir(self._folders[folder]):
+                if (match := _MASK.fullmatch(name)) and int(match[1]) // _FOLDER_IDS == folder:
+                    names.setdefault(int(match[1]), []).append(name)
+        return names
+
+    def _photo(self, number: int, names: Sequence[str]) -> RawPhoto:
+        known = RawPhoto(f"{number:05d}", celeba_file=self._mapping.get(number, ""))
+        known.split = self.splits.of(known.id, known.celeba_file)
+        if not known.split:
+            where = MAPPING if self.splits.listed is None else self.splits.source
+            known.problem = Refused("no-split", f"not in {where}, which gives the splits")
+        folder = self._folders.get(number // _FOLDER_IDS, self.root)
+        for path in sorted([*(folder / name for name in names), *self._astray.get(number, [])]):
+            part = path.stem.split("_", 1)[1]
+            if part in known.parts:
+                known.problem = Refused(
+                    "duplicate", f"{path} and {known.parts[part].path} are the same part of one photo; keep one of them"
+                )
+            known.parts[part] = source_file(path)
+        if photos := self._photos.names(number):
+            known.photo = source_file(self.root / PHOTOS / photos[0])
+        if len(photos) > 1:
+            known.problem = Refused(
+                "duplicate", f"{PHOTOS}/{photos[0]} and {PHOTOS}/{photos[1]} have the same id; keep one of them"
+            )
+        for file in (known.photo, *known.parts.values()):
+            known.problem = known.problem or (file.problem if file else None)
+        return known
 
 
-def index_tree(raw: Path, *, masks: bool = True) -> list[RawPhoto]:
+class _Photos:
+    """Photos by id, of which those named as in the archive, 42.jpg, take 4 bytes each."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        plain = array("I")
+        self._others: dict[int, list[str]] = {}
+        for name in names:
+            number = int(name[: name.rindex(".")])
+            if name == f"{number}.jpg" and number < 2**32:
+                plain.append(number)
+            else:
+                self._others.setdefault(number, []).append(name)
+        self._plain = np.sort(np.asarray(plain, np.uint32))
+
+    def numbers(self) -> Iterator[int]:
+        """All ids."""
+        yield from map(int, self._plain)
+        yield from self._others
+
+    def names(self, number: int) -> list[str]:
+        """The names of the files of an id."""
+        place = int(np.searchsorted(self._plain, number))
+        is_plain = place < len(self._plain) and self._plain[place] == number
+        return sorted([*self._others.get(number, []), *([f"{number}.jpg"] if is_plain else [])])
+
+
+def index_tree(raw: Path, *, masks: bool = True, splits: Splits | None = None) -> RawTree:
     """Find every photo of a raw tree with its part masks, CelebA file and split, sorted by id.
 
     Parameters
@@ -139,64 +231,69 @@ def index_tree(raw: Path, *, masks: bool = True) -> list[RawPhoto]:
         The unpacked archive.
     masks : bool
         Index the part masks too.
+    splits : Splits, optional
+        What gives each photo its split; by default the mapping file where there is one, else a hash of the id.
 
     Raises
     ------
     InputError
-        If ``raw`` cannot be read or is not laid out as the archive is, or two files claim to be the same photo or part.
+        If ``raw`` cannot be read or is not laid out as the archive is.
     """
     try:
-        return _index(find_root(raw), masks=masks)
+        root = find_root(raw)
+        has_mapping = (root / MAPPING).is_file()
+        tree = RawTree(root, splits or Splits(official=has_mapping))
+        if has_mapping:
+            tree._mapping = read_mapping(root / MAPPING)
+        elif tree.splits.official:
+            raise InputError(f"{root} has no {MAPPING}, which the official splits follow")
+        tree._photos = _Photos(_list_names(tree, PHOTOS, _PHOTO, "<id>.jpg or <id>.png"))
+        numbers = set(tree._photos.numbers())
+        if masks:
+            numbers |= _list_masks(tree)
     except OSError as error:
         raise InputError(f"cannot read {error.filename or raw}: {error.strerror or error}") from error
-
-
-def _index(root: Path, *, masks: bool) -> list[RawPhoto]:
-    photos: dict[int, RawPhoto] = {}
-
-    def entry(number: int) -> RawPhoto:
-        return photos.setdefault(number, RawPhoto(f"{number:05d}"))
-
-    for name, file in _files(root / PHOTOS):
-        if match := _PHOTO.fullmatch(name):
-            known = entry(int(match[1]))
-            if known.photo:
-                raise InputError(f"{file.path} and {known.photo.path} have the same id {known.id}; keep one of them")
-            known.photo = file
-    if masks:
-        _index_masks(root, entry)
-    if not photos:
+    if not numbers:
         raise InputError(f"{root / PHOTOS} holds no photo; looked for <id>.jpg")
-    _assign_splits(root, photos)
-    return [photos[number] for number in sorted(photos)]
+    ids = array("q", sorted(numbers))
+    # Ids have five digits at least, so their order as text is that of the numbers unless there are longer ones.
+    tree._numbers = ids if ids[-1] < 10**5 else sorted(ids, key=lambda number: f"{number:05d}")
+    tree.remarks.sort()
+    return tree
 
 
-def _index_masks(root: Path, entry: Callable[[int], RawPhoto]) -> None:
-    folder = root / MASKS
+def _list_names(tree: RawTree, folder: str, pattern: re.Pattern[str], wanted: str) -> Iterator[str]:
+    """The names in a folder that give an id; other pictures are remarked."""
+    with os.scandir(tree.root / folder) as entries:
+        for entry in entries:
+            if pattern.fullmatch(entry.name):
+                yield entry.name
+            else:
+                _remark(tree, folder, entry.name, wanted)
+
+
+def _list_masks(tree: RawTree) -> set[int]:
+    """Find the folders of part masks, and the ids that have any."""
+    folder = tree.root / MASKS
     if not folder.is_dir():
-        raise InputError(f"{root} has photos but no part masks: looked for {MASKS}/<0..14>/<id>_<part>.png")
-    with os.scandir(folder) as entries:
-        folders = [folder, *(Path(inner.path) for inner in entries if inner.is_dir())]
-    count = 0
-    for inner in folders:
-        for name, file in _files(inner):
-            if match := _MASK.fullmatch(name):
-                parts, part = entry(int(match[1])).parts, match[2]
-                if part in parts:
-                    raise InputError(
-                        f"{file.path} and {parts[part].path} are the same part of one photo; keep one of them"
-                    )
-                parts[part] = file
-                count += 1
-    if not count:
+        raise InputError(f"{tree.root} has photos but no part masks: looked for {MASKS}/<0..14>/<id>_<part>.png")
+    inside = sorted(name for name in os.listdir(folder) if os.path.isdir(folder / name) and not _MASK.fullmatch(name))
+    numbers: set[int] = set()
+    for inner in ("", *inside):
+        own = int(inner) if inner.isdecimal() and str(int(inner)) == inner else None
+        if own is not None:
+            tree._folders[own] = folder / inner
+        for name in _list_names(tree, f"{MASKS}/{inner}".rstrip("/"), _MASK, "<id>_<part>.png"):
+            number = int(name[: name.index("_")])
+            numbers.add(number)
+            if number // _FOLDER_IDS != own:
+                tree._astray.setdefault(number, []).append(folder / inner / name)
+    if not numbers:
         raise InputError(f"{folder} holds no part mask: looked for <0..14>/<id>_<part>.png")
+    return numbers
 
 
-def _assign_splits(root: Path, photos: Mapping[int, RawPhoto]) -> None:
-    mapping = read_mapping(root / MAPPING) if (root / MAPPING).is_file() else None
-    for number, photo in photos.items():
-        if mapping is None:
-            photo.split = split_by_hash(photo.id)
-        elif number in mapping:
-            photo.celeba_file = mapping[number]
-            photo.split = official_split(photo.celeba_file)
+def _remark(tree: RawTree, folder: str, name: str, wanted: str) -> None:
+    """Keep that a picture's name gives no id; other files are nobody's business."""
+    if name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith("."):
+        tree.remarks.append((escaped(f"{folder}/{name}"), Finding("no-id", f"needed: {wanted}")))

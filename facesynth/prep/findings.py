@@ -28,6 +28,8 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "threshold": "a part mask with grey values, cut at half of its white",
         "resized": "a part mask of another size, resized by nearest neighbour",
         "colours": "a colour-coded map with pixels whose colour is no class's",
+        "proportions": "a photo and a condition of different proportions",
+        "no-id": "a picture whose file name gives no id",
         "duplicate": "two files of the same name or id",
     }
 )
@@ -64,3 +66,6 @@ class Refused(InputError):  # noqa: N818, it names the photo's fate
     def __init__(self, kind: str, detail: str) -> None:
         super().__init__(detail)
         self.kind = kind
+
+    def __reduce__(self) -> tuple[type[Refused], tuple[str, str]]:
+        return type(self), (self.kind, str(self))

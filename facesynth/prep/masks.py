@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
-from facesynth.errors import InputError
+from facesynth import images
+from facesynth.errors import InputError, PictureError
+from facesynth.prep.findings import Finding, Refused
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def merge(parts: Mapping[str, NDArray[np.bool_]], scheme: LabelScheme) -> NDArray[np.uint8]:
-    """Paint part masks over one another in the scheme's order.
+    """Paint part masks over one another in the scheme's paint order.
 
     Parameters
     ----------
     parts : mapping of str to (H, W) bool array
         Part masks by part name, all of one size, at least one.
     scheme : LabelScheme
-        Its order is the paint order, its ids the values.
+        Its paint order, and its ids the values.
 
     Returns
     -------
@@ -51,7 +57,209 @@ def merge(parts: Mapping[str, NDArray[np.bool_]], scheme: LabelScheme) -> NDArra
     if len(shapes) > 1:
         raise InputError(f"part masks differ in size: {', '.join(f'{w} x {h}' for h, w in sorted(shapes))}")
     labels = np.zeros(shapes.pop(), np.uint8)
-    for number, name in enumerate(scheme.classes):
+    for name in scheme.paint_order:
         if name in parts:
-            labels[parts[name]] = number
+            np.copyto(labels, scheme.classes.index(name), where=parts[name])
     return labels
+
+
+# ------------------------------------------------------------------------------------------------------- from files
+
+
+SIZE = 512
+"""Height and width of the archive's part masks, pixels."""
+
+
+def merge_files(
+    parts: Mapping[str, Path], scheme: LabelScheme, *, size: int | None = None
+) -> tuple[NDArray[np.uint8], tuple[Finding, ...]]:
+    """Read the part masks of one photo, in any form that they come in, and merge them.
+
+    Parameters
+    ----------
+    parts : mapping of str to Path
+        Part mask files by part name; see :func:`facesynth.images.to_part_mask` for what they may hold.
+    scheme : LabelScheme
+        Of the label map.
+    size : int, optional
+        Height and width of the label map, by nearest neighbour. By default that of the masks: 512 if one has it, else the
+        commonest.
+
+    Returns
+    -------
+    labels : (H, W) uint8 array
+        The label map.
+    findings : tuple of Finding
+        What is odd about the masks but was dealt with: unknown-part, threshold, resized, empty-part, full-part, overlap,
+        islands.
+
+    Raises
+    ------
+    Refused
+        If there is no part mask, one cannot be read, or all are empty.
+    """
+    findings: list[Finding] = []
+    masks: dict[str, NDArray[np.bool_]] = {}
+    for name, path in sorted(parts.items()):
+        if name not in scheme.parts:
+            findings.append(Finding("unknown-part", f"{path.name}: {scheme.name} has no class {name}; left out"))
+            continue
+        try:
+            masks[name], greys = images.to_part_mask(images.read_bytes(path), path)
+        except PictureError as error:
+            raise Refused("unreadable", str(error)) from error
+        if greys:
+            share = f"{greys} of {masks[name].size} pixels"
+            findings.append(Finding("threshold", f"{path.name}: {share} are grey; cut at half of its white"))
+    if not masks:
+        raise Refused("no-parts", f"no part mask of a class of {scheme.name}, which has: {', '.join(scheme.parts)}")
+    wanted = _common_size([mask.shape for mask in masks.values()])
+    for name, mask in masks.items():
+        if mask.shape != wanted:
+            sizes = f"{mask.shape[1]} x {mask.shape[0]}, made {wanted[1]} x {wanted[0]}"
+            findings.append(Finding("resized", f"{parts[name].name} is {sizes} by nearest neighbour"))
+            masks[name] = images.resize(mask.view(np.uint8), wanted, labels=True).view(np.bool_)
+    findings += inspect(masks, {name: path.name for name, path in parts.items()})
+    if all(not mask.any() for mask in masks.values()):
+        raise Refused("blank-map", f"every one of {len(masks)} part masks is empty: the label map would be blank")
+    labels = merge(masks, scheme)
+    return labels if size is None else images.resize(labels, (size, size), labels=True), tuple(findings)
+
+
+def _common_size(shapes: list[tuple[int, ...]]) -> tuple[int, int]:
+    """512 x 512 if a mask has it, else the commonest size, of equally common ones the largest."""
+    if (SIZE, SIZE) in shapes:
+        return SIZE, SIZE
+    counts = Counter(shapes)
+    height, width = max(counts, key=lambda shape: (counts[shape], shape))
+    return height, width
+
+
+# -------------------------------------------------------------------------------------------------------- what is odd
+
+
+_APART = (
+    ("nose",),
+    ("l_eye",),
+    ("r_eye",),
+    ("l_brow",),
+    ("r_brow",),
+    ("l_ear",),
+    ("r_ear",),
+    ("mouth", "u_lip", "l_lip"),
+    ("neck",),
+)
+"""Parts of the body that lie side by side, in groups; lips and the mouth between them are drawn over one another."""
+_WORN = ("hair", "hat", "eye_g", "ear_r", "neck_l", "cloth")
+"""What may lie over any part, so that the parts below it are but guessed and may meet."""
+_MOST_SHARED = 0.2
+"""Share of the smaller of two parts that an overlap may have."""
+_CELLS = 128
+"""Specks are looked for on a grid of about so many cells a side, so that a pixel's gap makes none."""
+_FAR = 2
+"""Cells between a speck and the rest."""
+_SMALL = 0.02
+"""Most of a part that a speck may have."""
+
+
+def inspect(masks: Mapping[str, NDArray[np.bool_]], files: Mapping[str, str] | None = None) -> list[Finding]:
+    """What is odd about the part masks of one photo: empty-part, full-part, islands and overlap.
+
+    Parameters
+    ----------
+    masks : mapping of str to (H, W) bool array
+        Part masks by part name, all of one size.
+    files : mapping of str to str, optional
+        What to call each part in a finding; by default its name.
+
+    Notes
+    -----
+    An overlap is that of two parts of the body that lie side by side, where nothing that is worn hides it, and more than
+    a fifth of the smaller one. Islands are pieces of less than a fiftieth of their part, further from the rest than
+    1/64 of the picture. Other schemes' parts are looked at for islands alone.
+
+    Examples
+    --------
+    >>> eye = np.ones((4, 4), bool)
+    >>> [finding.kind for finding in inspect({"l_eye": eye, "nose": ~eye})]
+    ['full-part', 'empty-part']
+    """
+    files = files or {name: name for name in masks}
+    findings, boxes = [], {}
+    for name, mask in masks.items():
+        cells, side = _coarse(mask)
+        box = cv2.boundingRect(cells)
+        if not box[2]:
+            findings.append(Finding("empty-part", f"{files[name]} has no pixel set"))
+            continue
+        if cells.all() and mask.all():
+            findings.append(Finding("full-part", f"{files[name]} has every pixel set"))
+        boxes[name] = [side * edge for edge in (box[0], box[1], box[0] + box[2], box[1] + box[3])]
+        if specks := _specks(mask, cells, side):
+            pieces = f"{len(specks)} speck{'s' * (len(specks) > 1)} away from the rest"
+            findings.append(Finding("islands", f"{files[name]} has {pieces}, of {sum(specks)} pixels in all"))
+    for one, other, count in _overlaps(masks, boxes):
+        findings.append(Finding("overlap", f"{files[one]} and {files[other]} share {count} pixels"))
+    return findings
+
+
+def _coarse(mask: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], int]:
+    """A grid of square cells, 1 where a cell holds a pixel, and a cell's side in pixels."""
+    side = max(1, int(max(mask.shape)) // _CELLS)
+    if side == 4 and not mask.shape[0] % 4 and not mask.shape[1] % 4:
+        rows = np.ascontiguousarray(mask).view(np.uint32)  # four pixels of a row in one number
+        held: NDArray[np.bool_] = np.bitwise_or.reduce(rows.reshape(-1, 4, rows.shape[1]), axis=1).astype(np.bool_)
+        return held.view(np.uint8), side
+    padded = np.pad(mask, [(0, -length % side) for length in mask.shape])
+    blocks = padded.reshape(padded.shape[0] // side, side, padded.shape[1] // side, side)
+    return np.asarray(blocks.any(axis=(1, 3))).view(np.uint8), side
+
+
+def _specks(mask: NDArray[np.bool_], cells: NDArray[np.uint8], side: int) -> list[int]:
+    """The pixels of each piece that is small and far from the larger ones."""
+    count, pieces = cv2.connectedComponents(cells, connectivity=8, ltype=cv2.CV_16U)
+    if count < 3:  # the ground is one
+        return []
+    stats = cv2.connectedComponentsWithStats(cells, connectivity=8, ltype=cv2.CV_16U)[2][1:]
+    left, top, width, height, size = stats.T
+    large = size > max(1, size.max() * 2 * _SMALL)
+    if not large.any() or large.all():
+        return []
+    found, least = [], int(np.count_nonzero(mask)) * _SMALL
+    for x, y, w, h, number in zip(left, top, width, height, range(1, count), strict=True):
+        if large[number - 1]:
+            continue
+        right_of, left_of = x - (left + width)[large], left[large] - (x + w)
+        below, above = y - (top + height)[large], top[large] - (y + h)
+        gaps = np.max([right_of, left_of, below, above], axis=0)
+        if gaps.min() < _FAR:
+            continue
+        inside = np.s_[y * side : (y + h) * side, x * side : (x + w) * side]
+        own = (pieces[y : y + h, x : x + w] == number).repeat(side, 0).repeat(side, 1)
+        part = mask[inside]
+        pixels = int(np.count_nonzero(part & own[: part.shape[0], : part.shape[1]]))
+        if pixels < least:
+            found.append(pixels)
+    return found
+
+
+def _overlaps(masks: Mapping[str, NDArray[np.bool_]], boxes: Mapping[str, list[int]]) -> Iterator[tuple[str, str, int]]:
+    """The pairs of parts that share pixels and normally don't, and how many pixels."""
+    placed = [(group, name) for group in _APART for name in group if name in boxes]
+    for (group, one), (other_group, other) in itertools.combinations(placed, 2):
+        if group is other_group:
+            continue
+        left, top, right, bottom = (
+            choose(pair)
+            for choose, pair in zip((max, max, min, min), zip(boxes[one], boxes[other], strict=True), strict=True)
+        )
+        if left >= right or top >= bottom:
+            continue
+        inside = np.s_[top:bottom, left:right]
+        shared = masks[one][inside] & masks[other][inside]
+        least = _MOST_SHARED * min(int(np.count_nonzero(masks[name])) for name in (one, other)) if shared.any() else 0
+        for worn in _WORN:
+            if np.count_nonzero(shared) > least and worn in boxes:
+                shared &= ~masks[worn][inside]
+        if (count := int(np.count_nonzero(shared))) > least:
+            yield one, other, count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -43,16 +44,18 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {stage: folder / stage for stage in DONE}
 
 
-def run_and_kill(command: list[object], has_come_far: Callable[[], bool]) -> None:
-    """Start a command and kill it with all its processes once it has come far enough."""
+def run_and_kill(command: list[object], has_come_far: Callable[[], bool]) -> bool:
+    """Start a command, and tell whether it had to be killed, with all its processes, once it had come far enough."""
     process = subprocess.Popen(
         [COMMAND, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     while process.poll() is None and not has_come_far():
         time.sleep(0.002)
-    if process.poll() is None:
+    is_running = process.poll() is None
+    if is_running:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    return is_running
 
 
 @STAGES
@@ -73,6 +76,31 @@ def test_killed_runs_end_up_like_an_undisturbed_one(stage: str, undisturbed: dic
     assert (last.returncode, last.stderr) == (0, "")
     assert f"{COUNT - reached[-1]} written" in last.stdout or stage != "sample"
     assert contents(out) == contents(undisturbed[stage])
+    assert leftovers(out) == []
+
+
+def test_killed_twenty_times_at_random_moments(undisturbed: dict[str, Path], tmp_path: Path) -> None:
+    out, rng = tmp_path / "out", random.Random(20)
+    drawing = ("prep", "sketches", out, "--out", out, "--method", "xdog", "--method", "dodge", "-q")
+    commands = (arguments("masks", undisturbed["sample"], out), list(drawing))
+    for command in commands:
+        assert facesynth(*command).returncode == 0
+    whole, started = contents(out), time.monotonic()
+    assert facesynth(*commands[0], "--force").returncode == 0
+    longest = time.monotonic() - started
+    assert contents(out) == whole
+    shutil.rmtree(out)
+    killed = 0
+    for number in range(20):
+        # Forced runs begin anew, so that the later kills meet work as well.
+        command = [*commands[number % 2], *(["--force"] if number >= 10 else [])]
+        end = time.monotonic() + rng.uniform(0.3, longest)
+        killed += run_and_kill(command, lambda end=end: time.monotonic() >= end)
+    assert killed >= 10
+    for command in commands:
+        last = facesynth(*command)
+        assert (last.returncode, last.stderr) == (0, "")
+    assert contents(out) == whole
     assert leftovers(out) == []
 
 
@@ -100,7 +128,7 @@ def run_main(monkeypatch: pytest.MonkeyPatch, *command: object) -> object:
     monkeypatch.setattr(sys, "argv", ["facesynth", *map(str, command)])
     with pytest.raises(SystemExit) as left:
         main()
-    return left.value.code
+    return left.value.code or 0
 
 
 SAMPLE, DRAW = ("prep", "sample"), ("prep", "sketches", "{raw}", "--out", "{out}")
@@ -122,8 +150,38 @@ WRONG = {
     "size 50": ((*SAMPLE, "{out}", "--size", 50), "size is 50; give a whole number from 64"),
     "jobs 0": ((*SAMPLE, "{out}", "-j", 0), "jobs is 0; needed"),
     "masks with jobs 0": (("prep", "masks", "{raw}", "--out", "{out}", "-j", 0), "jobs is 0; needed"),
-    "unknown method": ((*DRAW, "--method", "pen"), "'pen' is not one of 'dodge', 'xdog'"),
-    "dodge with p": ((*DRAW, "--method", "dodge", "--p", 3), "--p belongs to --method xdog, not to dodge"),
+    "size 5": ((*DRAW, "--size", 5), "size is 5; needed: 16 to 4096 pixels"),
+    "preset unknown": ((*DRAW, "--method", "xdog:oil"), "xdog has no preset 'oil'; give one of: "),
+    "method twice": ((*DRAW, "--method", "xdog", "--method", "xdog"), "the sketch xdog is asked for twice"),
+    "parameter of two": ((*DRAW, "--method", "xdog", "--method", "dodge", "--p", 3), "--p needs one --method"),
+    "contours of a raw tree": ((*DRAW, "--method", "contours"), "contours needs label maps and"),
+    "blank of a raw tree": ((*DRAW, "--background", "blank"), "--background blank needs label maps and"),
+    "masks of size 0": (("prep", "masks", "{raw}", "--out", "{out}", "--size", 0), "size is 0; needed: 16 to"),
+    "scheme unknown": (("prep", "masks", "{raw}", "--out", "{out}", "--scheme", "faces"), "'faces'"),
+    "shares too large": (
+        ("prep", "masks", "{raw}", "--out", "{out}", "--val", 2),
+        "the share val is 2.0; needed: 0 to 1",
+    ),
+    "no split list": (
+        ("prep", "masks", "{raw}", "--out", "{out}", "--split-file", "{tmp}/absent"),
+        "cannot read the sp",
+    ),
+    "list and shares": (
+        ("prep", "masks", "{raw}", "--out", "{out}", "--split-file", "{tmp}/file", "--val", 0.2),
+        "--split-file and --val or --test both give the splits",
+    ),
+    "scheduler of none": (
+        ("prep", "masks", "{raw}", "--out", "{out}", "--scheduler", "tcp://x"),
+        "a scheduler is for --backend dask or ray; processes has none",
+    ),
+    "photos of size 1": (("prep", "photos", "{raw}", "--out", "{out}", "--size", 1), "size is 1; needed: 16 to"),
+    "pairs of nothing": (
+        ("prep", "pairs", "{tmp}/empty", "{tmp}/empty", "--kind", "labels", "--out", "{out}"),
+        "no picture in",
+    ),
+    "check of nothing": (("prep", "check", "{tmp}/empty"), "empty is not a dataset folder: manifest.csv is missing"),
+    "unknown method": ((*DRAW, "--method", "pen"), "'pen' is not known; give one of: dodge, xdog"),
+    "dodge with p": ((*DRAW, "--method", "dodge", "--p", 3), "dodge has no parameter 'p'; it takes: sigma"),
 }
 
 
@@ -159,6 +217,35 @@ def test_failed_photos_are_named_and_exit_1(
     named, summary = err.splitlines()
     assert named.startswith("00004: ")
     assert summary == f"1 failed (all in {tmp_path / 'data' / 'report.csv'})"
+
+
+def test_findings_are_counted_and_are_no_failure(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree, data = shutil.copytree(raw, tmp_path / "raw"), tmp_path / "data"
+    shutil.copyfile(tree / "CelebA-HQ-img" / "4.jpg", tree / "CelebA-HQ-img" / "four.jpg")
+    command = ("prep", "masks", tree, "--out", data, "-q", "-j", 1)
+    assert run_main(monkeypatch, *command) == 0
+    assert capsys.readouterr().out.splitlines()[1] == f"found: no-id 1 (see {data / 'report.html'})"
+    assert run_main(monkeypatch, *command, "--strict") == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "CelebA-HQ-img/four.jpg: needed: <id>.jpg or <id>.png",
+        f"1 failed (all in {data / 'report.csv'})",
+    ]
+
+
+def test_sketches_that_are_out_of_date_are_told(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree, data = shutil.copytree(raw, tmp_path / "raw"), tmp_path / "data"
+    for command in (("masks", tree), ("sketches", data)):
+        assert run_main(monkeypatch, "prep", *command, "--out", data, "-q", "-j", 1) == 0
+    shutil.copyfile(tree / "CelebA-HQ-img" / "4.jpg", tree / "CelebA-HQ-img" / "2.jpg")
+    capsys.readouterr()
+    assert run_main(monkeypatch, "prep", "masks", tree, "--out", data, "-q", "-j", 1) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "out of date and taken out of the manifest: sketch_xdog 1; run the commands that made them again"
+    ]
 
 
 def test_progress_where_there_is_no_terminal(raw: Path, tmp_path: Path) -> None:

@@ -16,11 +16,16 @@ from facesynth.manifest import read_dataset
 from ..runs import save_model
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "docs" / "after-the-demo.txt", ROOT / "Makefile"]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "docs" / "after-the-demo.txt",
+    ROOT / "Makefile",
+]
 
 
 def shown_commands() -> list[str]:
-    lines = [line for page in PAGES for line in page.read_text("utf-8").splitlines()]
+    lines = [line for page in PAGES for line in page.read_text("utf-8").replace("\\\n", " ").splitlines()]
     found = [re.fullmatch(r"\s*(?:\$\(BIN\)/|\.venv/bin/)?facesynth (.*)", line) for line in lines]
     return [match[1].replace("$(DEMO)", "demo") for match in found if match]
 
@@ -32,7 +37,7 @@ def test_the_commands_are_found():
 @pytest.mark.parametrize("shown", shown_commands())
 def test_every_shown_command_parses(shown):
     command: click.Command = cli.facesynth
-    arguments = shlex.split(shown)
+    arguments = shlex.split(shown, comments=True)
     context = click.Context(command)
     while isinstance(command, click.Group):
         found = command.get_command(context, arguments.pop(0))

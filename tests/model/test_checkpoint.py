@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from facesynth.errors import CheckpointError, OutputError
-from facesynth.labels import get_scheme
+from facesynth.labels import LabelScheme, get_scheme
 from facesynth.model import checkpoint
 from facesynth.model.psp import PSP
 
@@ -62,6 +62,20 @@ def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path):
     for name, value in TENSORS.items():
         assert given.tensors[name].dtype == value.dtype
         assert torch.equal(given.tensors[name], value)
+
+
+def test_an_own_scheme_comes_back_whole(tmp_path):
+    scheme = LabelScheme("cats", ("none", "cat", "l_ear", "r_ear"), ((0, 0, 0), (9, 9, 9), (1, 2, 3), (4, 5, 6)))
+    save(tmp_path / "a", scheme=scheme)
+    assert checkpoint.load(tmp_path / "a").scheme == scheme
+
+
+def test_a_header_with_the_name_of_a_scheme(tmp_path):
+    save(tmp_path / "a")
+    header = described(tmp_path / "a")
+    assert header["label_scheme"] == "face-parsing"
+    given = checkpoint.load(describe(tmp_path / "b", header | {"label_scheme": "celebamask-hq-older"}))
+    assert given.scheme == get_scheme("celebamask-hq-older")
 
 
 def test_the_file_is_what_any_reader_of_safetensors_reads(tmp_path):
@@ -140,6 +154,8 @@ def test_another_programs_safetensors(tmp_path):
         lambda header: header["config"].update(output_size=33),
         lambda header: header["config"].update(output_size="32"),
         lambda header: header.update(label_scheme="mine"),
+        lambda header: header.update(label_scheme={"name": "mine", "classes": ["one"]}),
+        lambda header: header.update(label_scheme=None),
         lambda header: header.update(info=3),
     ],
 )

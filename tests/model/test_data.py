@@ -14,6 +14,8 @@ from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import read_dataset
 from facesynth.model import data
 from facesynth.model.data import PairedFaces, TrainingOrder, condition_column, flip_pairs, read_condition
+from facesynth.prep.pipeline import Workers
+from facesynth.prep.stages import prepare_photos
 
 from ..runs import shuffle_rows, small_model
 
@@ -44,6 +46,23 @@ def test_a_pair_is_the_condition_and_photo_of_one_id(faces, column):
         original = np.asarray(Image.open(faces / folder / f"{identifier}.png"))
         wanted = images.resize(original, (64, 64), labels=column == "labels")
         np.testing.assert_array_equal(condition, wanted)
+
+
+def test_the_smallest_photos_that_are_large_enough_are_read(faces, tmp_path):
+    root = copy(faces, tmp_path / "data")
+    before = pairs_of(root, output_size=32)
+    for size in (16, 32, 48):
+        prepare_photos(root, root, size=size, workers=Workers(jobs=1))
+    after = pairs_of(root, output_size=32)
+    assert [path.parent.name for path in after.photos] == ["photos_32"] * len(after)
+    assert after.digest == before.digest
+    for index in range(len(after)):
+        difference = after[index][2].astype(int) - before[index][2]
+        assert np.abs(difference).max() == 0
+    assert pairs_of(root, output_size=64).photos == before.photos
+    manifest = root / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace(f"photos_32/{after.ids[1]}.png", ""))
+    assert [path.parent.name for path in pairs_of(root, output_size=32).photos] == ["photos_48"] * len(after)
 
 
 def test_rows_are_joined_by_id_in_whatever_order_they_are(faces, tmp_path):

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from facesynth.errors import InputError
-from facesynth.prep.celebamask import MAPPING, MASKS, PHOTOS, find_root, index_tree, official_split, read_mapping
+from facesynth.prep.celebamask import MAPPING, MASKS, PHOTOS, find_root, index_tree, read_mapping
+from facesynth.prep.splits import Splits, official_split
 
 HEADER = "idx\torig_idx\torig_file\n"
 LINES = "0 119613 119614.jpg\n1 99094 099095.jpg\n2 200121 200122.jpg\n10 170000 170001.jpg\n"
@@ -32,11 +33,23 @@ def test_everything_is_joined_by_id(tmp_path: Path) -> None:
         tmp_path, "10.jpg", "2.jpg", "00003.png", "notes.txt", "x2.jpg", "0/00002_skin.png", "0/2_nose.png",
         "1/00010_skin.png", "00010_l_eye.png", "7/00005_hair.png", "0/readme_skin.png",
     )  # fmt: skip
-    found = index_tree(raw)
+    listed = index_tree(raw)
+    found = list(listed)
+    assert len(listed) == len(found) == len(list(listed))
     assert [photo.id for photo in found] == ["00002", "00003", "00005", "00010"]
     assert [photo.photo and photo.photo.path.name for photo in found] == ["2.jpg", "00003.png", None, "10.jpg"]
     assert [sorted(photo.parts) for photo in found] == [["nose", "skin"], [], ["hair"], ["l_eye", "skin"]]
     assert found[3].parts["l_eye"].path == raw / MASKS / "00010_l_eye.png"
+
+
+def test_pictures_without_an_id_are_remarked(tmp_path: Path) -> None:
+    raw = tree(tmp_path, "1.jpg", "notes.txt", "x2.jpg", ".hidden.jpg", "0/00001_skin.png", "0/readme_skin.png")
+    (raw / MASKS / "0" / "a\nb_skin.png").touch()
+    assert [(name, finding.kind) for name, finding in index_tree(raw).remarks] == [
+        (f"{PHOTOS}/x2.jpg", "no-id"),
+        (f"{MASKS}/0/a\\nb_skin.png", "no-id"),
+        (f"{MASKS}/0/readme_skin.png", "no-id"),
+    ]
 
 
 def test_stamps_tell_of_a_change(tmp_path: Path) -> None:
@@ -76,12 +89,48 @@ def test_splits_from_the_mapping(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_given_list_goes_before_the_mapping(tmp_path: Path) -> None:
+    raw = tree(tmp_path, "0.jpg", "2.jpg", "0/00000_skin.png")
+    (raw / MAPPING).write_text(HEADER + LINES)
+    first, second = index_tree(raw, splits=Splits(listed={"0": "val"}, source="list.csv"))
+    assert (first.split, first.celeba_file, first.problem) == ("val", "119614.jpg", None)
+    assert second.problem is not None
+    assert (second.problem.kind, str(second.problem)) == ("no-split", "not in list.csv, which gives the splits")
+
+
 @pytest.mark.parametrize(
-    ("number", "split"),
-    [(1, "train"), (162770, "train"), (162771, "val"), (182637, "val"), (182638, "test"), (202599, "test")],
+    ("make", "kind", "reason"),
+    [
+        (lambda raw: (raw / PHOTOS / "00001.png").touch(), "duplicate", "1.jpg have the same id; keep one"),
+        (lambda raw: (raw / MASKS / "1_skin.png").touch(), "duplicate", "are the same part of one photo"),
+        (lambda raw: (raw / MASKS / "0" / "00001_hair.png").mkdir(), "unreadable", "00001_hair.png is no file"),
+        (lambda raw: os.mkfifo(raw / MASKS / "0" / "00001_hair.png"), "unreadable", "00001_hair.png is no file"),
+        (lambda raw: loop(raw / MASKS / "0" / "00001_hair.png"), "unreadable", "a link that leads nowhere?"),
+        (lambda raw: loop(raw / PHOTOS / "00002.jpg"), "unreadable", "00002.jpg is no file"),
+    ],
 )
-def test_bounds_of_the_official_split(number: int, split: str) -> None:
-    assert official_split(f"{number:06d}.jpg") == split
+def test_what_cannot_be_taken_is_one_photos_problem(
+    tmp_path: Path, make: Callable[[Path], None], kind: str, reason: str
+) -> None:
+    raw = tree(tmp_path, "1.jpg", "3.jpg", "0/00001_skin.png", "0/00003_skin.png")
+    make(raw)
+    problems = [photo.problem for photo in index_tree(raw) if photo.problem]
+    assert len(problems) == 1
+    assert problems[0].kind == kind
+    assert reason in str(problems[0])
+
+
+def loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def test_folders_that_loop_are_not_followed(tmp_path: Path) -> None:
+    raw = tree(tmp_path, "1.jpg", "0/00001_skin.png")
+    (raw / MASKS / "9").symlink_to(raw / MASKS)
+    (raw / MASKS / "loop").symlink_to(raw / MASKS / "loop")
+    (photo,) = index_tree(raw)
+    assert list(photo.parts) == ["skin"]
+    assert photo.problem is None
 
 
 @pytest.mark.real
@@ -124,8 +173,6 @@ WRONG = {
     "no photo": (tree, f"{PHOTOS} holds no photo; looked for <id>.jpg|holds no part mask"),
     "no masks": (lambda root: tree(root, "1.jpg"), r"holds no part mask: looked for <0\.\.14>/<id>_<part>\.png"),
     "no mask folder": (without_masks, "has photos but no part masks"),
-    "photo twice": (lambda root: tree(root, "1.jpg", "00001.png", "0/1_skin.png"), "have the same id 00001; keep one"),
-    "part twice": (lambda root: tree(root, "0/1_skin.png", "1/00001_skin.png"), "are the same part of one photo"),
     "too long": (lambda root: root / ("a" * 300), "cannot read .*File name too long|does not exist"),
 }
 

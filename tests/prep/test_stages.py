@@ -10,7 +10,9 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,7 +24,12 @@ from facesynth.errors import InputError, OutputError
 from facesynth.files import locked
 from facesynth.labels import get_scheme
 from facesynth.manifest import Dataset, read_dataset, split_by_hash, write_dataset
-from facesynth.prep.stages import Prepared, make_sample, prepare_masks, prepare_sketches
+from facesynth.prep.dataset import Prepared
+from facesynth.prep.pipeline import Workers
+from facesynth.prep.sample import make_sample
+from facesynth.prep.sketches import resolve
+from facesynth.prep.splits import Splits
+from facesynth.prep.stages import prepare_masks, prepare_photos, prepare_sketches
 
 from ..trees import CLASSES, contents, leftovers, times, write_raw
 
@@ -30,6 +37,7 @@ IDS = [f"{number:05d}" for number in range(6)]
 MASKS = Path("CelebAMask-HQ-mask-anno", "0")
 PHOTOS = Path("CelebA-HQ-img")
 MAPPING = "CelebA-HQ-to-CelebA-mapping.txt"
+ONE = Workers(jobs=1)
 
 
 @pytest.fixture
@@ -41,16 +49,16 @@ def tree(raw: Path, tmp_path: Path) -> Path:
 def merged(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The dataset folder of ``raw`` after the masks stage alone."""
     out = tmp_path_factory.mktemp("merged") / "data"
-    prepare_masks(raw, out, jobs=1)
+    prepare_masks(raw, out, workers=ONE)
     return out
 
 
-def merge(raw: Path, out: Path, **options: bool) -> Prepared:
-    return prepare_masks(raw, out, jobs=1, **options)
+def merge(raw: Path, out: Path, **options: Any) -> Prepared:
+    return prepare_masks(raw, out, workers=ONE, **options)
 
 
 def draw(source: Path, out: Path, method: str = "xdog", **parameters: float) -> Prepared:
-    return prepare_sketches(source, out, method=method, parameters=parameters, jobs=1)
+    return prepare_sketches(source, out, drawings=[resolve(method, parameters)], workers=ONE)
 
 
 def counts(done: Prepared) -> tuple[int, int, int]:
@@ -70,7 +78,7 @@ def redone(out: Path, before: dict[str, int]) -> set[str]:
     return {name for name, time in times(out).items() if before.get(name) != time and name.startswith(PICTURES)}
 
 
-PICTURES = ("photos/", "labels/", "sketches/")
+PICTURES = ("photos/", "photos_32/", "labels/", "sketches/")
 
 
 # --- what is in the folder ---
@@ -114,13 +122,50 @@ def test_manifest_tells_of_every_file(raw: Path, dataset: Path) -> None:
 def test_stages_are_recorded_with_all_parameters(dataset: Path) -> None:
     described = json.loads((dataset / "dataset.json").read_text())
     assert (described["schema"], described["label_scheme"]) == (1, "celebamask-hq")
+    drawn = {"reference_width": 512, "size": None, "background": "keep"}
     assert described["stages"] == {
-        "masks": {"label_scheme": "celebamask-hq"},
-        "sketches-dodge": {"method": "dodge", "reference_width": 512, "sigma": 10.0},
+        "masks": {"label_scheme": "celebamask-hq", "size": None, "palette": False},
+        "sketches-dodge": {"method": "dodge", "sigma": 10.0, "strength": 1.0, **drawn},
         "sketches-xdog": {
-            "method": "xdog", "reference_width": 512, "sigma": 1.4, "k": 1.6, "p": 40.0, "epsilon": 0.15, "phi": 2.0,
+            "method": "xdog", "sigma": 1.4, "k": 1.6, "p": 40.0, "epsilon": 0.15, "phi": 2.0, **drawn,
         },
     }  # fmt: skip
+
+
+def test_manifest_counts_the_pixels_of_each_class(dataset: Path) -> None:
+    for identifier, row in rows(dataset).iterrows():
+        labels = images.read_labels(dataset / "labels" / f"{identifier}.png", get_scheme("celebamask-hq"))
+        present, counts = np.unique(labels, return_counts=True)
+        assert row["classes"] == " ".join(map(str, present))
+        assert row["class_pixels"] == " ".join(map(str, counts))
+
+
+@pytest.mark.parametrize(("name", "hair"), [("face-parsing", 17), ("celebamask-hq-older", 5)])
+def test_label_maps_of_another_scheme(raw: Path, merged: Path, tmp_path: Path, name: str, hair: int) -> None:
+    scheme = get_scheme(name)
+    merge(raw, tmp_path / "data", scheme=scheme)
+    assert json.loads((tmp_path / "data" / "dataset.json").read_text())["label_scheme"] == name
+    for identifier in IDS:
+        ours = np.asarray(Image.open(merged / "labels" / f"{identifier}.png"))
+        other = np.asarray(Image.open(tmp_path / "data" / "labels" / f"{identifier}.png"))
+        painted = np.zeros((512, 512), np.uint8)
+        for number, part in enumerate(scheme.classes[1:], start=1):
+            path = raw / MASKS / f"{identifier}_{part}.png"
+            if path.is_file():
+                painted[np.asarray(Image.open(path).convert("L")) > 127] = number
+        np.testing.assert_array_equal(other, painted)
+        assert ((other == hair) & (ours == 13)).sum() > 100
+
+
+def test_small_label_maps_in_indexed_colour(raw: Path, merged: Path, tmp_path: Path) -> None:
+    merge(raw, tmp_path / "data", size=128, palette=True)
+    for identifier in IDS:
+        with Image.open(tmp_path / "data" / "labels" / f"{identifier}.png") as small:
+            assert (small.mode, small.size) == ("P", (128, 128))
+            assert small.getpalette()[3:6] == [204, 0, 0]
+            found = np.asarray(small)
+        whole = np.asarray(Image.open(merged / "labels" / f"{identifier}.png"))
+        np.testing.assert_array_equal(found, images.resize(whole, (128, 128), labels=True))
 
 
 @pytest.mark.parametrize("method", ["dodge", "xdog"])
@@ -147,6 +192,38 @@ def test_same_drawing_at_any_size(tmp_path: Path, method: str) -> None:
     for other in (small, large):
         assert np.corrcoef(middle.ravel(), other.ravel())[0, 1] > 0.95
         assert np.abs(middle - other).mean() < 12
+
+
+@pytest.mark.parametrize("backend", ["processes", "threads"])
+def test_every_backend_writes_the_same(raw: Path, merged: Path, tmp_path: Path, backend: str) -> None:
+    threads = cv2.getNumThreads()
+    prepare_masks(raw, tmp_path / "data", workers=Workers(3, backend))
+    assert contents(tmp_path / "data") == contents(merged)
+    assert cv2.getNumThreads() == threads
+
+
+def test_photos_of_training_size(raw: Path, merged: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(merged, tmp_path / "data"))
+    assert counts(prepare_photos(out, out, size=32, workers=ONE)) == (6, 0, 0)
+    assert counts(prepare_photos(raw, tmp_path / "other", size=32, workers=ONE)) == (6, 0, 0)
+    for identifier, row in rows(out).iterrows():
+        assert row["photo_32"] == f"photos_32/{identifier}.png"
+        data = (out / row["photo_32"]).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == row["photo_32_sha256"]
+        small = np.asarray(Image.open(io.BytesIO(data)))
+        whole = np.asarray(Image.open(out / row["photo"])).astype(float)
+        averaged = whole.reshape(32, 2, 32, 2, 3).mean((1, 3))
+        assert np.abs(small - averaged).max() <= 0.5
+        assert (tmp_path / "other" / row["photo_32"]).read_bytes() == data
+
+
+def test_photos_keep_their_proportions_and_are_never_enlarged(tmp_path: Path) -> None:
+    photo = astronaut()[:200, :300]
+    for number, size in enumerate(((200, 300), (20, 30), (300, 3))):
+        write_raw(tmp_path / "raw", number, {}, photo=np.ascontiguousarray(np.resize(photo, (*size, 3))))
+    prepare_photos(tmp_path / "raw", tmp_path / "data", size=64, workers=ONE)
+    shapes = [images.read_photo(tmp_path / "data" / "photos_64" / f"{number:05d}.png").shape for number in range(3)]
+    assert shapes == [(43, 64, 3), (20, 30, 3), (64, 1, 3)]
 
 
 # --- what is done again ---
@@ -183,6 +260,70 @@ def test_changed_photo_redoes_its_sketch(tree: Path, dataset: Path, tmp_path: Pa
     merge(tree, out)
     assert counts(draw(out, out)) == (1, 5, 0)
     assert rows(out)["sketch_xdog_sha256"]["00002"] == rows(out)["sketch_xdog_sha256"]["00004"]
+
+
+@pytest.mark.parametrize("changed", ["photo", "labels"])
+def test_what_was_made_of_another_photo_leaves_the_manifest(
+    raw: Path, tree: Path, dataset: Path, tmp_path: Path, changed: str
+) -> None:
+    out = Path(shutil.copytree(dataset, tmp_path / "data"))
+    prepare_photos(out, out, size=32, workers=ONE)
+    if changed == "photo":
+        shutil.copyfile(tree / PHOTOS / "4.jpg", tree / PHOTOS / "2.jpg")
+    else:
+        (tree / MASKS / "00002_hair.png").unlink()
+    gone = {"sketch_dodge": 1, "sketch_xdog": 1, "photo_32": 1} if changed == "photo" else {}
+    assert merge(tree, out).outdated == gone
+    for column in ("sketch_dodge", "sketch_xdog", "photo_32"):
+        empty = rows(out)[column] == ""
+        assert empty[empty].index.tolist() == (["00002"] if gone else [])
+        assert (rows(out)[f"{column}_sha256"][empty] == "").all()
+    draw(out, out)
+    assert rows(out)["sketch_xdog"]["00002"] == "sketches/xdog/00002.png"
+
+
+def test_photo_of_another_kind_takes_the_place_of_the_old(tree: Path, merged: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(merged, tmp_path / "data"))
+    Image.open(tree / PHOTOS / "2.jpg").save(tree / PHOTOS / "2.png")
+    (tree / PHOTOS / "2.jpg").unlink()
+    assert counts(merge(tree, out)) == (1, 5, 0)
+    assert sorted(path.name for path in (out / "photos").glob("00002.*")) == ["00002.png"]
+    assert rows(out)["photo"]["00002"] == "photos/00002.png"
+
+
+def test_another_split_is_no_work(raw: Path, merged: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(merged, tmp_path / "data"))
+    before = times(out)
+    assert counts(merge(raw, out, splits=Splits(val=0, test=1))) == (0, 6, 0)
+    assert set(rows(out)["split"]) == {"test"}
+    assert redone(out, before) == set()
+    listed = Splits(listed={str(number): "val" for number in range(5)}, source="list.csv")
+    done = merge(raw, out, splits=listed)
+    assert counts(done) == (0, 5, 1)
+    assert (done.failures[0].id, done.failures[0].kind) == ("00005", "no-split")
+    assert rows(out)["labels"]["00005"] == ""
+
+
+def test_strict_makes_findings_fatal(tree: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (512, 512)).save(tree / MASKS / "00003_hat.png")
+    shutil.copyfile(tree / MASKS / "00004_skin.png", tree / MASKS / "00004_beard.png")
+    shutil.copyfile(tree / PHOTOS / "4.jpg", tree / PHOTOS / "four.jpg")
+    out = tmp_path / "data"
+    done = merge(tree, out)
+    assert counts(done) == (6, 0, 0)
+    assert done.noticed == {"empty-part": 1, "no-id": 1, "unknown-part": 1}
+    assert [row[:4] for row in report(out)] == [
+        ["masks", "00003", "warning", "empty-part"],
+        ["masks", "00004", "warning", "unknown-part"],
+        ["masks", "CelebA-HQ-img/four.jpg", "warning", "no-id"],
+    ]
+    strict = merge(tree, out, strict=True)
+    assert counts(strict) == (0, 6, 3)
+    assert [failure.id for failure in strict.failures] == ["00003", "00004", "CelebA-HQ-img/four.jpg"]
+    assert {row[2] for row in report(out)} == {"error"}
+    assert rows(out)["labels"].tolist().count("") == 2
+    assert merge(tree, out).noticed == done.noticed
+    assert rows(out)["labels"].tolist().count("") == 0
 
 
 def test_other_parameters_redo_all(dataset: Path, tmp_path: Path) -> None:
@@ -261,25 +402,37 @@ def without_mapping_line(tree: Path) -> None:
 
 
 BREACHES = {
-    "truncated photo": (cut(PHOTOS / "3.jpg"), r"3\.jpg cannot be decoded"),
-    "truncated mask": (cut(MASKS / "00003_skin.png"), r"00003_skin\.png cannot be decoded"),
+    "truncated photo": (cut(PHOTOS / "3.jpg"), "unreadable", r"3\.jpg cannot be decoded"),
+    "truncated mask": (cut(MASKS / "00003_skin.png"), "unreadable", r"00003_skin\.png"),
+    "text for a mask": (
+        lambda tree: (tree / MASKS / "00003_skin.png").write_text("skin"),
+        "unreadable",
+        r"00003_skin\.png is not a picture",
+    ),
+    "empty mask file": (
+        lambda tree: (tree / MASKS / "00003_skin.png").write_bytes(b""),
+        "unreadable",
+        r"00003_skin\.png is not a picture",
+    ),
     "photo without masks": (
         without(f"{MASKS}/00003_*"),
+        "no-parts",
         "photo without part masks CelebAMask-HQ-mask-anno/0/00003_<pa",
     ),
-    "masks without photo": (without(f"{PHOTOS}/3.jpg"), r"part masks without a photo CelebA-HQ-img/3\.jpg"),
-    "unknown part": (
-        lambda tree: shutil.copyfile(tree / MASKS / "00003_skin.png", tree / MASKS / "00003_beard.png"),
-        "part 'beard' is not in celebamask-hq",
+    "masks without photo": (
+        without(f"{PHOTOS}/3.jpg"),
+        "no-photo",
+        r"part masks without a photo CelebA-HQ-img/3\.jpg",
     ),
-    "empty masks": (blank, "every part mask is empty"),
-    "id not in the mapping": (without_mapping_line, f"id 3 is not in {MAPPING}"),
-    "masks of two sizes": (
-        lambda tree: Image.new("L", (256, 256)).save(tree / MASKS / "00003_nose.png"),
-        "part masks differ in size: 256 x 256, 512 x 512",
+    "empty masks": (blank, "blank-map", "every one of 14 part masks is empty"),
+    "id not in the mapping": (without_mapping_line, "no-split", f"not in {MAPPING}, which gives the splits"),
+    "photo twice": (
+        lambda tree: shutil.copyfile(tree / PHOTOS / "3.jpg", tree / PHOTOS / "00003.png"),
+        "duplicate",
+        "have the same id; keep one",
     ),
 }
-EACH = pytest.mark.parametrize(("breach", "reason"), BREACHES.values(), ids=BREACHES)
+EACH = pytest.mark.parametrize(("breach", "kind", "reason"), BREACHES.values(), ids=BREACHES)
 
 
 def restore(raw: Path, tree: Path) -> None:
@@ -289,14 +442,16 @@ def restore(raw: Path, tree: Path) -> None:
 
 @EACH
 def test_bad_photo_is_a_named_failure(
-    raw: Path, tree: Path, merged: Path, tmp_path: Path, breach: Callable[[Path], object], reason: str
+    raw: Path, tree: Path, merged: Path, tmp_path: Path, breach: Callable[[Path], object], kind: str, reason: str
 ) -> None:
     breach(tree)
     out = tmp_path / "data"
     done = merge(tree, out)
     assert counts(done) == (5, 0, 1)
     assert done.failures[0].id == "00003"
-    assert report(out) == [["masks", "00003", done.failures[0].reason]]
+    failure = done.failures[0]
+    assert failure.kind == kind
+    assert report(out) == [["masks", "00003", "error", kind, failure.reason]]
     with pytest.raises(InputError, match=reason):
         raise InputError(done.failures[0].reason)
     assert rows(out).index.tolist() == [identifier for identifier in IDS if identifier != "00003"]
@@ -371,7 +526,7 @@ def test_photo_with_damaged_metadata_is_used(tmp_path: Path) -> None:
 def test_second_of_two_runs_is_refused(raw: Path, merged: Path, tmp_path: Path, stage: str) -> None:
     out = tmp_path / "data"
     run = {
-        "sample": lambda: make_sample(out, count=2, size=64, jobs=1),
+        "sample": lambda: make_sample(out, count=2, size=64, workers=ONE),
         "masks": lambda: merge(raw, out),
         "sketches": lambda: draw(raw, out),
     }[stage]
@@ -425,10 +580,10 @@ def test_sketches_keep_the_label_scheme(dataset: Path, raw: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("method", "parameters", "reason"),
     [
-        ("pen", {}, "sketch method 'pen' is not known; give one of: dodge, xdog"),
+        ("pen", {}, "'pen' is not known; give one of: dodge, xdog"),
         ("dodge", {"sigma": 0.0}, r"sigma is 0\.0"),
         ("xdog", {"phi": float("nan")}, "phi is nan"),
-        ("dodge", {"p": 1.0}, "dodge has no parameter 'p'; it has: sigma"),
+        ("dodge", {"p": 1.0}, "dodge has no parameter 'p'; it takes: sigma"),
     ],
 )
 def test_wrong_parameters_are_one_error(
@@ -440,31 +595,5 @@ def test_wrong_parameters_are_one_error(
 
 
 def test_dataset_as_source_is_its_own_folder(dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is a dataset folder and gets the sketches itself"):
+    with pytest.raises(InputError, match="is a dataset folder and takes the pictures itself"):
         draw(dataset, tmp_path / "other")
-
-
-# --- the sample ---
-
-
-def test_larger_sample_begins_with_the_smaller(raw: Path, tree: Path) -> None:
-    assert counts(make_sample(tree, count=8, size=64, jobs=1)) == (2, 6, 0)
-    grown, small = contents(tree), contents(raw)
-    shared = set(small) - {"sample.json", MAPPING}
-    assert {name: grown[name] for name in shared} == {name: small[name] for name in shared}
-    assert grown[MAPPING].startswith(small[MAPPING])
-
-
-@pytest.mark.parametrize("numbers", [{"seed": 1}, {"size": 128}, {"count": 5}])
-def test_folder_of_another_sample_is_refused(tree: Path, numbers: dict[str, int]) -> None:
-    before = contents(tree)
-    with pytest.raises(InputError, match="holds another or a larger sample"):
-        make_sample(tree, **{"count": 6, "size": 64, "jobs": 1, **numbers})
-    assert contents(tree) == before
-
-
-def test_folder_with_something_else_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("x")
-    with pytest.raises(InputError, match="is not empty and holds no sample"):
-        make_sample(tmp_path, count=1, size=64, jobs=1)
-    assert contents(tmp_path) == {"mine.txt": b"x"}

@@ -1,0 +1,37 @@
+"""``facesynth prep check``: a dataset folder against its manifest."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .._progress import progress
+from ._common import FOLDER, SHOWN, common
+
+if TYPE_CHECKING:
+    from facesynth.prep.pipeline import Workers
+
+
+@click.command()
+@click.argument("data", type=FOLDER)
+@common
+def check(data: Path, workers: Workers, quiet: bool) -> None:
+    """Read every file of DATA, a dataset folder, and compare it with the manifest.
+
+    Nothing is changed. The exit code is 1 if there are problems.
+    """
+    from facesynth.prep.check import check_dataset
+
+    done = check_dataset(data, workers=workers, progress=progress("photos checked", quiet=quiet))
+    count = len(done.problems)
+    found = f"{count or 'no'} problem{'' if count == 1 else 's'}"
+    click.echo(f"{data}: {done.rows} photos, {done.files} files, {found}")
+    for problem in done.problems[:SHOWN]:
+        click.echo(f"{problem.id}, {problem.column}: {problem.detail}" if problem.id else problem.detail, err=True)
+    if count > SHOWN:
+        click.echo(f"and {count - SHOWN} more", err=True)
+    if count:
+        sys.exit(1)

@@ -1,0 +1,33 @@
+"""``facesynth prep pairs``: one's own photos and their label maps or sketches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .._progress import progress
+from ._common import FOLDER, FORCE, OUT, PALETTE, STRICT, common, print_outcome, with_scheme, with_splits
+
+
+@click.command()
+@click.argument("photos", type=FOLDER)
+@click.argument("conditions", type=FOLDER)
+@click.option("--kind", type=click.Choice(["labels", "sketch"]), required=True, help="What CONDITIONS holds.")
+@OUT
+@click.option("--name", default="own", help="sketch: what to call the sketches.")
+@with_scheme
+@PALETTE
+@with_splits
+@STRICT
+@FORCE
+@common
+def pairs(photos: Path, conditions: Path, out: Path, quiet: bool, **options: Any) -> None:
+    """Join PHOTOS with CONDITIONS, folders of pictures, by file name.
+
+    a.jpg of the one belongs to a.png of the other. What has no partner is listed and left out.
+    """
+    from facesynth.prep.pairs import prepare_pairs
+
+    print_outcome("pairs", prepare_pairs(photos, conditions, out, **options, progress=progress("pairs", quiet=quiet)))

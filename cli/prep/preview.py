@@ -1,0 +1,41 @@
+"""``facesynth prep preview``: a sheet of drawings to choose from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ._common import FOLDER
+
+
+@click.command()
+@click.argument("source", type=FOLDER, metavar="PHOTOS|DATA")
+@click.option("--out", type=FOLDER, required=True, help="The sheet to write: .png or .jpg.")
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="METHOD[:PRESET]",
+    help="A column; may be given again.  [default: every method and preset that can be drawn]",
+)
+@click.option("-n", "--count", default=3, help="Photos: the first ones.")
+@click.option("--labels", type=FOLDER, help="PHOTOS: a folder of their label maps, by the same names.")
+@click.option("--size", default=256, help="Longer side of the pictures, pixels.")
+@click.option(
+    "--background",
+    type=click.Choice(["keep", "blank"]),
+    default="keep",
+    help="blank: paper outside the person; needs label maps.",
+)
+def preview(source: Path, out: Path, methods: tuple[str, ...], **options: Any) -> None:
+    """Draw the first photos of PHOTOS or DATA in every way, on one sheet.
+
+    PHOTOS is a picture or a folder of pictures, DATA a dataset folder.
+    """
+    from facesynth.prep.presets import resolve
+    from facesynth.prep.preview import make_preview
+
+    captions = make_preview(source, out, sketches=[resolve(method) for method in methods], **options)
+    click.echo(f"sheet in {out}: {', '.join(captions)}")

@@ -1,0 +1,59 @@
+"""``facesynth prep remap``: finished label maps from one label scheme into another."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from .._progress import progress
+from ._common import FOLDER, PALETTE, print_some
+
+
+@click.command()
+@click.argument("source", type=FOLDER)
+@click.option("--from", "source_scheme", required=True, metavar="SCHEME", help="Scheme of the maps: a name or a file.")
+@click.option("--to", "target_scheme", required=True, metavar="SCHEME", help="Scheme to write: a name or a file.")
+@click.option("--out", type=FOLDER, required=True, help="The folder to write to, another than SOURCE.")
+@click.option("--class", "pairs", multiple=True, metavar="A=B", help="Class A becomes B; may be given often.")
+@PALETTE
+@click.option("--size", type=int, help="Height and width to resize to, pixels.  [default: as they are]")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+def remap(
+    source: Path,
+    source_scheme: str,
+    target_scheme: str,
+    out: Path,
+    pairs: tuple[str, ...],
+    palette: bool,
+    size: int | None,
+    quiet: bool,
+) -> None:
+    """Renumber the label maps in SOURCE, a folder or one map, of class ids or of their scheme's colours.
+
+    A class goes to the one of the same name. A map that does not fit its scheme is named, and the others are done.
+    """
+    from facesynth.labels import read_scheme
+    from facesynth.prep.remap import remap_folder
+
+    classes: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, becomes = pair.partition("=")
+        if not equals or name in classes:
+            raise click.UsageError(f"--class is {pair!r}; needed: a class and what it becomes, as l_eye=eye, each once")
+        classes[name] = becomes
+    done = remap_folder(
+        source,
+        out,
+        source_scheme=read_scheme(source_scheme),
+        target_scheme=read_scheme(target_scheme),
+        classes=classes,
+        palette=palette,
+        size=size,
+        progress=progress("label maps", quiet=quiet),
+    )
+    click.echo(f"label maps in {done.root}: {done.written} written, {len(done.failures)} failed")
+    if done.failures:
+        print_some([reason for _, reason in done.failures], "failed")
+        sys.exit(1)

@@ -1,0 +1,176 @@
+"""One's own photos and their label maps or sketches into a dataset folder, joined by file name and never by position."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from facesynth import images
+from facesynth.errors import InputError
+from facesynth.files import PICTURE_SUFFIXES, sha256
+from facesynth.labels import CELEBAMASK_HQ, LabelScheme, describe
+from facesynth.manifest import is_usable_id
+from facesynth.prep.dataset import Prepared, Stage, run_into
+from facesynth.prep.findings import Finding, Refused
+from facesynth.prep.pipeline import Done, Progress, Task, Workers, make_key
+from facesynth.prep.sources import SourceFile, escaped, source_file
+from facesynth.prep.splits import Splits
+from facesynth.prep.stages import LABEL_COLUMNS, TasksOf, import_photo, write_label_map
+
+PAIR_KINDS = ("labels", "sketch")
+"""What the other half of a pair can be."""
+
+Listed = dict[str, list[str]]
+"""File names by id."""
+
+
+def _list_pictures(folder: Path) -> tuple[Listed, list[tuple[str, Finding]]]:
+    """The pictures of a folder by their stems, and those whose stems cannot be ids."""
+    found: Listed = {}
+    remarks = []
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise InputError(f"cannot read {folder}: {error.strerror or error}; give a folder of pictures") from error
+    for name in names:
+        if name.startswith(".") or not name.lower().endswith(PICTURE_SUFFIXES):
+            continue
+        stem = name[: name.rindex(".")]
+        if is_usable_id(stem):
+            found.setdefault(stem, []).append(name)
+        else:
+            remarks.append((escaped(f"{folder.name}/{name}"), Finding("no-id", "needed: a printable file name")))
+    if not found:
+        raise InputError(f"no picture in {folder}; looked for {', '.join(PICTURE_SUFFIXES)}")
+    return found, remarks
+
+
+@dataclass(frozen=True)
+class _Pairing:
+    """How a pair comes into the dataset."""
+
+    root: Path
+    kind: str
+    name: str
+    scheme: LabelScheme
+    palette: bool
+
+    def __call__(self, todo: Sequence[str], identifier: str, photo: Path, condition: Path) -> Mapping[str, Done]:
+        findings = []
+        if self.kind == "labels":
+            array = images.read_any_labels(condition, self.scheme)
+            imported = import_photo(self.root, identifier, photo)
+            columns = write_label_map(self.root, identifier, array, self.scheme, palette=self.palette)
+        else:
+            array = images.read_sketch(condition)
+            imported = import_photo(self.root, identifier, photo)
+            path, column = f"sketches/{self.name}/{identifier}.png", f"sketch_{self.name}"
+            columns = {column: path, f"{column}_sha256": sha256(images.write_png(self.root / path, array))}
+        width, height = int(imported["width"]), int(imported["height"])
+        own_height, own_width = array.shape
+        if abs(width * own_height - height * own_width) > 0.02 * width * own_height:
+            findings.append(Finding("proportions", f"photo {width} x {height}, {self.kind} {own_width} x {own_height}"))
+        return dict.fromkeys(todo, Done(imported | columns, tuple(findings)))
+
+
+def prepare_pairs(
+    photos: Path,
+    conditions: Path,
+    out: Path,
+    *,
+    kind: str,
+    name: str = "own",
+    scheme: LabelScheme = CELEBAMASK_HQ,
+    palette: bool = False,
+    splits: Splits | None = None,
+    strict: bool = False,
+    workers: Workers | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Join a folder of photos with one of label maps or sketches by file stem.
+
+    Parameters
+    ----------
+    photos, conditions : Path
+        Folders of pictures; ``a.jpg`` of the one belongs to ``a.png`` of the other.
+    out : Path
+        The dataset folder; made if missing. Photos are copied into it unchanged.
+    kind : str
+        What ``conditions`` holds: labels (class ids, or the scheme's colours) or sketch.
+    name : str
+        What to call the sketches: the column ``sketch_<name>``.
+    scheme : LabelScheme
+        The scheme of the label maps.
+    palette, splits, strict, workers, force, progress
+        As in :func:`facesynth.prep.stages.prepare_masks`; by default a hash of the id gives the split.
+
+    Raises
+    ------
+    InputError
+        If a folder holds no picture, nothing pairs, or the kind or name cannot be.
+    OutputError
+        If ``out`` cannot be written, or another run is writing it.
+    """
+    if kind not in PAIR_KINDS:
+        raise InputError(f"kind {kind!r} is not known; give one of: {', '.join(PAIR_KINDS)}")
+    if not is_usable_id(name):
+        raise InputError(f"{name!r} cannot name sketches, which are kept in a folder of that name")
+    left, left_remarks = _list_pictures(photos)
+    right, right_remarks = _list_pictures(conditions)
+    if not left.keys() & right.keys():
+        raise InputError(
+            f"no picture of {photos} has the name of one of {conditions}: {min(left)} there, {min(right)} here; pairs are "
+            "joined by file name without its suffix"
+        )
+    splits = splits or Splits()
+    work = _Pairing(out, kind, name, scheme, palette)
+    labels = kind == "labels"
+    recipe = make_key("pairs", 1, kind, name, describe(scheme), palette if labels else None)
+    stage = Stage(
+        "pairs-labels" if labels else f"pairs-sketch-{name}",
+        ("photos", "labels" if labels else f"sketches/{name}"),
+        LABEL_COLUMNS if labels else (f"sketch_{name}", f"sketch_{name}_sha256"),
+        {"kind": kind, **({"label_scheme": describe(scheme), "palette": palette} if labels else {"name": name})},
+    )
+
+    def task(identifier: str) -> Task:
+        photo, first = _only_file(photos, left.get(identifier, []))
+        condition, second = _only_file(conditions, right.get(identifier, []))
+        split = splits.of(identifier)
+        problem = first or second
+        if not problem and photo is None:
+            problem = Refused("no-photo", f"{conditions.name}/{right[identifier][0]} has no photo in {photos.name}")
+        elif not problem and condition is None:
+            problem = Refused("no-condition", f"{photos.name}/{left[identifier][0]} has no {kind} in {conditions.name}")
+        elif not problem and not split:
+            problem = Refused("no-split", f"not in {splits.source}, which gives the splits")
+        keys = {stage.name: make_key(recipe, photo and photo.stamp, condition and condition.stamp)}
+        known = {"id": identifier, "split": split, "celeba_file": ""}
+        arguments = (identifier, photo and photo.path, condition and condition.path)
+        return Task(identifier, known, keys, work, arguments, problem)
+
+    return run_into(
+        out,
+        [stage],
+        TasksOf(sorted(left.keys() | right.keys()), task),
+        scheme=scheme if labels else None,
+        sources=[photos.parent, conditions.parent],
+        remarks=sorted(left_remarks + right_remarks),
+        strict=strict,
+        workers=workers or Workers(),
+        force=force,
+        progress=progress,
+    )
+
+
+def _only_file(folder: Path, names: Sequence[str]) -> tuple[SourceFile | None, Refused | None]:
+    """The one file of an id, or why there is none that can be taken."""
+    if not names:
+        return None, None
+    if len(names) > 1:
+        return None, Refused("duplicate", f"{folder.name}/{names[0]} and {names[1]} have one name; keep one of them")
+    file = source_file(folder / names[0])
+    return file, file.problem

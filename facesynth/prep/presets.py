@@ -1,0 +1,254 @@
+"""The sketch methods by name, their parameters and presets, and what is to be drawn: a :class:`Sketch`.
+
+Nothing here touches a picture; :mod:`facesynth.prep.sketches` draws.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from facesynth.errors import InputError
+
+REFERENCE_WIDTH = 512
+"""Width of the pictures for which lengths are given, pixels; in a wider one they are longer in proportion."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A number that a method takes.
+
+    Attributes
+    ----------
+    default : float
+    meaning : str
+        What it does, for people.
+    more_than : float
+        The value lies above this; any finite number by default.
+    at_least : float
+        The value is this or more.
+    is_length : bool
+        Pixels of a picture 512 wide, scaled with the photo's width.
+    """
+
+    default: float
+    meaning: str
+    more_than: float = -math.inf
+    at_least: float = -math.inf
+    is_length: bool = False
+
+    @property
+    def range(self) -> str:
+        """The values that it takes, in words."""
+        if self.more_than > -math.inf:
+            return f"a number more than {self.more_than:g}"
+        if self.at_least > -math.inf:
+            return f"a number, at least {self.at_least:g}"
+        return "a number"
+
+    def check(self, name: str, value: float) -> float:
+        """The value, if it is in range.
+
+        Raises
+        ------
+        InputError
+            If it is not.
+        """
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not (math.isfinite(number) and number > self.more_than and number >= self.at_least):
+            raise InputError(f"{name} is {value}; needed: {self.range}")
+        return number
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to draw.
+
+    Attributes
+    ----------
+    name : str
+    summary : str
+        What it draws, for people.
+    parameters : mapping of str to Parameter
+    from_labels : bool
+        It draws the label map, not the photo.
+    """
+
+    name: str
+    summary: str
+    parameters: Mapping[str, Parameter]
+    from_labels: bool = False
+
+    @property
+    def defaults(self) -> dict[str, float]:
+        """Every parameter's default."""
+        return {name: parameter.default for name, parameter in self.parameters.items()}
+
+
+_XDOG = {
+    "sigma": Parameter(1.4, "width of the lines: the finer Gaussian", more_than=0, is_length=True),
+    "k": Parameter(1.6, "ratio of the coarser Gaussian to the finer one", more_than=1),
+    "p": Parameter(40.0, "strength of the edges against the tones", at_least=0),
+    "epsilon": Parameter(0.15, "sharpened grey from which on the paper stays white"),
+    "phi": Parameter(2.0, "steepness of the fall to black", more_than=0),
+}
+
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        method.name: method
+        for method in (
+            Method(
+                "dodge",
+                "the photo divided by its blur",
+                {
+                    "sigma": Parameter(10.0, "the blur: how wide shading may be and stay", more_than=0, is_length=True),
+                    "strength": Parameter(1.0, "darkness: the power that the quotient is raised to", more_than=0),
+                },
+            ),
+            Method("xdog", "lines and dark tones, by the extended difference of Gaussians", _XDOG),
+            Method(
+                "fxdog",
+                "xdog along the flow of the edges: longer, cleaner strokes",
+                _XDOG
+                | {
+                    "sigma_tensor": Parameter(
+                        2.0, "how far the direction of the strokes is averaged", more_than=0, is_length=True
+                    ),
+                    "sigma_flow": Parameter(3.0, "how far along a stroke is averaged", more_than=0, is_length=True),
+                },
+            ),
+            Method(
+                "contours",
+                "the borders between the parts of the label map",
+                {
+                    "width": Parameter(2.0, "width of the lines", more_than=0, is_length=True),
+                    "smoothing": Parameter(1.5, "how far corners are rounded", more_than=0, is_length=True),
+                },
+                from_labels=True,
+            ),
+            Method(
+                "sobel",
+                "the steepness of the photo, dark on white",
+                {
+                    "sigma": Parameter(0.8, "the blur before the gradient", more_than=0, is_length=True),
+                    "strength": Parameter(0.75, "darkness: the factor of the gradient", more_than=0),
+                },
+            ),
+        )
+    }
+)
+
+_STROKES: Mapping[str, Mapping[str, float]] = {
+    "pencil": {"sigma": 1.0, "p": 80.0, "epsilon": 0.0, "phi": 1.2},
+    "ink": {"sigma": 1.4, "p": 90.0, "epsilon": -0.1, "phi": 10.0},
+    "charcoal": {"sigma": 2.4, "p": 40.0, "epsilon": 0.2, "phi": 2.0},
+    "soft": {"sigma": 1.8, "p": 60.0, "epsilon": 0.0, "phi": 0.7},
+}
+
+PRESETS: Mapping[str, Mapping[str, Mapping[str, float]]] = MappingProxyType(
+    {
+        "dodge": {
+            "pencil": {"sigma": 6.0, "strength": 2.5},
+            "charcoal": {"sigma": 15.0, "strength": 2.0},
+            "soft": {"sigma": 20.0},
+        },
+        "xdog": _STROKES,
+        "fxdog": {**_STROKES, "ink": {"sigma": 1.4, "p": 120.0, "epsilon": -0.05, "phi": 10.0}},
+        "contours": {"pencil": {"width": 1.3}, "ink": {"width": 3.0}},
+        "sobel": {
+            "pencil": {"strength": 1.5},
+            "ink": {"sigma": 1.2, "strength": 3.0},
+            "soft": {"sigma": 2.5, "strength": 1.5},
+        },
+    }
+)
+"""Named settings by method; a parameter that a preset leaves out has its default."""
+
+_SPEC = re.compile(r"(?P<method>[^:]*)(?::(?P<preset>.*))?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """A drawing that is to be made of every photo.
+
+    Attributes
+    ----------
+    name : str
+        What its folder and its manifest column are called: ``xdog``, or ``xdog-ink`` for a preset.
+    method : str
+        One of :data:`METHODS`.
+    parameters : mapping of str to float
+        All parameters of the method, checked; lengths in pixels of a picture 512 wide.
+    """
+
+    name: str
+    method: str
+    parameters: Mapping[str, float] = field(hash=False)
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether it cannot be drawn without a label map."""
+        return METHODS[self.method].from_labels
+
+    def at_width(self, width: int) -> dict[str, float]:
+        """The parameters with lengths in pixels of a picture ``width`` wide."""
+        known = METHODS[self.method].parameters
+        scale = width / REFERENCE_WIDTH
+        return {name: value * scale if known[name].is_length else value for name, value in self.parameters.items()}
+
+
+def resolve(spec: str, parameters: Mapping[str, float] = MappingProxyType({})) -> Sketch:
+    """The drawing that a name and parameters stand for.
+
+    Parameters
+    ----------
+    spec : str
+        ``METHOD`` or ``METHOD:PRESET``, as ``xdog`` or ``fxdog:ink``.
+    parameters : mapping of str to float
+        Taken instead of the preset's and the defaults.
+
+    Returns
+    -------
+    Sketch
+
+    Raises
+    ------
+    InputError
+        If the method, the preset or a parameter is not known, or a value is out of its range.
+
+    Examples
+    --------
+    >>> sketch = resolve("contours:ink", {"smoothing": 1})
+    >>> sketch.name, sketch.parameters
+    ('contours-ink', {'width': 3.0, 'smoothing': 1.0})
+    """
+    matched = _SPEC.fullmatch(spec)
+    assert matched
+    method, preset = matched["method"], matched["preset"]
+    if method not in METHODS:
+        raise InputError(f"sketch method {method!r} is not known; give one of: {', '.join(METHODS)}")
+    if preset is not None and preset not in PRESETS[method]:
+        raise InputError(f"{method} has no preset {preset!r}; give one of: {', '.join(PRESETS[method])}")
+    known = METHODS[method].parameters
+    for name in parameters:
+        if name not in known:
+            raise InputError(f"{method} has no parameter {name!r}; it takes: {', '.join(known)}")
+    given = METHODS[method].defaults | dict(PRESETS[method][preset] if preset else {}) | dict(parameters)
+    checked = {name: known[name].check(name, value) for name, value in given.items()}
+    return Sketch(f"{method}-{preset}" if preset else method, method, checked)
+
+
+def all_sketches(*, labels: bool) -> list[Sketch]:
+    """Every method with its defaults and with each of its presets; those from label maps only with ``labels``."""
+    return [
+        resolve(method if preset is None else f"{method}:{preset}")
+        for method, about in METHODS.items()
+        if labels or not about.from_labels
+        for preset in (None, *PRESETS[method])
+    ]

@@ -1,0 +1,103 @@
+"""Finished label maps from one label scheme into another, a folder at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facesynth import images
+from facesynth.errors import InputError, PictureError
+from facesynth.files import make_folder, pictures_in
+from facesynth.labels import LabelScheme, remap
+
+Progress = Callable[[Iterable[Any], int], Iterable[Any]]
+"""Wraps an iterable of known length to show how far one is."""
+
+
+@dataclass
+class Remapped:
+    """What a call did.
+
+    Attributes
+    ----------
+    root : Path
+        The folder that was written to.
+    written : int
+        Label maps written.
+    failures : list of (Path, str)
+        Maps that could not be read or renumbered, each with the reason in one line.
+    """
+
+    root: Path
+    written: int = 0
+    failures: list[tuple[Path, str]] = field(default_factory=list)
+
+
+def remap_folder(
+    source: Path,
+    out: Path,
+    *,
+    source_scheme: LabelScheme,
+    target_scheme: LabelScheme,
+    classes: Mapping[str, str] | None = None,
+    palette: bool = False,
+    size: int | None = None,
+    progress: Progress | None = None,
+) -> Remapped:
+    """Renumber the label maps of a folder, or a single one.
+
+    Parameters
+    ----------
+    source : Path
+        A label map, or a folder of them; its sub-folders are not looked into. Maps hold class ids, or the colours of
+        their scheme.
+    out : Path
+        The folder to write to, made if missing, other than that of ``source``. Files keep their names, but for the
+        suffix, which is .png.
+    source_scheme, target_scheme : LabelScheme
+        What the ids mean, and what they shall mean.
+    classes : mapping of str to str, optional
+        Where classes go that the target does not have (see :func:`facesynth.labels.remap`).
+    palette : bool
+        Write palette pictures in the target's colours.
+    size : int, optional
+        Height and width to resize to, by nearest neighbour.
+    progress : callable, optional
+        Wraps the files, given them and their number.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to do, two maps have the same name, a class has nowhere to go, ``size`` is out of its range,
+        or ``out`` is where the maps are. A single bad map is a failure of the outcome.
+    OutputError
+        If ``out`` cannot be written.
+    """
+    if size is not None and not 1 <= size <= 8192:
+        raise InputError(f"size is {size}; needed: 1 to 8192 pixels")
+    remap(np.zeros((0, 0), np.uint8), source_scheme, target_scheme, classes=classes)  # what is unmapped is said once
+    files = pictures_in([source])
+    if out.resolve() == files[0].parent.resolve():
+        raise InputError(f"the label maps are in {out} already; give another folder, nothing is overwritten in place")
+    stems: dict[str, Path] = {}
+    for path in files:
+        if path.stem in stems:
+            raise InputError(f"{stems[path.stem]} and {path} would both be written as {path.stem}.png; rename one")
+        stems[path.stem] = path
+    done = Remapped(make_folder(out))
+    for path in progress(files, len(files)) if progress else files:
+        try:
+            labels = images.read_any_labels(path, source_scheme)
+        except PictureError as error:
+            done.failures.append((path, str(error)))
+            continue
+        if size is not None:
+            labels = images.resize(labels, (size, size), labels=True)
+        renumbered = remap(labels, source_scheme, target_scheme, classes=classes)
+        images.write_labels(out / f"{path.stem}.png", renumbered, target_scheme, palette=palette)
+        done.written += 1
+    return done

@@ -1,0 +1,107 @@
+"""Which split a photo is in: CelebA's official one, a given list, or a hash of the id."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from facesynth.errors import InputError
+from facesynth.manifest import SPLITS, split_by_hash
+
+FIRST_VAL, FIRST_TEST = 162771, 182638
+"""CelebA file numbers at which the official validation and test partitions begin."""
+
+
+def official_split(celeba_file: str) -> str:
+    """The split of a CelebA file by the official partition.
+
+    Examples
+    --------
+    >>> official_split("162770.jpg"), official_split("162771.jpg"), official_split("182638.jpg")
+    ('train', 'val', 'test')
+    """
+    number = int(Path(celeba_file).stem)
+    return "train" if number < FIRST_VAL else "val" if number < FIRST_TEST else "test"
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What gives a photo its split.
+
+    Attributes
+    ----------
+    official : bool
+        The official partition, by the photo's CelebA file.
+    listed : mapping of str to str, optional
+        Split by id; goes before ``official``.
+    source : str
+        Where the list came from, for messages.
+    val, test : float
+        Shares of the two splits, 0 to 1, where a hash of the id decides. It doesn't move when photos come or go, and a
+        larger share only adds photos to its split.
+
+    Raises
+    ------
+    InputError
+        If a share is out of its range.
+    """
+
+    official: bool = False
+    listed: Mapping[str, str] | None = None
+    source: str = ""
+    val: float = 0.1
+    test: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("val", "test"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"the share {name} is {getattr(self, name)}; needed: 0 to 1")
+        if self.val + self.test > 1:
+            raise InputError(f"the shares val {self.val} and test {self.test} come to more than 1")
+
+    def of(self, identifier: str, celeba_file: str = "") -> str:
+        """The split of a photo; empty where the list or the official partition doesn't have it."""
+        if self.listed is not None:
+            return self.listed.get(_plain(identifier), "")
+        if self.official:
+            return official_split(celeba_file) if celeba_file else ""
+        return split_by_hash(identifier, val=self.val, test=self.test)
+
+
+def read_split_list(path: Path) -> Splits:
+    """Splits from a text file with a photo a line: its id or file name, and train, val or test.
+
+    Fields are separated by a comma, a tab or spaces; a header line and empty lines are passed over.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or a line is something else or gives a photo two splits; it is named by its number.
+    """
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read the split list {path}: {getattr(error, 'strerror', None) or error}") from error
+    listed: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        match = re.fullmatch(r"(.+?)\s*[,\t ]\s*(\w+)", line.strip())
+        if not line.strip() or (number == 1 and (not match or match[2] not in SPLITS)):
+            continue
+        if not match or match[2] not in SPLITS:
+            raise InputError(
+                f"{path}, line {number} is {line!r}; needed: an id and {', '.join(SPLITS)}, as '00042,val'"
+            )
+        identifier = _plain(match[1].strip("\"'"))
+        if listed.setdefault(identifier, match[2]) != match[2]:
+            raise InputError(f"{path}, line {number} gives {match[1]} a second split, {match[2]}")
+    if not listed:
+        raise InputError(f"the split list {path} names no photo; needed: a line a photo, as '00042,val'")
+    return Splits(listed=listed, source=path.name)
+
+
+def _plain(name: str) -> str:
+    """An id however it is written: without a picture's suffix, a number without the zeros in front."""
+    stem = re.sub(r"\.(?:jpe?g|png|webp|bmp|tiff?)$", "", name, flags=re.IGNORECASE)
+    return str(int(stem)) if stem.isdecimal() else stem

@@ -1,0 +1,192 @@
+"""One's own pairs: joined by stem, listed where they don't pair, and never shifted."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from facesynth import images
+from facesynth.errors import InputError
+from facesynth.labels import CELEBAMASK_HQ, get_scheme
+from facesynth.manifest import read_dataset
+from facesynth.prep.dataset import Prepared
+from facesynth.prep.pairs import prepare_pairs
+from facesynth.prep.pipeline import Workers
+from facesynth.prep.splits import Splits
+
+from ..trees import contents
+
+NAMES = ["anna", "bob smith", "zoë", "10", "9"]
+
+
+def photo_of(name: str) -> np.ndarray:
+    return np.random.default_rng(len(name) + ord(name[0])).integers(0, 256, (24, 24, 3), np.uint8)
+
+
+def labels_of(name: str) -> np.ndarray:
+    labels = np.random.default_rng(ord(name[0])).integers(0, 19, (24, 24)).astype(np.uint8)
+    labels[0, 0] = 18
+    return labels
+
+
+def sketch_of(name: str) -> np.ndarray:
+    return np.random.default_rng(ord(name[0])).integers(0, 256, (24, 24)).astype(np.uint8)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    for folder in ("photos", "labels", "sketches"):
+        (tmp_path / folder).mkdir()
+    for name in NAMES:
+        Image.fromarray(photo_of(name)).save(tmp_path / "photos" / f"{name}.jpg", quality=95)
+        Image.fromarray(labels_of(name)).save(tmp_path / "labels" / f"{name}.png")
+        Image.fromarray(sketch_of(name)).save(tmp_path / "sketches" / f"{name}.webp", lossless=True)
+    return tmp_path
+
+
+def pair(own: Path, kind: str = "labels", **options: Any) -> Prepared:
+    conditions = own / ("labels" if kind == "labels" else "sketches")
+    return prepare_pairs(own / "photos", conditions, own / "data", kind=kind, workers=Workers(jobs=1), **options)
+
+
+def rows(own: Path) -> pd.DataFrame:
+    return read_dataset(own / "data").rows
+
+
+def report(own: Path) -> list[list[str]]:
+    return pd.read_csv(own / "data" / "report.csv", dtype=str, keep_default_na=False).to_numpy().tolist()
+
+
+def test_label_maps_are_joined_by_stem(own: Path) -> None:
+    done = pair(own)
+    assert (done.written, done.kept, done.failures, done.noticed) == (5, 0, [], {})
+    assert rows(own)["id"].tolist() == sorted(NAMES)
+    for name in NAMES:
+        assert (own / "data" / rows(own)["photo"][name]).read_bytes() == (own / f"photos/{name}.jpg").read_bytes()
+        np.testing.assert_array_equal(np.asarray(Image.open(own / "data" / rows(own)["labels"][name])), labels_of(name))
+
+
+def test_sketches_come_under_their_name(own: Path) -> None:
+    pair(own, "sketch", name="by hand")
+    assert (rows(own)["sketch_by hand"] == "sketches/by hand/" + rows(own)["id"] + ".png").all()
+    for name in NAMES:
+        drawn = images.read_sketch(own / "data" / rows(own)["sketch_by hand"][name])
+        np.testing.assert_array_equal(drawn, sketch_of(name))
+
+
+def test_both_kinds_come_into_one_dataset(own: Path) -> None:
+    pair(own)
+    pair(own, "sketch")
+    assert (rows(own)[["labels", "sketch_own"]] != "").all(axis=None)
+    assert pair(own).kept == 5
+
+
+def test_what_does_not_pair_is_listed_and_nothing_shifts(own: Path) -> None:
+    (own / "labels" / "bob smith.png").unlink()
+    (own / "photos" / "10.jpg").unlink()
+    shutil.copyfile(own / "photos" / "9.jpg", own / "photos" / "9.jpeg")
+    done = pair(own)
+    assert done.written == 2
+    assert [(failure.id, failure.kind, failure.reason) for failure in done.failures] == [
+        ("10", "no-photo", "labels/10.png has no photo in photos"),
+        ("9", "duplicate", "photos/9.jpeg and 9.jpg have one name; keep one of them"),
+        ("bob smith", "no-condition", "photos/bob smith.jpg has no labels in labels"),
+    ]
+    assert [row[1] for row in report(own)] == ["10", "9", "bob smith"]
+    for name in ("anna", "zoë"):
+        np.testing.assert_array_equal(
+            images.read_labels(own / "data/labels" / f"{name}.png", CELEBAMASK_HQ), labels_of(name)
+        )
+
+
+def test_colour_coded_maps_are_decoded(own: Path) -> None:
+    scheme = get_scheme("face-parsing")
+    for name in NAMES:
+        Image.fromarray(images.colourise(labels_of(name), scheme)).save(own / "labels" / f"{name}.png")
+    broken = images.colourise(labels_of("anna"), scheme)
+    broken[3, 4:9] = (1, 2, 3)
+    Image.fromarray(broken).save(own / "labels" / "anna.png")
+    done = pair(own, scheme=scheme, palette=True)
+    assert read_dataset(own / "data").scheme == scheme
+    assert [failure.id for failure in done.failures] == ["anna"]
+    assert "5 " in done.failures[0].reason
+    for name in NAMES[1:]:
+        with Image.open(own / "data/labels" / f"{name}.png") as labels:
+            assert labels.mode == "P"
+            np.testing.assert_array_equal(np.asarray(labels), labels_of(name))
+
+
+def test_other_proportions_are_a_finding(own: Path) -> None:
+    Image.fromarray(np.zeros((24, 48), np.uint8) + 255).save(own / "sketches" / "anna.webp")
+    done = pair(own, "sketch")
+    assert (done.written, done.noticed) == (5, {"proportions": 1})
+    assert report(own) == [["pairs-sketch-own", "anna", "warning", "proportions", "photo 24 x 24, sketch 48 x 24"]]
+    assert [failure.id for failure in pair(own, "sketch", strict=True).failures] == ["anna"]
+
+
+@pytest.mark.parametrize("name", ["a\nb", ".a", "a\\b"])
+def test_names_that_cannot_be_ids_are_remarked(own: Path, name: str) -> None:
+    Image.fromarray(photo_of("x")).save(own / "photos" / f"{name}.jpg")
+    done = pair(own)
+    assert done.written == 5
+    assert done.noticed == ({} if name == ".a" else {"no-id": 1})
+    if done.noticed:
+        assert report(own)[0][1] == f"photos/{name}.jpg".replace("\n", "\\n")
+
+
+def test_bad_pictures_are_left_out(own: Path) -> None:
+    (own / "labels" / "anna.png").write_text("no picture")
+    (own / "photos" / "zoë.jpg").write_bytes((own / "photos" / "zoë.jpg").read_bytes()[:200])
+    (own / "labels" / "9.png").unlink()
+    (own / "labels" / "9.png").symlink_to("9.png")
+    Image.fromarray(labels_of("x") + 100).save(own / "labels" / "10.png")
+    done = pair(own)
+    assert [(failure.id, failure.kind) for failure in done.failures] == [
+        (name, "unreadable") for name in ("10", "9", "anna", "zoë")
+    ]
+    assert not [name for name in contents(own / "data") if "anna" in name or "zoë" in name]
+
+
+def test_only_what_changed_is_done_again(own: Path) -> None:
+    pair(own)
+    Image.fromarray(labels_of("b")).save(own / "labels" / "anna.png")
+    (own / "photos" / "new.jpg").write_bytes((own / "photos" / "9.jpg").read_bytes())
+    shutil.copyfile(own / "labels" / "9.png", own / "labels" / "new.png")
+    done = pair(own)
+    assert (done.written, done.kept) == (2, 4)
+
+
+def test_splits(own: Path) -> None:
+    done = pair(own, splits=Splits(listed={"anna": "test", "9": "val"}, source="mine.txt"))
+    assert rows(own)["split"].to_dict() == {"9": "val", "anna": "test"}
+    assert {(failure.kind, failure.reason) for failure in done.failures} == {
+        ("no-split", "not in mine.txt, which gives the splits")
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "photo"}, "kind 'photo' is not known; give one of: labels, sketch"),
+        ({"name": "a/b"}, "'a/b' cannot name sketches"),
+        ({"photos": "absent"}, "cannot read .*absent: No such file or directory; give a folder of pictures"),
+        ({"conditions": "empty"}, "no picture in .*empty; looked for .png"),
+        ({"conditions": "others"}, "no picture of .*photos has the name of one of .*others: 10 there, stranger here"),
+    ],
+)
+def test_wrong_input(own: Path, change: dict[str, str], message: str) -> None:
+    (own / "empty").mkdir()
+    (own / "others").mkdir()
+    Image.fromarray(labels_of("x")).save(own / "others" / "stranger.png")
+    given = {"photos": "photos", "conditions": "labels", "kind": "labels", "name": "own"} | change
+    with pytest.raises(InputError, match=message):
+        prepare_pairs(
+            own / given["photos"], own / given["conditions"], own / "data", kind=given["kind"], name=given["name"]
+        )
+    assert not (own / "data").exists()
