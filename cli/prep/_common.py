@@ -26,7 +26,7 @@ def common(command: Command) -> Command:
 
     @functools.wraps(command)
     def with_workers(*, jobs: int, backend: str, scheduler: str, **rest: Any) -> Any:
-        from facesynth.prep.pipeline import Workers
+        from facesynth.prep.workers import Workers
 
         return command(workers=Workers(jobs, backend, scheduler), **rest)
 

@@ -12,7 +12,7 @@ from .._progress import progress
 from ._common import FOLDER, SHOWN, common
 
 if TYPE_CHECKING:
-    from facesynth.prep.pipeline import Workers
+    from facesynth.prep.workers import Workers
 
 
 @click.command()

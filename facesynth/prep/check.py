@@ -20,7 +20,7 @@ from facesynth.errors import PictureError
 from facesynth.files import sha256
 from facesynth.labels import LabelScheme
 from facesynth.manifest import is_path_column, iter_rows, photo_sizes, read_info
-from facesynth.prep.pipeline import Progress, Workers, run_all
+from facesynth.prep.workers import Progress, Workers, run_all
 
 Row = Mapping[str, str]
 

@@ -20,17 +20,10 @@ from facesynth.files import locked, make_folder, replacing
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme
 from facesynth.manifest import is_dataset, is_path_column, iter_rows, read_columns, read_info, write_rows
 from facesynth.prep.findings import Finding
-from facesynth.prep.pipeline import (
-    Columns,
-    Failure,
-    Outcome,
-    Progress,
-    Tasks,
-    Workers,
-    read_journal,
-    run_stages,
-)
+from facesynth.prep.journal import Columns, Failure, Tasks, read_journal
+from facesynth.prep.pipeline import Outcome, run_stages
 from facesynth.prep.report import write_report
+from facesynth.prep.workers import Progress, Workers
 
 FINDINGS = "report.csv"
 FINDING_COLUMNS = ("stage", "id", "level", "finding", "detail")

@@ -14,10 +14,11 @@ from facesynth.labels import CELEBAMASK_HQ, LabelScheme, describe
 from facesynth.manifest import is_usable_id
 from facesynth.prep.dataset import Prepared, Stage, run_into
 from facesynth.prep.findings import Finding, Refused
-from facesynth.prep.pipeline import Done, Progress, Task, Workers, make_key
+from facesynth.prep.journal import Done, Task, make_key
 from facesynth.prep.sources import SourceFile, escaped, source_file
 from facesynth.prep.splits import Splits
 from facesynth.prep.stages import LABEL_COLUMNS, TasksOf, import_photo, write_label_map
+from facesynth.prep.workers import Progress, Workers
 
 PAIR_KINDS = ("labels", "sketch")
 """What the other half of a pair can be."""

@@ -12,8 +12,8 @@ from facesynth.errors import InputError
 from facesynth.files import locked, make_folder, write_bytes, write_text
 from facesynth.prep import celebamask
 from facesynth.prep.dataset import Prepared
-from facesynth.prep.pipeline import Progress, Workers, call_one_thread, run_all
 from facesynth.prep.portraits import draw_portrait
+from facesynth.prep.workers import Progress, Workers, call_one_thread, run_all
 
 
 def make_sample(

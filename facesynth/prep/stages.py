@@ -21,8 +21,9 @@ from facesynth.manifest import BASE_COLUMNS, is_dataset, read_info
 from facesynth.prep import celebamask, masks, sketches
 from facesynth.prep.dataset import Prepared, Stage, run_into, sorted_rows
 from facesynth.prep.findings import Refused
-from facesynth.prep.pipeline import Columns, Done, Progress, Task, Workers, make_key
+from facesynth.prep.journal import Columns, Done, Task, make_key
 from facesynth.prep.splits import Splits
+from facesynth.prep.workers import Progress, Workers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,8 +14,8 @@ from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import read_dataset
 from facesynth.model import data
 from facesynth.model.data import PairedFaces, TrainingOrder, condition_column, flip_pairs, read_condition
-from facesynth.prep.pipeline import Workers
 from facesynth.prep.stages import prepare_photos
+from facesynth.prep.workers import Workers
 
 from ..runs import shuffle_rows, small_model
 

@@ -10,18 +10,9 @@ import pytest
 
 from facesynth.errors import InputError, OutputError, PictureError
 from facesynth.prep.findings import Finding, Refused
-from facesynth.prep.pipeline import (
-    BACKENDS,
-    Done,
-    Failure,
-    Outcome,
-    Task,
-    Workers,
-    make_key,
-    read_journal,
-    run_all,
-    run_stages,
-)
+from facesynth.prep.journal import Done, Failure, Task, make_key, read_journal
+from facesynth.prep.pipeline import Outcome, run_stages
+from facesynth.prep.workers import BACKENDS, Workers, run_all
 
 ONE = Workers(jobs=1)
 

@@ -9,8 +9,8 @@ import pytest
 
 from facesynth.errors import InputError
 from facesynth.prep.celebamask import MAPPING
-from facesynth.prep.pipeline import Workers
 from facesynth.prep.sample import make_sample
+from facesynth.prep.workers import Workers
 
 from ..trees import contents
 
