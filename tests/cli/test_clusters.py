@@ -77,7 +77,7 @@ def test_every_map_is_made_though_a_worker_is_lost(
     assert process.returncode == 0, err
     assert COUNT // 20 <= reached < COUNT
     assert f": {COUNT} written, 0 already there, 0 failed" in out
-    assert err == ""
+    assert all(" - distributed." in line for line in err.splitlines()), err  # Dask's own word on the loss
     prepare_masks(tmp_path / "raw", tmp_path / "here", workers=Workers(2))
     assert contents(tmp_path / "data") == contents(tmp_path / "here")
     assert leftovers(tmp_path / "data") == []
