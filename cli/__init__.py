@@ -5,7 +5,9 @@ Heavy imports live inside the commands, so that every ``--help`` answers at once
 
 from __future__ import annotations
 
+import os
 import sys
+import warnings
 
 import click
 
@@ -18,7 +20,7 @@ from . import prep, train, translate
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="facesynth")
 def facesynth() -> None:
-    r"""Turn face sketches and segmentation maps into photographs.
+    """Turn face sketches and segmentation maps into photographs.
 
     \b
     The whole way, on procedural portraits:
@@ -27,7 +29,7 @@ def facesynth() -> None:
       facesynth prep sketches data --out data --method xdog
       facesynth train --data data --task seg2face --train-generator --out run
       facesynth translate data --checkpoint run --out faces --sheet
-    """
+    """  # noqa: D301, click looks for the sign itself
 
 
 facesynth.add_command(prep.prep)
@@ -36,9 +38,19 @@ facesynth.add_command(translate.translate)
 
 
 def main() -> None:
-    """Run the command line; errors become one line and exit code 2."""
+    """Run the command line; errors become one line and exit code 2, an interrupt one line and 130."""
+    warnings.filterwarnings("ignore", r"\d+ tasks ", UserWarning)  # joblib's, of calls that an interrupt cancels
     try:
-        facesynth()
+        sys.exit(facesynth(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except FacesynthError as error:
         click.echo(f"facesynth: {' '.join(str(error).split())}", err=True)
         sys.exit(2)
+    except click.Abort:
+        click.echo("facesynth: stopped; the same command goes on where it was", err=True)
+        if "distributed" in sys.modules:  # Dask's threads would tell at length that they were cut off
+            sys.stderr.flush()
+            os._exit(130)
+        sys.exit(130)

@@ -137,6 +137,8 @@ def decode(data: bytes, *, one_grey: bool = False) -> Decoded | None:
     if (depth, colour) not in _KINDS or compression or method or interlaced or not 0 < width * height <= _MOST_PIXELS:
         return None
     mode, channels = _KINDS[depth, colour]
+    if mode != "P" and b"tRNS" in parts:  # a colour that is transparent
+        return None
     palette = b"".join(parts.get(b"PLTE", []))
     if mode == "P" and (not palette or len(palette) % 3 or len(palette) > 768):
         return None

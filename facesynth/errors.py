@@ -37,3 +37,7 @@ class DivergenceError(FacesynthError):
 
 class WrongKindError(PictureError):
     """A picture can be read but is of another kind than was asked for."""
+
+
+class ColourError(WrongKindError):
+    """A colour-coded label map has colours that are no class's."""

@@ -45,7 +45,7 @@ def replacing(path: Path, *, sync: bool = False, keep_same: bool = False) -> Ite
     OutputError
         If the file cannot be written; ``path`` is then as it was.
     """
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    beside = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.part")
     try:
         yield beside
         if keep_same and path.is_file() and filecmp.cmp(beside, path, shallow=False):
@@ -63,7 +63,7 @@ def replacing(path: Path, *, sync: bool = False, keep_same: bool = False) -> Ite
         raise
 
 
-_LEFTOVER = re.compile(r"\..+\.[0-9a-f]+\.part")
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 
 
 def _clear(folder: Path) -> None:
@@ -157,7 +157,11 @@ def pictures_in(paths: list[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES)
+            inside = sorted(
+                file
+                for file in path.iterdir()
+                if file.suffix.lower() in PICTURE_SUFFIXES and not file.name.startswith(".") and not file.is_dir()
+            )
             if not inside:
                 raise InputError(f"no picture in {path}; looked for {', '.join(PICTURE_SUFFIXES)}")
             found += inside

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from facesynth import _jpeg, _png
-from facesynth.errors import PictureError, WrongKindError
+from facesynth.errors import ColourError, PictureError, WrongKindError
 from facesynth.files import write_bytes
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def decode(data: bytes, path: Path) -> Image.Image:
                 _png.check(data)
             picture = Image.open(io.BytesIO(data))
             picture.load()
+            if picture.format == "JPEG" and picture.mode in ("L", "RGB"):
+                _jpeg.check(data)
     except UnidentifiedImageError as error:
         raise PictureError(f"{path} is not a picture, or is damaged in its first bytes") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -128,11 +130,12 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
         If it cannot be read or decoded to its end.
     """
     data = read_bytes(path)
-    if _jpeg.is_plain(data):
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-        if pixels is not None:
-            return np.asarray(pixels, np.uint8)
-    return to_rgb(decode(data, path))
+    if not _jpeg.plain_size(data):
+        return to_rgb(decode(data, path))
+    try:
+        return _jpeg.decode(data)
+    except ValueError as error:
+        raise PictureError(f"{path} cannot be decoded: {error}") from error
 
 
 def _decode_flat(data: bytes, path: Path, *, one_grey: bool = False) -> _png.Decoded:
@@ -158,6 +161,8 @@ def _flat(picture: Image.Image) -> _png.Decoded:
         return _png.Decoded("P", np.asarray(picture), bytes(picture.getpalette() or ()), alphas)
     if picture.mode[0] in "IF":
         return _png.Decoded(picture.mode, np.clip(np.asarray(picture), 0, None))
+    if picture.mode in ("1", "L", "RGB") and "transparency" in picture.info:
+        picture = picture.convert("LA" if picture.mode == "L" else "RGBA")
     if picture.mode not in ("1", "L", "LA", "RGB", "RGBA"):
         picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     return _png.Decoded(picture.mode, np.asarray(picture).view(np.uint8))
@@ -317,21 +322,21 @@ def _to_labels(decoded: _png.Decoded, path: Path, scheme: LabelScheme) -> NDArra
 def _by_colour(decoded: _png.Decoded, scheme: LabelScheme) -> NDArray[np.uint8]:
     """A palette picture's class ids: those of its colours if all that it uses are the scheme's, else its indices.
 
-    A palette of nothing but greys that are ids is what lossless optimisers make of a grey map; the greys are the ids.
+    A palette of nothing but greys that are ids is what lossless optimisers make of a grey map; the greys are the ids. Black
+    alone is nobody's colour in particular.
     """
     colours = _palette_colours(decoded)[:, :3]
-    greys = colours[: len(decoded.palette) // 3]
-    if not np.ptp(greys, axis=1).any():
-        return colours[:, 0][decoded.pixels] if int(greys.max(initial=0)) < len(scheme) else decoded.pixels
     ids = {colour: number for number, colour in enumerate(scheme.colours)}
     used = np.unique(decoded.pixels).tolist()
-    found = {index: ids.get(tuple(colours[index].tolist())) for index in used}
-    table = np.zeros(256, np.uint8)
-    for index, number in found.items():
-        if number is None:
-            return decoded.pixels
-        table[index] = number
-    return table[decoded.pixels]
+    found = [ids.get(tuple(colours[index].tolist()), -1) for index in used]
+    if min(found, default=-1) >= 0 and colours[used].any():
+        table = np.zeros(256, np.uint8)
+        table[used] = found
+        return table[decoded.pixels]
+    greys = colours[: len(decoded.palette) // 3]
+    if not np.ptp(greys, axis=1).any() and int(greys.max(initial=0)) < len(scheme):
+        return colours[:, 0][decoded.pixels]
+    return decoded.pixels
 
 
 def decode_colours(
@@ -354,7 +359,7 @@ def decode_colours(
 
     Raises
     ------
-    WrongKindError
+    ColourError
         If pixels have a colour that is no class's; the message says how many.
 
     Examples
@@ -372,7 +377,7 @@ def decode_colours(
     strange = known[order][place] != codes
     if count := int(np.count_nonzero(strange)):
         first = rgb[strange][0]
-        raise WrongKindError(
+        raise ColourError(
             f"{source} has {count} of {codes.size} pixels in colours that are no class's of {scheme.name} (the first is "
             f"#{first.tobytes().hex()}); give the scheme of its colours, and a map that was not smoothed or stored as JPEG"
         )
@@ -513,19 +518,14 @@ def photo_size(data: bytes, path: Path) -> tuple[int, int]:
     PictureError
         As :func:`decode`.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(data), formats=["JPEG"])
-            width, height = picture.size
-            turned = picture.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-            picture.draft("L", (1, 1))
-            picture.load()
-    except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning, *_DAMAGE):
+    if not (size := _jpeg.plain_size(data)):
         width, height = upright(decode(data, path)).size
         return width, height
-    return (height, width) if turned else (width, height)
+    try:
+        _jpeg.check(data)
+    except ValueError as error:
+        raise PictureError(f"{path} cannot be decoded: {error}") from error
+    return size
 
 
 def colourise(labels: NDArray[np.uint8], scheme: LabelScheme) -> NDArray[np.uint8]:

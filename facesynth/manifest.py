@@ -133,9 +133,12 @@ def read_info(root: Path) -> tuple[LabelScheme, dict[str, Mapping[str, Any]]]:
     """
     info = root / INFO
     if not is_dataset(root) or not os.path.isfile(info):
-        missing = INFO if is_dataset(root) else MANIFEST
+        if is_dataset(root):
+            raise DatasetError(
+                f"{root} has a {MANIFEST} but no {INFO}, which says what its label maps mean; put it back, or take a new folder"
+            )
         raise DatasetError(
-            f"{root} is not a dataset folder: {missing} is missing; make one with `facesynth prep masks`"
+            f"{root} is not a dataset folder: {MANIFEST} is missing; make one with `facesynth prep masks`"
         )
     try:
         described = json.loads(info.read_text("utf-8"))
@@ -190,7 +193,7 @@ def iter_rows(root: Path) -> Iterator[dict[str, str]]:
 def _opened(root: Path) -> Iterator[csv.DictReader[str]]:
     manifest = root / MANIFEST
     try:
-        with manifest.open(encoding="utf-8", newline="") as stream:
+        with manifest.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
             if not reader.fieldnames:
                 raise csv.Error("it is empty")

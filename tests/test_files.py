@@ -130,11 +130,11 @@ def test_no_pictures(tmp_path: Path, name: str, reason: str) -> None:
 
 def test_locking_takes_away_what_killed_processes_left(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
-    for name in (".a.png.123.part", "inner/.b.part.45.part", "inner/b.part", ".c.part", "d.12.part"):
+    for name in (".a.png.12ab34cd.part", "inner/.b.part.00000045.part", "inner/b.part", ".c.part", ".d.cafe.part"):
         (tmp_path / name).touch()
     with locked(tmp_path):
         pass
-    assert contents(tmp_path).keys() == {"inner/b.part", ".c.part", "d.12.part"}
+    assert contents(tmp_path).keys() == {"inner/b.part", ".c.part", ".d.cafe.part"}
 
 
 def test_two_processes_write_one_file_without_meeting(tmp_path: Path) -> None:

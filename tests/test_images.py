@@ -408,12 +408,10 @@ def test_size_of_a_jpeg_in_any_mode(mode: str) -> None:
 def test_size_is_refused_where_decoding_is(progressive: bool) -> None:
     whole = encoded(Image.fromarray(PHOTO), "JPEG", progressive=progressive, quality=95)
     for share in (0.0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97):
-        cut, messages = whole[: int(len(whole) * share)], []
+        cut = whole[: int(len(whole) * share)]
         for read in (images.decode, images.photo_size):
-            with pytest.raises(PictureError) as raised:
+            with pytest.raises(PictureError, match=r"cut\.jpg (cannot be decoded|is not a picture)"):
                 read(cut, Path("cut.jpg"))
-            messages.append(str(raised.value))
-        assert messages[0] == messages[1]
 
 
 def test_damaged_jpegs_are_judged_as_decoding_does() -> None:
@@ -427,10 +425,10 @@ def test_damaged_jpegs_are_judged_as_decoding_does() -> None:
         for read in (lambda data, path: images.upright(images.decode(data, path)).size, images.photo_size):
             try:
                 outcomes.append(read(bytes(damaged), Path("a.jpg")))
-            except PictureError as error:
-                outcomes.append(str(error))
+            except PictureError:
+                outcomes.append(None)
         assert outcomes[0] == outcomes[1]
-        judged.add(isinstance(outcomes[0], str))
+        judged.add(outcomes[0] is None)
     assert judged == {True, False}
 
 
@@ -491,3 +489,24 @@ def test_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
 def test_colours_of_a_label_map() -> None:
     coloured = images.colourise(np.array([[0, 1, 18]], np.uint8), CELEBAMASK_HQ)
     assert coloured.tolist() == [[[0, 0, 0], [0xCC, 0, 0], [0, 0xCC, 0]]]
+
+
+# --- what only looked right ---
+
+
+def test_palette_map_of_a_grey_scheme_is_read_by_its_colours(tmp_path: Path) -> None:
+    scheme = LabelScheme("cats", ("paper", "cat"), colours=((255, 255, 255), (0, 0, 0)))
+    indices = np.array([[0, 1], [1, 1]], np.uint8)
+    picture = Image.frombytes("P", (2, 2), indices.tobytes())
+    picture.putpalette([0, 0, 0, 255, 255, 255])
+    picture.save(tmp_path / "cat.png")
+    np.testing.assert_array_equal(images.read_labels(tmp_path / "cat.png", scheme), 1 - indices)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_part_mask_on_a_ground_of_a_transparent_colour(tmp_path: Path, mode: str) -> None:
+    shape = np.zeros((16, 16), bool)
+    shape[4:9, 3:12] = True
+    picture = Image.fromarray(np.where(shape, 0, 255).astype(np.uint8)).convert(mode)
+    picture.save(tmp_path / "hair.png", transparency=(255, 255, 255) if mode == "RGB" else 255)
+    np.testing.assert_array_equal(images.read_part_mask(tmp_path / "hair.png"), shape)

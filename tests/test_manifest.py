@@ -44,7 +44,7 @@ def described(**values: object) -> Callable[[Path], None]:
 
 BREACHES = {
     "no manifest": (lambda root: (root / "manifest.csv").unlink(), r"manifest\.csv is missing; make one with"),
-    "no description": (lambda root: (root / "dataset.json").unlink(), r"dataset\.json is missing"),
+    "no description": (lambda root: (root / "dataset.json").unlink(), r"has a manifest\.csv but no dataset\.json"),
     "newer schema": (described(schema=2), "has schema 2, this facesynth reads up to 1; upgrade"),
     "no schema": (changed("dataset.json", lambda text: text.replace("schema", "scheme")), "cannot be read as a desc"),
     "broken description": (changed("dataset.json", lambda text: text[:20]), "cannot be read as a description"),

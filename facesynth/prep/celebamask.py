@@ -30,8 +30,8 @@ PHOTOS = "CelebA-HQ-img"
 MASKS = "CelebAMask-HQ-mask-anno"
 MAPPING = "CelebA-HQ-to-CelebA-mapping.txt"
 
-_PHOTO = re.compile(r"(\d+)\.(?:jpe?g|png)", re.IGNORECASE)
-_MASK = re.compile(r"(\d+)_(\w+)\.png", re.IGNORECASE)
+_PHOTO = re.compile(r"([0-9]{1,9})\.(?:jpe?g|png)", re.IGNORECASE)
+_MASK = re.compile(r"([0-9]{1,9})_(.+)\.(?:png|jpe?g|bmp|webp|tiff?)", re.IGNORECASE)
 _FOLDER_IDS = 2000
 """Ids a folder of part masks."""
 
@@ -98,7 +98,7 @@ def read_mapping(path: Path) -> CelebaFiles:
             fields = line.split()
             if not fields or (number == 1 and not fields[0].isdecimal()):
                 continue
-            if len(fields) != 3 or not fields[0].isdecimal() or not Path(fields[2]).stem.isdecimal():
+            if len(fields) != 3 or not re.fullmatch("[0-9]{1,9}", fields[0]) or not Path(fields[2]).stem.isdecimal():
                 raise InputError(
                     f"{path}, line {number} is {line.rstrip()!r}; needed: id, CelebA number and file, as "
                     "'0 119613 119614.jpg'"
@@ -204,7 +204,7 @@ class _Photos:
         self._others: dict[int, list[str]] = {}
         for name in names:
             number = int(name[: name.rindex(".")])
-            if name == f"{number}.jpg" and number < 2**32:
+            if name == f"{number}.jpg":
                 plain.append(number)
             else:
                 self._others.setdefault(number, []).append(name)
@@ -240,7 +240,7 @@ def index_tree(raw: Path, *, masks: bool = True, splits: Splits | None = None) -
         If ``raw`` cannot be read or is not laid out as the archive is.
     """
     try:
-        root = find_root(raw)
+        root = find_root(raw).absolute()
         has_mapping = (root / MAPPING).is_file()
         tree = RawTree(root, splits or Splits(official=has_mapping))
         if has_mapping:

@@ -20,6 +20,7 @@ from facesynth.errors import PictureError
 from facesynth.files import sha256
 from facesynth.labels import LabelScheme
 from facesynth.manifest import is_path_column, iter_rows, photo_sizes, read_info
+from facesynth.prep.sources import source_file
 from facesynth.prep.workers import Progress, Workers, run_all
 
 Row = Mapping[str, str]
@@ -135,6 +136,10 @@ def _files(row: Row) -> Iterator[tuple[str, str]]:
 
 def _check_file(root: Path, scheme: LabelScheme, row: Row, column: str, name: str) -> tuple[str, str] | None:
     """The column that is wrong about a file, and how; None where none is."""
+    if problem := source_file(root / name).problem:
+        if not os.path.lexists(root / name):
+            raise FileNotFoundError
+        return column, str(problem).replace(f"{root}/", "")
     data = (root / name).read_bytes()
     kind = column.split("_")[0]
     told = _CHECKS[kind](data, Path(name), scheme, row, column)

@@ -20,7 +20,7 @@ from facesynth.files import locked, make_folder, replacing
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme
 from facesynth.manifest import is_dataset, is_path_column, iter_rows, read_columns, read_info, write_rows
 from facesynth.prep.findings import Finding
-from facesynth.prep.journal import Columns, Failure, Tasks, read_journal
+from facesynth.prep.journal import Columns, Failure, Tasks, read_journal, settle_journals
 from facesynth.prep.pipeline import Outcome, run_stages
 from facesynth.prep.report import write_report
 from facesynth.prep.workers import Progress, Workers
@@ -78,6 +78,7 @@ def run_into(
     scheme: LabelScheme | None = None,
     sources: Sequence[Path] = (),
     remarks: Iterable[tuple[str, Finding]] = (),
+    has_splits: bool = False,
     strict: bool = False,
     workers: Workers,
     force: bool = False,
@@ -98,6 +99,9 @@ def run_into(
         Folders that pictures come from.
     remarks : iterable of (str, Finding)
         Findings that belong to no photo.
+    has_splits : bool
+        The tasks' splits were asked for. Else a photo keeps the split that it has, unless only now there is a CelebA file
+        that gives it the official one.
     strict : bool
         A photo with any finding is a failure.
     workers, force, progress
@@ -119,11 +123,13 @@ def run_into(
             for folder in stage.folders:
                 make_folder(out / folder)
         names = [stage.name for stage in stages]
+        settle_journals(out)
         outcome = run_stages(
             out,
             names,
             tasks,
             is_path=is_path_column,
+            agrees=_Agreement(sorted_rows(out)) if before else _always,
             sources=sources,
             remarks=remarks,
             workers=workers,
@@ -135,7 +141,9 @@ def run_into(
         recorded = {**recorded, **parameters}
         _write_findings(out, recorded)
         _count_findings(out, names, done, strict=strict)
-        _write_manifest(out, stages, recorded, scheme or before or CELEBAMASK_HQ, done, strict=strict)
+        keeps_splits = not (has_splits or force)
+        manifest = _Manifest(out, stages, recorded, scheme or before or CELEBAMASK_HQ, strict, keeps_splits)
+        manifest.write(done)
         write_report(out)
     return done
 
@@ -152,7 +160,7 @@ def _write_findings(out: Path, recorded: Mapping[str, Mapping[str, Any]]) -> Non
     ):
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(FINDING_COLUMNS)
-        for stage in sorted(path.stem for path in (out / ".stages").glob("*.jsonl")):
+        for stage in settle_journals(out):
             level = "error" if recorded.get(stage, {}).get("strict") else "warning"
             for entry in read_journal(out, stage):
                 if "failure" in entry:
@@ -175,68 +183,114 @@ def _count_findings(out: Path, names: Iterable[str], done: Prepared, *, strict: 
     done.noticed = {} if strict else dict(sorted(noticed.items()))
 
 
-def _write_manifest(
-    out: Path,
-    stages: Sequence[Stage],
-    recorded: Mapping[str, Mapping[str, Any]],
-    scheme: LabelScheme,
-    done: Prepared,
-    *,
-    strict: bool,
-) -> None:
+@dataclass
+class _Manifest:
     """The manifest with the stages' columns: new rows added, other columns left alone, columns of failures emptied.
 
-    What other stages made of a photo or label map that is now another one is emptied too: no row holds what doesn't belong
-    together.
+    What was made of a photo or label map that is now another one is emptied too: no row holds what doesn't belong together.
+    Pictures that no row names any more are taken away, once the manifest is written.
     """
-    columns = set(read_columns(out)) if is_dataset(out) else set()
-    own = {column for stage in stages for column in stage.columns}
-    drawn_from_labels = {
-        name.replace("sketches-", "sketch_", 1) for name, values in recorded.items() if values.get("uses_labels")
-    }
-    empty = {stage.name: dict.fromkeys(stage.columns, "") for stage in stages}
-    before_rows = sorted_rows(out) if is_dataset(out) else iter(())
-    streams = {"": before_rows, **{stage.name: read_journal(out, stage.name) for stage in stages}}
 
-    def merged() -> Iterator[Columns]:
+    out: Path
+    stages: Sequence[Stage]
+    recorded: Mapping[str, Mapping[str, Any]]
+    scheme: LabelScheme
+    strict: bool
+    keeps_splits: bool
+
+    def write(self, done: Prepared) -> None:
+        """Write it, and count what is in it."""
+        has_rows = is_dataset(self.out)
+        if not has_rows and not any(
+            not _is_failure(entry, strict=self.strict)
+            for stage in self.stages
+            for entry in read_journal(self.out, stage.name)
+        ):
+            return
+        columns = set(read_columns(self.out)) if has_rows else set()
+        for stage in self.stages:
+            columns.update(stage.columns)
+        left: list[str] = []
+        write_rows(self.out, self._rows(done, left), columns, self.scheme, self.recorded)
+        for name in left:
+            (self.out / name).unlink(missing_ok=True)
+
+    def _rows(self, done: Prepared, left: list[str]) -> Iterator[Columns]:
+        own = {column for stage in self.stages for column in stage.columns}
+        from_labels = {
+            name.replace("sketches-", "sketch_", 1)
+            for name, values in self.recorded.items()
+            if values.get("uses_labels")
+        }
+        empty = {stage.name: dict.fromkeys(stage.columns, "") for stage in self.stages}
+        streams = {
+            "": sorted_rows(self.out) if is_dataset(self.out) else iter(()),
+            **{stage.name: read_journal(self.out, stage.name) for stage in self.stages},
+        }
         for entries in _by_id(streams):
             before: Columns = entries.pop("", {})
-            row = dict(before)
+            row, named = dict(before), _pictures(before)
             is_known = bool(row)
             for name, entry in entries.items():
-                if not _is_failure(entry, strict=strict):
+                named |= _pictures(entry.get("columns", {}))
+                if not _is_failure(entry, strict=self.strict):
                     is_known = True
                     row.update(entry["columns"])
                 elif row:
                     row.update(empty[name])
-            for column in _outdated(before, row, own, drawn_from_labels):
-                row.update({column: "", f"{column}_sha256": ""})
+            if before and self.keeps_splits and (before["celeba_file"] or not row["celeba_file"]):
+                row["split"], row["celeba_file"] = before["split"], row["celeba_file"] or before["celeba_file"]
+            for column in _outdated(before, row, own, from_labels):
+                row.update(dict.fromkeys((column, f"{column}_sha256"), ""))
+                if column == "labels":
+                    row.update(dict.fromkeys(("classes", "class_pixels"), ""))
                 done.outdated[column] = done.outdated.get(column, 0) + 1
+            left += named - (_pictures(row) if is_known else set())
             if is_known:
                 done.splits[row["split"]] = done.splits.get(row["split"], 0) + 1
                 yield row
 
-    if not is_dataset(out) and not any(
-        not _is_failure(entry, strict=strict) for stage in stages for entry in read_journal(out, stage.name)
-    ):
-        return
-    for stage in stages:
-        columns.update(stage.columns)
-    write_rows(out, merged(), columns, scheme, recorded)
+
+def _pictures(columns: Columns) -> set[str]:
+    """The pictures that a row names."""
+    return {name for column, name in columns.items() if name and is_path_column(column)}
 
 
-def _outdated(before: Columns, row: Columns, own: Collection[str], drawn_from_labels: Collection[str]) -> list[str]:
-    """The columns of a row whose pictures were made of another photo or label map than the row has now."""
+def _outdated(before: Columns, row: Columns, own: Collection[str], from_labels: Collection[str]) -> list[str]:
+    """The columns of a row whose pictures were made of, or with, another photo or label map than the row has now."""
     photo, labels = (name in before and before.get(name) != row.get(name) for name in ("photo_sha256", "labels_sha256"))
     return [
         column
         for column in row
         if row[column]
         and column not in own
-        and (photo or (labels and column in drawn_from_labels))
-        and column not in ("photo", "labels")
+        and (photo or (labels and column in from_labels))
+        and column != "photo"
         and is_path_column(column)
     ]
+
+
+class _Agreement:
+    """Whether a stage's entries have the digests that the manifest gives, asked for in order of the ids.
+
+    Where they differ, another stage has put its own in the place since.
+    """
+
+    def __init__(self, rows: Iterator[Columns]) -> None:
+        self._rows = rows
+        self._row: Columns | None = next(rows, None)
+
+    def __call__(self, identifier: str, columns: Columns) -> bool:
+        while self._row is not None and self._row["id"] < identifier:
+            self._row = next(self._rows, None)
+        row = self._row
+        if row is None or row["id"] != identifier:
+            return True
+        return all(row.get(name, "") in ("", value) for name, value in columns.items() if name.endswith("_sha256"))
+
+
+def _always(_: str, __: Columns) -> bool:
+    return True
 
 
 def _by_id(streams: Mapping[str, Iterator[Mapping[str, Any]]]) -> Iterator[dict[str, Any]]:

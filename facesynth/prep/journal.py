@@ -60,7 +60,8 @@ class Task:
     keys : mapping of str to str
         By stage, changes when the work must be done again.
     work : callable
-        Called in a worker with the stages that are not current and ``arguments``; returns a :class:`Done` a stage, or
+        Called in a worker with the stages that are not current and ``arguments``; returns for each a :class:`Done`, or a
+        :class:`~facesynth.prep.findings.Refused` where it cannot be done for that one, or
         raises :class:`~facesynth.errors.InputError`, which becomes a :class:`Failure`. Must be importable by its name.
     arguments : tuple
     problem : Refused, optional
@@ -70,7 +71,7 @@ class Task:
     id: str
     known: Columns
     keys: Mapping[str, str]
-    work: Callable[..., Mapping[str, Done]]
+    work: Callable[..., Mapping[str, Done | Refused]]
     arguments: tuple[Any, ...]
     problem: Refused | None = None
 
@@ -153,13 +154,18 @@ class Journal:
             data += piece[: piece.find(b"\n") + 1 or None]
         return data
 
-    def check(self, place: int, task: Task) -> bool:
-        """Whether the task's result is there and current; its entry then counts as one of this run."""
+    def check(self, place: int, task: Task, agrees: Callable[[str, Columns], bool]) -> bool:
+        """Whether the task's result is there and current; its entry then counts as one of this run.
+
+        ``agrees`` tells by id and columns whether others have not put something else in its place since.
+        """
         found = self._find(task.id)
         if not found:
             return False
         offset, entry = found
         if "columns" not in entry or entry["key"] != task.keys[self.stage] or not self._has_files(entry["files"]):
+            return False
+        if not agrees(task.id, entry["columns"]):
             return False
         if any(entry["columns"].get(name) != value for name, value in task.known.items()):
             self._append(place, entry | {"columns": entry["columns"] | task.known})
@@ -248,3 +254,33 @@ def read_journal(root: Path, stage: str) -> Iterator[dict[str, Any]]:
     with path.open("rb") as stream:
         for line in stream:
             yield json.loads(line)
+
+
+def settle_journals(root: Path) -> list[str]:
+    """Put in order the journals that killed runs left unfinished, and return the names of all stages, sorted."""
+    paths = sorted((root / ".stages").glob("*.jsonl"))
+    for path in paths:
+        if not _is_settled(path):
+            lines = {}
+            with path.open("rb") as stream:
+                for line in stream:
+                    with suppress(ValueError, KeyError, TypeError):
+                        lines[_id_of(line)] = line
+            with replacing(path) as beside, beside.open("wb") as out:
+                out.writelines(lines[name] for name in sorted(lines))
+    return [path.stem for path in paths]
+
+
+def _is_settled(path: Path) -> bool:
+    """Whether every line is whole and has a larger id than the one before."""
+    last = ""
+    with path.open("rb") as stream:
+        for line in stream:
+            try:
+                identifier = _id_of(line)
+            except (ValueError, KeyError, TypeError):
+                return False
+            if identifier <= last or not line.endswith(b"\n"):
+                return False
+            last = identifier
+    return True

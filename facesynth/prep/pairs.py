@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from facesynth import images
-from facesynth.errors import InputError
+from facesynth.errors import ColourError, InputError
 from facesynth.files import PICTURE_SUFFIXES, sha256
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme, describe
 from facesynth.manifest import is_usable_id
 from facesynth.prep.dataset import Prepared, Stage, run_into
 from facesynth.prep.findings import Finding, Refused
 from facesynth.prep.journal import Done, Task, make_key
+from facesynth.prep.presets import METHODS
 from facesynth.prep.sources import SourceFile, escaped, source_file
 from facesynth.prep.splits import Splits
 from facesynth.prep.stages import LABEL_COLUMNS, TasksOf, import_photo, write_label_map
@@ -40,7 +42,8 @@ def _list_pictures(folder: Path) -> tuple[Listed, list[tuple[str, Finding]]]:
             continue
         stem = name[: name.rindex(".")]
         if is_usable_id(stem):
-            found.setdefault(stem, []).append(name)
+            # Names look the same whether a system keeps ü as one sign (NFC) or as two (NFD, macOS).
+            found.setdefault(unicodedata.normalize("NFC", stem), []).append(name)
         else:
             remarks.append((escaped(f"{folder.name}/{name}"), Finding("no-id", "needed: a printable file name")))
     if not found:
@@ -61,7 +64,10 @@ class _Pairing:
     def __call__(self, todo: Sequence[str], identifier: str, photo: Path, condition: Path) -> Mapping[str, Done]:
         findings = []
         if self.kind == "labels":
-            array = images.read_any_labels(condition, self.scheme)
+            try:
+                array = images.read_any_labels(condition, self.scheme)
+            except ColourError as error:
+                raise Refused("colours", str(error)) from error
             imported = import_photo(self.root, identifier, photo)
             columns = write_label_map(self.root, identifier, array, self.scheme, palette=self.palette)
         else:
@@ -117,8 +123,12 @@ def prepare_pairs(
     """
     if kind not in PAIR_KINDS:
         raise InputError(f"kind {kind!r} is not known; give one of: {', '.join(PAIR_KINDS)}")
-    if not is_usable_id(name):
-        raise InputError(f"{name!r} cannot name sketches, which are kept in a folder of that name")
+    if not is_usable_id(name) or name.endswith("_sha256") or name.partition("-")[0] in METHODS:
+        raise InputError(
+            f"{name!r} cannot name one's own sketches; needed: a folder name that is no method's of `facesynth prep sketches`"
+        )
+    if photos.resolve() == conditions.resolve():
+        raise InputError(f"{photos} was given for the photos and for the {kind}; give two folders")
     left, left_remarks = _list_pictures(photos)
     right, right_remarks = _list_pictures(conditions)
     if not left.keys() & right.keys():
@@ -126,10 +136,13 @@ def prepare_pairs(
             f"no picture of {photos} has the name of one of {conditions}: {min(left)} there, {min(right)} here; pairs are "
             "joined by file name without its suffix"
         )
-    splits = splits or Splits()
-    work = _Pairing(out, kind, name, scheme, palette)
+    has_splits, splits = splits is not None, splits or Splits()
+    photos, conditions = photos.absolute(), conditions.absolute()
+    work = _Pairing(out.absolute(), kind, name, scheme, palette)
     labels = kind == "labels"
-    recipe = make_key("pairs", 1, kind, name, describe(scheme), palette if labels else None)
+    # The folders are in the key because one's own pictures are often of one size and, unpacked, of one date.
+    places = [str(photos.resolve()), str(conditions.resolve())]
+    recipe = make_key("pairs", 1, kind, name, describe(scheme), palette if labels else None, places)
     stage = Stage(
         "pairs-labels" if labels else f"pairs-sketch-{name}",
         ("photos", "labels" if labels else f"sketches/{name}"),
@@ -160,6 +173,7 @@ def prepare_pairs(
         scheme=scheme if labels else None,
         sources=[photos.parent, conditions.parent],
         remarks=sorted(left_remarks + right_remarks),
+        has_splits=has_splits,
         strict=strict,
         workers=workers or Workers(),
         force=force,

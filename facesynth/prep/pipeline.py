@@ -17,7 +17,7 @@ from typing import Any
 
 from facesynth.errors import InputError
 from facesynth.prep.findings import Finding, Refused
-from facesynth.prep.journal import Done, Failure, Journal, Task, Tasks
+from facesynth.prep.journal import Columns, Done, Failure, Journal, Task, Tasks
 from facesynth.prep.workers import Progress, Workers, call_one_thread, run_all
 
 
@@ -43,15 +43,15 @@ class Outcome:
 
 def _attempt(
     place: int, task: Task, todo: tuple[str, ...]
-) -> tuple[int, Task, tuple[str, ...], Mapping[str, Done] | Failure]:
+) -> tuple[int, Task, tuple[str, ...], Mapping[str, Done | Refused] | Failure]:
     return place, task, todo, _outcome(task, todo)
 
 
-def _outcome(task: Task, todo: tuple[str, ...]) -> Mapping[str, Done] | Failure:
+def _outcome(task: Task, todo: tuple[str, ...]) -> Mapping[str, Done | Refused] | Failure:
     if task.problem:
         return Failure(task.id, task.problem.kind, _line(task.problem))
     try:
-        made: Mapping[str, Done] = call_one_thread(task.work, todo, *task.arguments)
+        made: Mapping[str, Done | Refused] = call_one_thread(task.work, todo, *task.arguments)
     except InputError as error:
         return Failure(task.id, error.kind if isinstance(error, Refused) else "unreadable", _line(error))
     return made
@@ -73,6 +73,7 @@ def run_stages(
     tasks: Tasks,
     *,
     is_path: Callable[[str], bool],
+    agrees: Callable[[str, Columns], bool] = lambda _, __: True,
     sources: Sequence[Path] = (),
     remarks: Iterable[tuple[str, Finding]] = (),
     workers: Workers,
@@ -91,6 +92,8 @@ def run_stages(
         One a photo, sorted by id.
     is_path : callable
         Tells by its name whether a column holds the path of a file inside ``root``.
+    agrees : callable
+        Tells by id and columns, in order of the ids, whether what a stage wrote has not been replaced by others.
     sources : sequence of Path
         Folders that are left out of the paths in failures, so that what is kept doesn't depend on where they are.
     remarks : iterable of (str, Finding)
@@ -114,7 +117,7 @@ def run_stages(
         for place, task in enumerate(tasks):
             redo = force or task.problem is not None
             for bit, name in enumerate(names):
-                if redo or not journals[name].check(place, task):
+                if redo or not journals[name].check(place, task, agrees):
                     needs[place] |= 1 << bit
         outcome.kept = needs.count(0)
 
@@ -126,15 +129,18 @@ def run_stages(
         total = len(needs) - outcome.kept
         with closing(run_all(calls() if total else (), total, workers=workers, progress=progress)) as results:
             for place, task, todo, result in results:
-                if isinstance(result, Failure):
-                    failure = replace(result, reason=_without(result.reason, [*sources, root]))
-                    outcome.failures.append(failure)
-                    for name in todo:
-                        journals[name].failed(place, failure)
-                else:
-                    for name in todo:
-                        journals[name].done(place, task, result[name], is_path)
-                    outcome.written += 1
+                failures: list[Failure] = []
+                for name in todo:
+                    made = result if isinstance(result, Failure) else result[name]
+                    if isinstance(made, Done):
+                        journals[name].done(place, task, made, is_path)
+                        continue
+                    if isinstance(made, Refused):
+                        made = Failure(task.id, made.kind, _line(made))
+                    failures.append(replace(made, reason=_without(made.reason, [*sources, root])))
+                    journals[name].failed(place, failures[-1])
+                outcome.failures += dict.fromkeys(failures)
+                outcome.written += len(failures) < len(todo)
         for name, finding in remarks:
             for journal in journals.values():
                 journal.remarked(name, finding)

@@ -59,13 +59,20 @@ def make_sample(
         for number in range(-(-count // 2000)):
             make_folder(out / celebamask.MASKS / str(number))
         # The photo is written last, so where it stands, the portrait is done.
-        todo = [index for index in range(count) if not (out / celebamask.PHOTOS / f"{index}.jpg").is_file()]
+        todo = [index for index in range(count) if not _is_written(out / celebamask.PHOTOS / f"{index}.jpg")]
         calls = ((call_one_thread, _write_portrait, out, seed, index, size) for index in todo)
         for _ in run_all(calls, len(todo), workers=workers or Workers(), progress=progress):
             pass
         lines = (f"{index} {number - 1} {number:06d}.jpg\n" for index, number in enumerate(_celeba_numbers(count)))
         write_text(out / celebamask.MAPPING, "idx orig_idx orig_file\n" + "".join(lines))
     return Prepared(len(todo), count - len(todo), root=out)
+
+
+def _is_written(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _write_portrait(root: Path, seed: int, index: int, size: int) -> None:

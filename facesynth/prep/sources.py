@@ -38,4 +38,6 @@ def source_file(path: Path) -> SourceFile:
 
 def escaped(name: str) -> str:
     """A file name that can stand in a line of text."""
-    return name if name.isprintable() else name.encode("unicode_escape", "replace").decode()
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode() for sign in name
+    )

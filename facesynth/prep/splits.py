@@ -26,6 +26,10 @@ def official_split(celeba_file: str) -> str:
     return "train" if number < FIRST_VAL else "val" if number < FIRST_TEST else "test"
 
 
+_HEADERS = ("split", "splits", "partition", "set", "subset", "fold")
+"""What the second column of a list may be called."""
+
+
 @dataclass(frozen=True)
 class Splits:
     """What gives a photo its split.
@@ -87,7 +91,7 @@ def read_split_list(path: Path) -> Splits:
     listed: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
         match = re.fullmatch(r"(.+?)\s*[,\t ]\s*(\w+)", line.strip())
-        if not line.strip() or (number == 1 and (not match or match[2] not in SPLITS)):
+        if not line.strip() or (number == 1 and match and match[2].lower() in _HEADERS):
             continue
         if not match or match[2] not in SPLITS:
             raise InputError(

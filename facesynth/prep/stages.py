@@ -131,21 +131,22 @@ class _Drawing:
     background: sketches.Background
     scheme: LabelScheme
 
-    @property
-    def needs_labels(self) -> bool:
-        return self.background == "blank" or any(sketch.needs_labels for sketch in self.drawings.values())
+    def needs_labels(self, sketch: sketches.Sketch) -> bool:
+        return self.background == "blank" or sketch.needs_labels
 
     def __call__(
         self, todo: Sequence[str], identifier: str, photo: Path | None, labels: Path | None, known: Columns
-    ) -> Mapping[str, Done]:
+    ) -> Mapping[str, Done | Refused]:
         columns = _imported(self.root, identifier, photo, known)
-        if labels is None and self.needs_labels:
-            raise Refused("no-labels", "no label map, which the drawing needs; make it with `facesynth prep masks`")
+        made: dict[str, Done | Refused] = {}
         wanted = {stage: self.drawings[stage] for stage in todo}
+        if labels is None:
+            for stage in [stage for stage, sketch in wanted.items() if self.needs_labels(sketch)]:
+                made[stage] = Refused("no-labels", f"no label map, which {wanted.pop(stage).name} is drawn with")
         grey = sketches.read_grey(self.root / columns["photo"], size=self.size)
-        areas = images.read_labels(labels, self.scheme) if labels and self.needs_labels else None
+        needed = any(map(self.needs_labels, wanted.values()))
+        areas = images.read_labels(labels, self.scheme) if labels and needed else None
         drawn = sketches.draw_all(grey, wanted.values(), labels=areas, background=self.background)
-        made = {}
         for stage, sketch in wanted.items():
             name = f"sketches/{sketch.name}/{identifier}.png"
             data = images.write_png(self.root / name, drawn[sketch.name])
@@ -160,7 +161,6 @@ class _Shrinking:
 
     root: Path
     size: int
-    needs_labels = False
 
     def __call__(
         self, todo: Sequence[str], identifier: str, photo: Path | None, _labels: Path | None, known: Columns
@@ -231,7 +231,7 @@ def prepare_masks(
     if size is not None:
         _check_size(size)
     tree = celebamask.index_tree(raw, splits=splits)
-    work = _Masks(out, scheme, size, palette)
+    work = _Masks(out.absolute(), scheme, size, palette)
     parameters = {"label_scheme": describe(scheme), "size": size, "palette": palette}
     recipe = make_key("masks", 2, parameters)
 
@@ -248,6 +248,7 @@ def prepare_masks(
         scheme=scheme,
         sources=[tree.root],
         remarks=tree.remarks,
+        has_splits=splits is not None,
         strict=strict,
         workers=workers or Workers(),
         force=force,
@@ -301,8 +302,8 @@ def prepare_sketches(
         raise InputError("no sketch is asked for; give one of: " + ", ".join(sketches.METHODS))
     by_stage = {f"sketches-{sketch.name}": sketch for sketch in drawings}
     scheme = read_info(source)[0] if is_dataset(source) else CELEBAMASK_HQ
-    work = _Drawing(out, by_stage, size, background, scheme)
-    if work.needs_labels and not is_dataset(source):
+    work = _Drawing(out.absolute(), by_stage, size, background, scheme)
+    if any(map(work.needs_labels, drawings)) and not is_dataset(source):
         what = "--background blank" if background == "blank" else "contours"
         raise InputError(
             f"{what} needs label maps and {source} is no dataset folder; run `facesynth prep masks` and give its --out"
@@ -318,7 +319,7 @@ def prepare_sketches(
                 "size": size,
                 "background": background,
                 **sketch.parameters,
-                **({"uses_labels": True} if background == "blank" or sketch.needs_labels else {}),
+                **({"uses_labels": True} if work.needs_labels(sketch) else {}),
             },
         )
         for name, sketch in by_stage.items()
@@ -360,7 +361,7 @@ def prepare_photos(
         source,
         out,
         [stage],
-        _Shrinking(out, size),
+        _Shrinking(out.absolute(), size),
         splits=splits,
         workers=workers or Workers(),
         force=force,
@@ -380,16 +381,21 @@ def _run_on_photos(
     progress: Progress | None,
 ) -> Prepared:
     """Run stages that need photos, of a raw tree or of the dataset folder itself."""
-    recipes = {stage.name: make_key(stage.name, 2, stage.parameters) for stage in stages}
+    parameters = {stage.name: stage.parameters for stage in stages}
+    recipes = {name: make_key(name, 2, values) for name, values in parameters.items()}
     remarks: Sequence[Any] = ()
     sources: Sequence[Path] = ()
 
     def of_row(row: Columns) -> Task:
         known = {name: row[name] for name in BASE_COLUMNS}
-        labels = out / row["labels"] if row.get("labels") else None
-        depends = [row["photo_sha256"], row.get("labels_sha256", "") if work.needs_labels else ""]
-        arguments = (row["id"], out / row["photo"] if row["photo"] else None, labels, known)
-        return Task(row["id"], known, {name: make_key(key, depends) for name, key in recipes.items()}, work, arguments)
+        labels = work.root / row["labels"] if row.get("labels") else None
+        with_labels = {name for name, values in parameters.items() if values.get("uses_labels")}
+        keys = {
+            name: make_key(key, row["photo_sha256"], row.get("labels_sha256", "") if name in with_labels else "")
+            for name, key in recipes.items()
+        }
+        arguments = (row["id"], work.root / row["photo"] if row["photo"] else None, labels, known)
+        return Task(row["id"], known, keys, work, arguments)
 
     def of_raw(photo: celebamask.RawPhoto) -> Task:
         known, file = _columns_of(photo), photo.photo
@@ -407,7 +413,15 @@ def _run_on_photos(
         tree = celebamask.index_tree(source, masks=False, splits=splits)
         sources, remarks, tasks = [tree.root], tree.remarks, TasksOf(tree, of_raw)
     return run_into(
-        out, stages, tasks, sources=sources, remarks=remarks, workers=workers, force=force, progress=progress
+        out,
+        stages,
+        tasks,
+        sources=sources,
+        remarks=remarks,
+        has_splits=splits is not None,
+        workers=workers,
+        force=force,
+        progress=progress,
     )
 
 

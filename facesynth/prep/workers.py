@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing.dummy import DummyProcess
 from typing import Any
 
 import cv2
@@ -71,6 +75,7 @@ class Workers:
                 if self.backend == "threads":
                     stack.callback(cv2.setNumThreads, cv2.getNumThreads())
                     cv2.setNumThreads(1)
+                    stack.callback(_wait_for_threads)
                 name = "loky" if self.backend == "processes" else "threading"
                 stack.enter_context(joblib.parallel_config(backend=name))
             yield
@@ -165,8 +170,34 @@ def run_all(
 def _results(calls: Iterator[Any], workers: Workers, total: int) -> Generator[Any, None, None]:
     local = workers.backend in ("processes", "threads")
     jobs = min(joblib.effective_n_jobs(workers.jobs), max(total, 1)) if local else workers.jobs
-    results: Generator[Any, None, None] = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)
+    with _deaf_children():
+        results: Generator[Any, None, None] = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)
     return results
+
+
+def _wait_for_threads() -> None:
+    """Let abandoned calls end: Python must not be left while threads are inside OpenCV. Idle threads don't end."""
+    end = time.monotonic() + _PATIENCE
+    for thread in threading.enumerate():
+        if isinstance(thread, DummyProcess):
+            thread.join(max(0.0, end - time.monotonic()))
+
+
+_PATIENCE = 3.0
+"""Seconds."""
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Processes started in this block don't hear an interrupt from the keyboard: it is the main one's to stop them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _ray_results(calls: Iterator[Any], workers: Workers) -> Generator[Any, None, None]:

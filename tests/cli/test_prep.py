@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -120,13 +121,32 @@ def test_workers_that_outlive_a_killed_command_do_no_harm(undisturbed: dict[str,
     assert written == contents(undisturbed["masks"])
 
 
+@pytest.mark.parametrize("backend", ["processes", "threads"])
+@pytest.mark.parametrize("moment", ["at the start", "in the middle"])
+def test_an_interrupt_is_one_line(undisturbed: dict[str, Path], tmp_path: Path, backend: str, moment: str) -> None:
+    out = tmp_path / "out"
+    command = [*arguments("sketches", undisturbed["sample"], out), "--backend", backend]
+    process = subprocess.Popen(
+        [COMMAND, *map(str, command)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wanted = (".stages/*.jsonl", 0) if moment == "at the start" else (DONE["sketches"], 1)
+    while process.poll() is None and len(list(out.glob(wanted[0]))) <= wanted[1]:
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=30) == ("", "\nfacesynth: stopped; the same command goes on where it was\n")
+    assert process.returncode == 130
+    last = facesynth(*command)
+    assert (last.returncode, last.stderr) == (0, "")
+    assert contents(out) == contents(undisturbed["sketches"])
+
+
 # --- wrong input ---
 
 
 def run_main(monkeypatch: pytest.MonkeyPatch, *command: object) -> object:
     """Run the command line in this process, and return its exit code."""
     monkeypatch.setattr(sys, "argv", ["facesynth", *map(str, command)])
-    with pytest.raises(SystemExit) as left:
+    with warnings.catch_warnings(), pytest.raises(SystemExit) as left:
         main()
     return left.value.code or 0
 
@@ -176,8 +196,16 @@ WRONG = {
     ),
     "photos of size 1": (("prep", "photos", "{raw}", "--out", "{out}", "--size", 1), "size is 1; needed: 16 to"),
     "pairs of nothing": (
-        ("prep", "pairs", "{tmp}/empty", "{tmp}/empty", "--kind", "labels", "--out", "{out}"),
+        ("prep", "pairs", "{tmp}/empty", "{raw}", "--kind", "labels", "--out", "{out}"),
         "no picture in",
+    ),
+    "pairs of one folder": (
+        ("prep", "pairs", "{tmp}/empty", "{tmp}/empty", "--kind", "labels", "--out", "{out}"),
+        "was given for the photos and for the labels; give two folders",
+    ),
+    "pairs named as a method": (
+        ("prep", "pairs", "{tmp}/empty", "{raw}", "--kind", "sketch", "--out", "{out}", "--name", "xdog-mine"),
+        "'xdog-mine' cannot name one's own sketches; needed: a folder name that is no method's",
     ),
     "check of nothing": (("prep", "check", "{tmp}/empty"), "empty is not a dataset folder: manifest.csv is missing"),
     "unknown method": ((*DRAW, "--method", "pen"), "'pen' is not known; give one of: dodge, xdog"),

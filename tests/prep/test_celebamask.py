@@ -52,6 +52,13 @@ def test_pictures_without_an_id_are_remarked(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["99999999999999999999.jpg", "1234567890.png"])
+def test_numbers_that_are_no_ids(tmp_path: Path, name: str) -> None:
+    raw = tree(tmp_path, "1.jpg", name, "0/00001_skin.png")
+    assert [photo.id for photo in index_tree(raw)] == ["00001"]
+    assert [remark for remark, _ in index_tree(raw).remarks] == [f"{PHOTOS}/{name}"]
+
+
 def test_stamps_tell_of_a_change(tmp_path: Path) -> None:
     raw = tree(tmp_path, "0.jpg", "0/00000_skin.png")
     (raw / PHOTOS / "0.jpg").write_bytes(b"abc")
@@ -73,7 +80,10 @@ def test_mapping_with_and_without_header(tmp_path: Path, start: str) -> None:
     assert read_mapping(tmp_path / MAPPING) == files
 
 
-@pytest.mark.parametrize("line", ["3 12", "x 1 000002.jpg", "3 1 photo.jpg", "3 1 2.jpg more", "² 1 000002.jpg"])
+@pytest.mark.parametrize(
+    "line",
+    ["3 12", "99999999999999999999 1 2.jpg", "x 1 000002.jpg", "3 1 photo.jpg", "3 1 2.jpg more", "² 1 000002.jpg"],
+)
 def test_broken_mapping_line_is_named(tmp_path: Path, line: str) -> None:
     (tmp_path / MAPPING).write_text(LINES + line + "\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"mapping\.txt, line 5 is .*; needed: id, CelebA number and file"):

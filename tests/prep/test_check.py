@@ -115,7 +115,7 @@ def test_photos_without_a_picture_of_a_kind_are_clean(data: Path) -> None:
 
 GONE = {
     "deleted": (Path.unlink, "{name} is missing"),
-    "a folder": (lambda path: (path.unlink(), path.mkdir()), "{name} cannot be read: Is a directory"),
+    "a folder": (lambda path: (path.unlink(), path.mkdir()), "{name} is no file (a folder"),
     "empty": (lambda path: path.write_bytes(b""), "{name} is not a picture, or is damaged in its first bytes"),
     "no picture": (lambda path: path.write_text("text"), "{name} is not a picture, or is damaged in its first bytes"),
     "cut off": (

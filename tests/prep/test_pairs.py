@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from facesynth import images
 from facesynth.errors import InputError
 from facesynth.labels import CELEBAMASK_HQ, get_scheme
 from facesynth.manifest import read_dataset
+from facesynth.prep.check import check_dataset
 from facesynth.prep.dataset import Prepared
 from facesynth.prep.pairs import prepare_pairs
 from facesynth.prep.splits import Splits
@@ -114,8 +116,8 @@ def test_colour_coded_maps_are_decoded(own: Path) -> None:
     Image.fromarray(broken).save(own / "labels" / "anna.png")
     done = pair(own, scheme=scheme, palette=True)
     assert read_dataset(own / "data").scheme == scheme
-    assert [failure.id for failure in done.failures] == ["anna"]
-    assert "5 " in done.failures[0].reason
+    assert [(failure.id, failure.kind) for failure in done.failures] == [("anna", "colours")]
+    assert "has 5 of 576 pixels in colours that are no class's of face-parsing" in done.failures[0].reason
     for name in NAMES[1:]:
         with Image.open(own / "data/labels" / f"{name}.png") as labels:
             assert labels.mode == "P"
@@ -162,6 +164,58 @@ def test_only_what_changed_is_done_again(own: Path) -> None:
     assert (done.written, done.kept) == (2, 4)
 
 
+def test_signs_of_two_codes_are_one_name(own: Path) -> None:
+    (own / "photos" / "zoë.jpg").rename(own / "photos" / "zoe\u0308.jpg")
+    assert pair(own).written == 5
+    assert "zo\u00eb" in rows(own)["id"].tolist()
+
+
+def test_other_folders_of_the_same_sizes_and_dates_are_other_pictures(own: Path) -> None:
+    for folder in ("photos", "labels"):
+        shutil.copytree(own / folder, own / "other" / folder)
+    for number, (mine, name) in enumerate((mine, name) for mine in (own, own / "other") for name in NAMES):
+        for folder in ("photos", "labels"):
+            for path in (mine / folder).glob(f"{name}.*"):
+                path.unlink()
+            Image.fromarray(np.full((24, 24, 3), number * 10, np.uint8)).save(mine / "photos" / f"{name}.bmp")
+            Image.fromarray(np.full((24, 24), 1 + number, np.uint8)).save(mine / "labels" / f"{name}.bmp")
+        for path in (*(mine / "photos").iterdir(), *(mine / "labels").iterdir()):
+            os.utime(path, (0, 0))
+    seen = []
+    for mine in (own, own / "other", own):
+        done = prepare_pairs(mine / "photos", mine / "labels", own / "data", kind="labels", workers=Workers(jobs=1))
+        assert (done.written, done.failures) == (5, [])
+        seen.append([images.read_photo(own / "data" / path)[0, 0, 0].item() for path in rows(own)["photo"]])
+        labels = [images.read_labels(own / "data" / path, CELEBAMASK_HQ)[0, 0].item() for path in rows(own)["labels"]]
+        assert [value // 10 + 1 for value in seen[-1]] == labels
+    assert seen[0] == seen[2] != seen[1]
+
+
+def test_what_another_stage_replaced_is_done_again(own: Path) -> None:
+    other = Path(shutil.copytree(own, own / "other"))
+    for folder in (own, other):
+        for name in NAMES:
+            (folder / "photos" / f"{name}.jpg").unlink()
+            shade = 10 if folder == own else 200
+            Image.fromarray(np.full((24, 24, 3), shade, np.uint8)).save(folder / "photos" / f"{name}.bmp")
+    pair(own)
+    done = prepare_pairs(other / "photos", other / "sketches", own / "data", kind="sketch", workers=Workers(jobs=1))
+    assert done.outdated == {"labels": 5}
+    assert (rows(own)[["labels", "labels_sha256", "classes", "class_pixels"]] == "").all(axis=None)
+    done = pair(own)
+    assert (done.written, done.kept, done.outdated) == (5, 0, {"sketch_own": 5})
+    assert images.read_photo(own / "data" / rows(own)["photo"]["anna"])[0, 0, 0] == 10
+    assert check_dataset(own / "data", workers=Workers(jobs=1)).problems == []
+
+
+def test_splits_stay_with_the_photos(own: Path) -> None:
+    pair(own, splits=Splits(val=0, test=1))
+    pair(own, "sketch")
+    assert set(rows(own)["split"]) == {"test"}
+    pair(own, "sketch", splits=Splits(val=1, test=0))
+    assert set(rows(own)["split"]) == {"val"}
+
+
 def test_splits(own: Path) -> None:
     done = pair(own, splits=Splits(listed={"anna": "test", "9": "val"}, source="mine.txt"))
     assert rows(own)["split"].to_dict() == {"9": "val", "anna": "test"}
@@ -174,7 +228,10 @@ def test_splits(own: Path) -> None:
     ("change", "message"),
     [
         ({"kind": "photo"}, "kind 'photo' is not known; give one of: labels, sketch"),
-        ({"name": "a/b"}, "'a/b' cannot name sketches"),
+        ({"name": "a_sha256"}, "'a_sha256' cannot name one's own sketches"),
+        ({"name": "xdog"}, "'xdog' cannot name one's own sketches"),
+        ({"conditions": "photos"}, "photos was given for the photos and for the labels; give two folders"),
+        ({"name": "a/b"}, "'a/b' cannot name one's own sketches"),
         ({"photos": "absent"}, "cannot read .*absent: No such file or directory; give a folder of pictures"),
         ({"conditions": "empty"}, "no picture in .*empty; looked for .png"),
         ({"conditions": "others"}, "no picture of .*photos has the name of one of .*others: 10 there, stranger here"),

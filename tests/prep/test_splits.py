@@ -31,7 +31,7 @@ def test_without_a_celeba_file_there_is_no_official_split() -> None:
         "00001,train\n00002,val\nanna b,test\n",
         "id,split\n1,train\n2,val\nanna b,test\n",
         "id split\r\n1.jpg train\r\n\r\n0002.png  val\r\nanna b.jpeg\ttest\r\n",
-        '\ufefffile;x\n"1.JPG", train\n2.webp,val\n"anna b",test\n',
+        '\ufefffile,Split\n"1.JPG", train\n2.webp,val\n"anna b",test\n',
     ],
 )
 def test_lists_however_they_are_written(tmp_path: Path, text: str) -> None:
@@ -45,6 +45,7 @@ def test_lists_however_they_are_written(tmp_path: Path, text: str) -> None:
     ("text", "message"),
     [
         ("1,train\n2,validation\n", r"line 2 is '2,validation'; needed: an id and train, val, test"),
+        ("1,vall\n2,train\n", r"line 1 is '1,vall'; needed"),
         ("1,train\n2\n", r"line 2 is '2'; needed"),
         ("1,train\n00001.jpg,val\n", r"line 2 gives 00001\.jpg a second split, val"),
         ("id,split\n", r"names no photo; needed: a line a photo"),

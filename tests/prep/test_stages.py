@@ -22,8 +22,9 @@ from skimage.data import astronaut
 from facesynth import images
 from facesynth.errors import InputError, OutputError
 from facesynth.files import locked
-from facesynth.labels import get_scheme
+from facesynth.labels import LabelScheme, get_scheme
 from facesynth.manifest import Dataset, read_dataset, split_by_hash, write_dataset
+from facesynth.prep.check import check_dataset
 from facesynth.prep.dataset import Prepared
 from facesynth.prep.sample import make_sample
 from facesynth.prep.sketches import resolve
@@ -302,6 +303,83 @@ def test_another_split_is_no_work(raw: Path, merged: Path, tmp_path: Path) -> No
     assert counts(done) == (0, 5, 1)
     assert (done.failures[0].id, done.failures[0].kind) == ("00005", "no-split")
     assert rows(out)["labels"]["00005"] == ""
+
+
+def test_a_split_that_was_asked_for_stays(raw: Path, tmp_path: Path) -> None:
+    out = tmp_path / "data"
+    merge(raw, out, splits=Splits(val=1, test=0))
+    assert set(rows(out)["split"]) == {"val"}
+    for again in (lambda: merge(raw, out), lambda: draw(raw, out), lambda: draw(out, out, "dodge")):
+        again()
+        assert set(rows(out)["split"]) == {"val"}
+    assert (rows(out)["celeba_file"] != "").all()
+    merge(raw, out, force=True)
+    assert set(rows(out)["split"]) != {"val"}
+
+
+def test_label_maps_of_other_photos_leave_the_manifest(raw: Path, tree: Path, merged: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(merged, tmp_path / "data"))
+    shutil.copyfile(tree / PHOTOS / "4.jpg", tree / PHOTOS / "2.jpg")
+    assert draw(tree, out).outdated == {"labels": 1}
+    row = rows(out).loc["00002"]
+    assert (row["labels"], row["labels_sha256"], row["classes"], row["class_pixels"]) == ("", "", "", "")
+    assert not (out / "labels" / "00002.png").exists()
+    assert check_dataset(out, workers=ONE).problems == []
+    assert counts(merge(tree, out)) == (1, 5, 0)
+    assert rows(out)["labels"]["00002"] == "labels/00002.png"
+
+
+def test_drawings_that_need_no_label_map_are_made_without(tree: Path, tmp_path: Path) -> None:
+    out = tmp_path / "data"
+    draw(tree, out, "dodge")
+    without(f"{MASKS}/00003_*")(tree)
+    merge(tree, out)
+    before = times(out)
+    both = [resolve("xdog"), resolve("contours")]
+    done = prepare_sketches(out, out, drawings=both, workers=ONE)
+    assert counts(done) == (6, 0, 1)
+    assert (done.failures[0].id, done.failures[0].kind) == ("00003", "no-labels")
+    assert rows(out)["sketch_xdog"].tolist().count("") == 0
+    assert rows(out)["sketch_contours"].tolist().count("") == 1
+    assert report(out)[-1][:4] == ["sketches-contours", "00003", "error", "no-labels"]
+    done = prepare_sketches(out, out, drawings=[resolve("xdog")], workers=ONE)
+    assert counts(done) == (0, 6, 0)
+    assert "sketches/dodge/00003.png" not in redone(out, before)
+
+
+@pytest.mark.parametrize("left", ['{"id": "00009", "key', '{"id": "00000", "failure": ["unreadable", "x"]}\n', "?\n"])
+def test_journal_of_another_stage_that_was_killed(raw: Path, dataset: Path, tmp_path: Path, left: str) -> None:
+    out = Path(shutil.copytree(dataset, tmp_path / "data"))
+    with (out / ".stages" / "sketches-xdog.jsonl").open("a") as journal:
+        journal.write(left)
+    assert counts(merge(raw, out)) == (0, 6, 0)
+    assert len(report(out)) == ("failure" in left)
+    assert (out / "manifest.csv").read_bytes() == (dataset / "manifest.csv").read_bytes()
+    assert draw(out, out).failures == []
+    assert contents(out) == contents(dataset)
+
+
+def test_parts_of_any_name_and_in_any_kind_of_file(tmp_path: Path) -> None:
+    scheme = LabelScheme("cats", ("background", "left-eye", "right eye", "fur"))
+    parts = {name: np.eye(64, k=20 * number, dtype=bool) for number, name in enumerate(scheme.classes)}
+    del parts["background"]
+    write_raw(tmp_path / "raw", 0, parts, photo=np.zeros((64, 64, 3), np.uint8))
+    folder = tmp_path / "raw" / MASKS
+    with Image.open(folder / "00000_fur.png") as fur:
+        fur.save(folder / "00000_fur.bmp")
+    (folder / "00000_fur.png").unlink()
+    done = merge(tmp_path / "raw", tmp_path / "data", scheme=scheme)
+    assert (done.failures, done.noticed) == ([], {})
+    assert rows(tmp_path / "data")["classes"]["00000"] == "0 1 2 3"
+    shutil.copyfile(folder / "00000_fur.bmp", folder / "00000_fur.jpg")
+    assert merge(tmp_path / "raw", tmp_path / "data", scheme=scheme).failures[0].kind == "duplicate"
+
+
+def test_what_strict_leaves_out_leaves_no_files(tree: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (512, 512)).save(tree / MASKS / "00003_hat.png")
+    merge(tree, tmp_path / "data", strict=True)
+    assert not [name for name in contents(tmp_path / "data") if "00003" in name]
+    assert check_dataset(tmp_path / "data", workers=ONE).problems == []
 
 
 def test_strict_makes_findings_fatal(tree: Path, tmp_path: Path) -> None:
