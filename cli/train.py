@@ -22,7 +22,9 @@ _PATH = click.Path(path_type=Path)
 @click.option("--task", type=click.Choice(["seg2face", "sketch2face"]), required=True, help="What to translate.")
 @click.option("--out", type=_PATH, required=True, help="The run folder; the same command again continues it.")
 @click.option("--preset", type=click.Choice(["small", "published"]), default="small", help="Sizes and settings.")
-@click.option("--generator", type=_PATH, help="A checkpoint whose generator to use, kept as it is.")
+@click.option(
+    "--generator", type=_PATH, help="A checkpoint, also of other programs, whose generator to use, kept as it is."
+)
 @click.option("--train-generator", is_flag=True, help="Train the generator along with the encoder.")
 @click.option("--sketch", help="The sketch method, where the dataset holds several.")
 @click.option("--steps", type=int, help="Optimiser steps in all.  [default: the preset's]")

@@ -14,7 +14,12 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("inputs", type=_PATH, nargs=-1, required=True, metavar="INPUT...")
-@click.option("--checkpoint", type=_PATH, required=True, help="A checkpoint file, or the folder of a run.")
+@click.option(
+    "--checkpoint",
+    type=_PATH,
+    required=True,
+    help="A checkpoint file of facesynth or pixel2style2pixel, or the folder of a run.",
+)
 @click.option("--out", type=_PATH, required=True, help="Where the faces go; made if missing.")
 @click.option(
     "--samples", default=0, help="Faces an input, each with a random style; 0 for one in the encoder's style."

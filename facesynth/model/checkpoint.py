@@ -1,7 +1,8 @@
 """Checkpoints: safetensors files with the config and provenance inside; nothing is ever unpickled from them.
 
-Two kinds: ``model`` holds the weights of a :class:`~facesynth.model.psp.PSP` as they are used, ``training`` those (under
-``model.``) with all that a run needs to go on. Both serve for translating.
+Three kinds: ``model`` holds the weights of a :class:`~facesynth.model.psp.PSP` as they are used, ``training`` those (under
+``model.``) with all that a run needs to go on; both serve for translating. ``generator`` holds a generator alone, for a run
+to start from. Files of other programs are :mod:`facesynth.model.foreign`'s work.
 """
 
 from __future__ import annotations
@@ -20,12 +21,11 @@ import facesynth
 from facesynth.errors import CheckpointError, InputError
 from facesynth.files import replacing
 from facesynth.labels import LabelScheme, describe, from_description
-from facesynth.model.config import ModelConfig
+from facesynth.model.config import GeneratorConfig, ModelConfig
+from facesynth.model.pickles import shown
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from facesynth.model.psp import PSP
+    from torch import Tensor, nn
 
 SCHEMA = 1
 """Version of the format; a reader refuses a newer one."""
@@ -86,6 +86,46 @@ class Checkpoint:
         return {name.removeprefix(start): value for name, value in self.tensors.items() if name.startswith(start)}
 
 
+@dataclass(frozen=True)
+class GeneratorCheckpoint:
+    """A generator's tensors and what is said of them.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    config : GeneratorConfig
+        The sizes.
+    tensors : dict of str to tensor
+        The state dict of a :class:`~facesynth.model.stylegan2.Generator`.
+    latent_avg : Tensor
+        The average latent, (n_styles, style_dim).
+    info : dict
+        Everything else that was recorded.
+    """
+
+    path: Path
+    config: GeneratorConfig
+    tensors: dict[str, Tensor]
+    latent_avg: Tensor
+    info: dict[str, Any]
+
+
+def generator_of(given: Checkpoint) -> GeneratorCheckpoint:
+    """The generator of a model, with its average latent.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no average latent.
+    """
+    state = given.model_state()
+    tensors = {name.removeprefix("generator."): value for name, value in state.items() if name.startswith("generator.")}
+    if "latent_avg" not in state:
+        raise CheckpointError(f"{given.path} lacks 'latent_avg'; it does not fit its own config")
+    return GeneratorCheckpoint(given.path, given.config.generator, tensors, state["latent_avg"], given.info)
+
+
 def save(
     path: Path,
     kind: str,
@@ -103,14 +143,26 @@ def save(
     OutputError
         If it cannot be written.
     """
-    header = {
-        "schema": SCHEMA,
-        "kind": kind,
-        "config": dataclasses.asdict(config),
-        "task": task,
-        "label_scheme": describe(scheme),
-        "info": {"facesynth": facesynth.__version__, **info},
-    }
+    described = {"kind": kind, "config": dataclasses.asdict(config), "task": task, "label_scheme": describe(scheme)}
+    _save(path, described, tensors, info)
+
+
+def save_generator(
+    path: Path, tensors: Mapping[str, Tensor], latent_avg: Tensor, *, config: GeneratorConfig, info: Mapping[str, Any]
+) -> None:
+    """Write a generator, whole or not at all; the parameters are the fields of :class:`GeneratorCheckpoint`.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    described = {"kind": "generator", "config": dataclasses.asdict(config)}
+    _save(path, described, {**tensors, "latent_avg": latent_avg}, info)
+
+
+def _save(path: Path, described: Mapping[str, Any], tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
+    header = {"schema": SCHEMA, **described, "info": {"facesynth": facesynth.__version__, **info}}
     with replacing(path, sync=True) as beside, beside.open("wb") as file:
         _write(file, tensors, {"facesynth": json.dumps(header, sort_keys=True)})
 
@@ -157,12 +209,28 @@ def find(path: Path) -> Path:
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint file.
+    """Read a checkpoint file of facesynth's that holds a model.
 
     Raises
     ------
     CheckpointError
-        If it is not one of facesynth's, is damaged, or is of a newer schema.
+        If it is not one, is damaged, is of a newer schema, or holds a generator alone.
+    """
+    given = load_any(path)
+    if isinstance(given, GeneratorCheckpoint):
+        raise CheckpointError(
+            f"{path} holds a generator alone, no model; train an encoder for it with `facesynth train --generator`"
+        )
+    return given
+
+
+def load_any(path: Path) -> Checkpoint | GeneratorCheckpoint:
+    """Read a checkpoint file of facesynth's, whatever it holds.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not one, is damaged, or is of a newer schema.
     """
     try:
         with safetensors.safe_open(path, framework="pt") as file:
@@ -173,38 +241,67 @@ def load(path: Path) -> Checkpoint:
                 )
             if int(header["schema"]) > SCHEMA:
                 raise CheckpointError(
-                    f"{path} has schema {header['schema']}, this facesynth reads up to {SCHEMA}; upgrade facesynth"
+                    f"{path} has schema {int(header['schema'])}, this facesynth reads up to {SCHEMA}; upgrade facesynth"
                 )
             sizes: dict[str, Any] = {
                 name: tuple(value) if isinstance(value, list) else value for name, value in header["config"].items()
             }
-            kind, task, info = str(header["kind"]), str(header["task"]), dict(header["info"])
-            config, scheme = ModelConfig(**sizes), from_description(header["label_scheme"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            kind, info = str(header["kind"]), dict(header["info"])
+            if kind == "generator":
+                average = tensors.pop("latent_avg")
+                return GeneratorCheckpoint(path, GeneratorConfig(**sizes), tensors, average, info)
+            config, scheme = ModelConfig(**sizes), from_description(header["label_scheme"])
+            return Checkpoint(path, kind, config, str(header["task"]), scheme, tensors, info)
     except CheckpointError:
         raise
     except (safetensors.SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read as a checkpoint (a .safetensors file): {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
         raise CheckpointError(f"{path} is damaged: its description cannot be understood: {error!r}") from error
-    return Checkpoint(path, kind, config, task, scheme, tensors, info)
 
 
-def load_into(model: PSP, state: Mapping[str, Tensor], path: Path) -> None:
+def check_finite(state: Mapping[str, Tensor], path: Path) -> None:
+    """See that all weights are finite numbers.
+
+    Raises
+    ------
+    CheckpointError
+        If one is not; the message names its tensor.
+    """
+    for name, value in state.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value.sum()) or torch.isfinite(value).all()):
+            raise CheckpointError(
+                f"{path} has values in {shown(name)!r} that are no finite numbers; give a checkpoint from before that"
+            )
+
+
+def check_state(own: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Path) -> None:
+    """See that a state dict fits a model's own.
+
+    Raises
+    ------
+    CheckpointError
+        If a key is missing, unexpected or of another shape, or a value is no finite number; the message names it.
+    """
+    for problem, names in (("lacks", own.keys() - state.keys()), ("has an unexpected", state.keys() - own.keys())):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise CheckpointError(f"{path} {problem} {shown(min(names))!r}{more}; it does not fit its own config")
+    for name, value in state.items():
+        if value.shape != own[name].shape:
+            shapes = f"{tuple(value.shape)}; needed: {tuple(own[name].shape)}"
+            raise CheckpointError(f"{path} has {name!r} of shape {shapes}; it does not fit its own config")
+    check_finite(state, path)
+
+
+def load_into(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Load a state dict strictly.
 
     Raises
     ------
     CheckpointError
-        If a key is missing, unexpected or of another shape; the message names it.
+        As :func:`check_state` does; the model is then as it was.
     """
-    own = model.state_dict()
-    for problem, names in (("lacks", own.keys() - state.keys()), ("has an unexpected", state.keys() - own.keys())):
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise CheckpointError(f"{path} {problem} {min(names)!r}{more}; it does not fit its own config")
-    for name, value in state.items():
-        if value.shape != own[name].shape:
-            shapes = f"{tuple(value.shape)}; needed: {tuple(own[name].shape)}"
-            raise CheckpointError(f"{path} has {name!r} of shape {shapes}; it does not fit its own config")
+    check_state(model.state_dict(), state, path)
     model.load_state_dict(dict(state))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -17,6 +17,37 @@ def is_power_of_two(value: int) -> bool:
     """Whether ``value`` is 1, 2, 4, 8, ..."""
     """Whether ``value`` is 1, 2, 4, 8, ..."""
     return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig:
+    """The sizes of a generator with its mapping network; :class:`ModelConfig` has the same fields and says what they are."""
+
+    output_size: int
+    style_dim: int
+    mapping_depth: int
+    channel_base: int
+    channel_max: int
+
+    def __post_init__(self) -> None:
+        if not (is_power_of_two(self.output_size) and 32 <= self.output_size <= 1024):
+            raise InputError(f"output_size is {self.output_size}; needed: a power of two from 32 to 1024")
+        for name in ("style_dim", "mapping_depth", "channel_max"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; needed: at least 1")
+        if self.channel_base < self.output_size:
+            raise InputError(f"channel_base is {self.channel_base}; needed: at least output_size, {self.output_size}")
+
+    @property
+    def n_styles(self) -> int:
+        """W+ layers: 2 log2(output_size) - 2."""
+        return 2 * (self.output_size.bit_length() - 1) - 2
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels at 4, 8, ... px: the same for some different ``channel_base`` and ``channel_max``."""
+        resolutions = (4 << k for k in range(self.output_size.bit_length() - 2))
+        return tuple(min(self.channel_max, self.channel_base // resolution) for resolution in resolutions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +103,11 @@ class ModelConfig:
     def n_styles(self) -> int:
         """W+ layers: 2 log2(output_size) - 2."""
         return 2 * (self.output_size.bit_length() - 1) - 2
+
+    @property
+    def generator(self) -> GeneratorConfig:
+        """The generator's part of the sizes."""
+        return GeneratorConfig(**{field.name: getattr(self, field.name) for field in fields(GeneratorConfig)})
 
     @property
     def style_layers(self) -> tuple[int, ...]:

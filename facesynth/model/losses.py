@@ -9,17 +9,15 @@ Unreasonable Effectiveness of Deep Features as a Perceptual Metric", CVPR 2018, 
 from __future__ import annotations
 
 import importlib.util
-import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facesynth.errors import CheckpointError, InputError
+from facesynth.model.foreign import read_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -221,7 +219,7 @@ def load_lpips(
             f"LPIPS needs its heads, but {looked}; pip install --no-deps lpips, "
             "or give the path of its file weights/v0.1/alex.pth"
         )
-    return LPIPS(_read_tensors(backbone), _read_tensors(heads))
+    return LPIPS(read_state(backbone), read_state(heads))
 
 
 def _default_backbone() -> Path:
@@ -233,22 +231,6 @@ def _default_heads() -> Path | None:
     if spec is None or not spec.submodule_search_locations:
         return None
     return Path(spec.submodule_search_locations[0]) / "weights" / "v0.1" / "alex.pth"
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    """The state dict in a .safetensors or .pth file; the latter without unpickling anything but tensors."""
-    try:
-        loaded = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise CheckpointError(f"{path} cannot be read as weights ({reason}); needed: a .pth or .safetensors") from error
-    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise CheckpointError(f"{path} holds no state dict; needed: tensors by name")
-    return loaded
 
 
 def _check_tensors(what: str, tensors: Mapping[str, Tensor], needed: Mapping[str, tuple[int, ...]]) -> None:

@@ -10,19 +10,23 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from facesynth.errors import CheckpointError, InputError
-from facesynth.model.config import Condition, ModelConfig
+from facesynth.model.config import Condition, GeneratorConfig, ModelConfig
+from facesynth.model.layouts import Place, resampling_filter, to_ours, to_theirs
 from facesynth.model.psp import PSP
+from facesynth.model.stylegan2 import Generator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-_NAMED_AT_MOST = 4
+_LONGEST_SERIES = 200
 _UNIT_PARTS = {
     "norm_in": "res_layer.0",
     "conv_in": "res_layer.1",
@@ -34,13 +38,6 @@ _UNIT_PARTS = {
     "shortcut.0": "shortcut_layer.0",
     "shortcut.1": "shortcut_layer.1",
 }
-
-
-class _Place(NamedTuple):
-    """Where a tensor of ours lies in the published layout, and how many axes of length 1 precede its own there."""
-
-    key: str
-    leading_axes: int = 0
 
 
 def from_published(state_dict: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
@@ -65,30 +62,14 @@ def from_published(state_dict: Mapping[str, Tensor], config: ModelConfig) -> dic
         If a key is missing or not expected, a shape does not fit ``config``, or a stored filter is not [1, 3, 3, 1].
     """
     shapes = _our_shapes(config)
-    places = _places(config, shapes)
-    kernels = _kernel_keys(config)
-    expected = {place.key for place in places.values()} | set(kernels)
-    missing = [key for key in (*(place.key for place in places.values()), *kernels) if key not in state_dict]
-    unexpected = [key for key in state_dict if key not in expected]
-    if missing:
-        raise CheckpointError(f"the published state dict lacks {_listed(missing)}; needed for {_sizes(config)}")
-    if unexpected:
-        raise CheckpointError(
-            f"the published state dict has unexpected {_listed(unexpected)}; needed: {_sizes(config)}"
-        )
-
-    ours: dict[str, Tensor] = {}
-    for key, place in places.items():
-        needed = (1,) * place.leading_axes + shapes[key]
-        tensor = state_dict[place.key]
-        if tuple(tensor.shape) != needed:
-            raise CheckpointError(f"{place.key} has shape {tuple(tensor.shape)}; needed: {needed} for {_sizes(config)}")
-        ours[key] = tensor.reshape(shapes[key])
-    for key in kernels:
-        kernel = state_dict[key]
-        if kernel.shape != (4, 4) or not torch.allclose(kernel.float().cpu(), _published_kernel(), atol=1e-6):
-            raise CheckpointError(f"{key} is not the [1, 3, 3, 1] filter; no other resampling filter is supported")
-    return ours
+    return to_ours(
+        state_dict,
+        _places(config, shapes),
+        shapes,
+        generator_filters(config, "decoder."),
+        what="the published state dict",
+        sizes=_sizes(config),
+    )
 
 
 def to_published(state_dict: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
@@ -112,23 +93,8 @@ def to_published(state_dict: Mapping[str, Tensor], config: ModelConfig) -> dict[
         If a key is missing or not expected, or a shape does not fit ``config``.
     """
     shapes = _our_shapes(config)
-    places = _places(config, shapes)
-    missing = [key for key in places if key not in state_dict]
-    unexpected = [key for key in state_dict if key not in places and key != "latent_avg"]
-    if missing:
-        raise CheckpointError(f"the state dict lacks {_listed(missing)}; needed for {_sizes(config)}")
-    if unexpected:
-        raise CheckpointError(f"the state dict has unexpected {_listed(unexpected)}; needed: {_sizes(config)}")
-
-    published: dict[str, Tensor] = {}
-    for key, place in places.items():
-        tensor = state_dict[key]
-        if tuple(tensor.shape) != shapes[key]:
-            raise CheckpointError(f"{key} has shape {tuple(tensor.shape)}; needed: {shapes[key]} for {_sizes(config)}")
-        published[place.key] = tensor.reshape((1,) * place.leading_axes + shapes[key])
-    for key in _kernel_keys(config):
-        published[key] = _published_kernel()
-    return published
+    ours = {name: value for name, value in state_dict.items() if name != "latent_avg"}
+    return to_theirs(ours, _places(config, shapes), shapes, generator_filters(config, "decoder."), sizes=_sizes(config))
 
 
 def config_from_published(state_dict: Mapping[str, Tensor]) -> ModelConfig:
@@ -152,45 +118,92 @@ def config_from_published(state_dict: Mapping[str, Tensor]) -> ModelConfig:
     CheckpointError
         If a tensor that the sizes are read off is missing, or the trunk has other than four widths.
     """
-
-    def extent(key: str, axis: int) -> int:
-        if key not in state_dict:
-            raise CheckpointError(f"the published state dict lacks {key}; needed: a gradual encoder and a generator")
-        shape = tuple(state_dict[key].shape)
-        if len(shape) <= axis:
-            raise CheckpointError(f"{key} has shape {shape}; needed: more than {axis} axes")
-        return shape[axis]
-
-    def count(template: str, start: int = 0, step: int = 1) -> int:
-        indices = itertools.count(start, step)
-        return sum(1 for _ in itertools.takewhile(lambda i: template.format(i) in state_dict, indices))
-
+    extent, count = partial(_extent, state_dict), partial(_count, state_dict)
+    if "encoder.linear.weight" in state_dict:
+        raise CheckpointError(
+            "the published encoder gives one code for all layers (W); needed: the gradual encoder, with one for each (W+)"
+        )
     input_channels = extent("encoder.input_layer.0.weight", 1)
     conditions: dict[int, Condition] = {1: "sketch", 3: "photo"}
     unit_key = "encoder.body.{}.res_layer.3.weight"
     stages = Counter(extent(unit_key.format(i), 0) for i in range(count(unit_key)))
     if len(stages) != 4:
         raise CheckpointError(f"the published trunk has units of {list(stages)} channels; needed: four widths")
-    style_dim = extent("encoder.styles.0.convs.0.weight", 0)
-    n_blocks = count("decoder.to_rgbs.{}.conv.weight")
-    widths = {4: extent("decoder.input.input", 1)}
-    widths |= {8 << i: extent(f"decoder.convs.{2 * i}.conv.weight", 1) for i in range(n_blocks)}
+    extent("encoder.styles.0.convs.0.weight", 0)
+    sizes = generator_config(state_dict, "decoder.")
     try:
         return ModelConfig(
             condition=conditions.get(input_channels, "labels"),
             input_channels=input_channels,
             input_size=16 << count("encoder.styles.0.convs.{}.weight", step=2),
-            output_size=4 << n_blocks,
-            style_resolution=min(64, 4 << n_blocks),
-            style_dim=style_dim,
-            mapping_depth=count("decoder.style.{}.weight", start=1),
-            channel_base=max(resolution * width for resolution, width in widths.items()),
-            channel_max=max(widths.values()),
+            style_resolution=min(64, sizes.output_size),
+            **asdict(sizes),
             encoder_units=_four(stages.values()),
             encoder_channels=_four(stages),
         )
     except InputError as error:
         raise CheckpointError(f"the published state dict is of no usable model: {error}") from error
+
+
+def generator_config(state_dict: Mapping[str, Tensor], prefix: str = "") -> GeneratorConfig:
+    """The sizes of a published generator, read off its tensors.
+
+    Parameters
+    ----------
+    state_dict
+        With the keys of the published generator behind ``prefix``, and any others.
+    prefix
+        ``decoder.`` in a published pSp model.
+
+    Raises
+    ------
+    CheckpointError
+        If a tensor that the sizes are read off is missing, or they are those of no generator.
+    """
+    extent, count = partial(_extent, state_dict), partial(_count, state_dict)
+    n_blocks = count(prefix + "to_rgbs.{}.conv.weight")
+    widths = {4: extent(f"{prefix}input.input", 1)}
+    widths |= {8 << i: extent(f"{prefix}convs.{2 * i}.conv.weight", 1) for i in range(n_blocks)}
+    return config_of_widths(
+        widths,
+        style_dim=extent(f"{prefix}conv1.conv.modulation.weight", 1),
+        mapping_depth=count(prefix + "style.{}.weight", start=1),
+    )
+
+
+def config_of_widths(widths: Mapping[int, int], *, style_dim: int, mapping_depth: int) -> GeneratorConfig:
+    """The sizes of a generator with these channels by resolution, from 4 px up.
+
+    Raises
+    ------
+    CheckpointError
+        If they are those of no generator.
+    """
+    try:
+        return GeneratorConfig(
+            output_size=max(widths),
+            style_dim=style_dim,
+            mapping_depth=mapping_depth,
+            channel_base=max(resolution * width for resolution, width in widths.items()),
+            channel_max=max(widths.values()),
+        )
+    except InputError as error:
+        raise CheckpointError(f"its tensors make no usable generator: {error}") from error
+
+
+def _extent(state_dict: Mapping[str, Tensor], key: str, axis: int) -> int:
+    if key not in state_dict:
+        raise CheckpointError(f"the published state dict lacks {key}; needed to tell the sizes")
+    shape = tuple(state_dict[key].shape)
+    if len(shape) <= axis:
+        raise CheckpointError(f"{key} has shape {shape}; needed: more than {axis} axes")
+    return shape[axis]
+
+
+def _count(state_dict: Mapping[str, Tensor], template: str, start: int = 0, step: int = 1) -> int:
+    """How many keys of a numbered series there are, without a gap."""
+    indices = range(start, start + _LONGEST_SERIES * step, step)
+    return sum(1 for _ in itertools.takewhile(lambda i: template.format(i) in state_dict, indices))
 
 
 def _four(values: Iterable[int]) -> tuple[int, int, int, int]:
@@ -205,10 +218,19 @@ def _our_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     return {key: tuple(tensor.shape) for key, tensor in state_dict.items() if key != "latent_avg"}
 
 
-def _places(config: ModelConfig, our_keys: Mapping[str, object]) -> dict[str, _Place]:
+def generator_shapes(config: GeneratorConfig) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor of a generator with these sizes, without making the tensors."""
+    with torch.device("meta"):
+        generator = Generator(
+            config.output_size, config.style_dim, config.mapping_depth, config.channel_base, config.channel_max
+        )
+    return {key: tuple(tensor.shape) for key, tensor in generator.state_dict().items()}
+
+
+def _places(config: ModelConfig, our_keys: Mapping[str, object]) -> dict[str, Place]:
     """The place of every tensor of ours in the published layout."""
     modules = dict(_encoder_modules(config))
-    places = dict(_generator_places(config))
+    places = dict(generator_places(config, "generator.", "decoder."))
     for key in our_keys:
         if key not in places:
             module, _, leaf = key.rpartition(".")
@@ -217,20 +239,25 @@ def _places(config: ModelConfig, our_keys: Mapping[str, object]) -> dict[str, _P
                     f"the published layout has no place for {key}; needed: a style_dim ({config.style_dim}) equal to "
                     f"the channels of the trunk's last stage ({config.encoder_channels[-1]})"
                 )
-            places[key] = _Place(f"{modules[module]}.{leaf}")
+            places[key] = Place(f"{modules[module]}.{leaf}")
     return places
+
+
+def trunk_modules(config: ModelConfig, ours: str, published: str) -> Iterator[tuple[str, str]]:
+    """Our and the published name of every module of the trunk that may hold tensors, behind these prefixes."""
+    for i in range(3):
+        yield f"{ours}stem.{i}", f"{published}input_layer.{i}"
+    index = 0
+    for stage, n_units in enumerate(config.encoder_units):
+        for unit in range(n_units):
+            for our_part, part in _UNIT_PARTS.items():
+                yield f"{ours}stages.{stage}.{unit}.{our_part}", f"{published}body.{index}.{part}"
+            index += 1
 
 
 def _encoder_modules(config: ModelConfig) -> Iterator[tuple[str, str]]:
     """Our and the published name of every module of the encoder that may hold tensors."""
-    for i in range(3):
-        yield f"encoder.trunk.stem.{i}", f"encoder.input_layer.{i}"
-    index = 0
-    for stage, n_units in enumerate(config.encoder_units):
-        for unit in range(n_units):
-            for ours, published in _UNIT_PARTS.items():
-                yield f"encoder.trunk.stages.{stage}.{unit}.{ours}", f"encoder.body.{index}.{published}"
-            index += 1
+    yield from trunk_modules(config, "encoder.trunk.", "encoder.")
     yield "encoder.pyramid.lateral.middle", "encoder.latlayer1"
     yield "encoder.pyramid.lateral.fine", "encoder.latlayer2"
     n_halvings = config.input_size.bit_length() - 1
@@ -240,58 +267,50 @@ def _encoder_modules(config: ModelConfig) -> Iterator[tuple[str, str]]:
         yield f"encoder.heads.{layer}.linear", f"encoder.styles.{layer}.linear"
 
 
-def _generator_places(config: ModelConfig) -> Iterator[tuple[str, _Place]]:
-    """Our name and the published place of every tensor of the generator."""
+def generator_places(config: ModelConfig | GeneratorConfig, ours: str, published: str) -> Iterator[tuple[str, Place]]:
+    """Our name and the published place of every tensor of the generator, behind these prefixes."""
     for i in range(config.mapping_depth):
         for leaf in ("weight", "bias"):
-            yield f"generator.mapping.layers.{i}.{leaf}", _Place(f"decoder.style.{i + 1}.{leaf}")
-    yield "generator.constant", _Place("decoder.input.input", 1)
-    yield from _layer_places("generator.first", "decoder.conv1", 0)
-    yield from _to_rgb_places("generator.first_to_rgb", "decoder.to_rgb1")
+            yield f"{ours}mapping.layers.{i}.{leaf}", Place(f"{published}style.{i + 1}.{leaf}")
+    yield f"{ours}constant", Place(f"{published}input.input", 1)
+    yield from _layer_places(f"{ours}first", f"{published}conv1")
+    yield f"{ours}first.noise", Place(f"{published}noises.noise_0", 2)
+    yield from _to_rgb_places(f"{ours}first_to_rgb", f"{published}to_rgb1")
     for block in range(_n_blocks(config)):
         for offset, name in enumerate(("enlarge", "refine")):
             index = 2 * block + offset
-            yield from _layer_places(f"generator.blocks.{block}.{name}", f"decoder.convs.{index}", index + 1)
-        yield from _to_rgb_places(f"generator.blocks.{block}.to_rgb", f"decoder.to_rgbs.{block}")
+            yield from _layer_places(f"{ours}blocks.{block}.{name}", f"{published}convs.{index}")
+            yield f"{ours}blocks.{block}.{name}.noise", Place(f"{published}noises.noise_{index + 1}", 2)
+        yield from _to_rgb_places(f"{ours}blocks.{block}.to_rgb", f"{published}to_rgbs.{block}")
 
 
-def _layer_places(ours: str, published: str, noise_index: int) -> Iterator[tuple[str, _Place]]:
+def _layer_places(ours: str, published: str) -> Iterator[tuple[str, Place]]:
     yield from _conv_places(ours, published)
-    yield f"{ours}.bias", _Place(f"{published}.activate.bias")
-    yield f"{ours}.noise_strength", _Place(f"{published}.noise.weight", 1)
-    yield f"{ours}.noise", _Place(f"decoder.noises.noise_{noise_index}", 2)
+    yield f"{ours}.bias", Place(f"{published}.activate.bias")
+    yield f"{ours}.noise_strength", Place(f"{published}.noise.weight", 1)
 
 
-def _to_rgb_places(ours: str, published: str) -> Iterator[tuple[str, _Place]]:
+def _to_rgb_places(ours: str, published: str) -> Iterator[tuple[str, Place]]:
     yield from _conv_places(ours, published)
-    yield f"{ours}.bias", _Place(f"{published}.bias", 1)
+    yield f"{ours}.bias", Place(f"{published}.bias", 1)
 
 
-def _conv_places(ours: str, published: str) -> Iterator[tuple[str, _Place]]:
-    yield f"{ours}.conv.weight", _Place(f"{published}.conv.weight", 1)
+def _conv_places(ours: str, published: str) -> Iterator[tuple[str, Place]]:
+    yield f"{ours}.conv.weight", Place(f"{published}.conv.weight", 1)
     for leaf in ("weight", "bias"):
-        yield f"{ours}.conv.modulation.{leaf}", _Place(f"{published}.conv.modulation.{leaf}")
+        yield f"{ours}.conv.modulation.{leaf}", Place(f"{published}.conv.modulation.{leaf}")
 
 
-def _kernel_keys(config: ModelConfig) -> list[str]:
-    """The published names of the stored resampling filters."""
-    blurs = [f"decoder.convs.{2 * block}.conv.blur.kernel" for block in range(_n_blocks(config))]
-    return blurs + [f"decoder.to_rgbs.{block}.upsample.kernel" for block in range(_n_blocks(config))]
+def generator_filters(config: ModelConfig | GeneratorConfig, published: str) -> dict[str, Tensor]:
+    """The resampling filter under every published name, behind this prefix, that stores it."""
+    blocks = range(_n_blocks(config))
+    keys = [f"{published}convs.{2 * block}.conv.blur.kernel" for block in blocks]
+    keys += [f"{published}to_rgbs.{block}.upsample.kernel" for block in blocks]
+    return dict.fromkeys(keys, resampling_filter(4.0))
 
 
-def _n_blocks(config: ModelConfig) -> int:
+def _n_blocks(config: ModelConfig | GeneratorConfig) -> int:
     return config.output_size.bit_length() - 3
-
-
-def _published_kernel() -> Tensor:
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
-    return torch.outer(taps, taps) / 16.0
-
-
-def _listed(keys: list[str]) -> str:
-    """The keys in one line, the first few by name."""
-    rest = len(keys) - _NAMED_AT_MOST
-    return ", ".join(keys[:_NAMED_AT_MOST]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _sizes(config: ModelConfig) -> str:

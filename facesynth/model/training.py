@@ -36,7 +36,7 @@ from facesynth.errors import CheckpointError, DatasetError, DivergenceError, Inp
 from facesynth.files import locked, make_folder, write_text
 from facesynth.labels import describe
 from facesynth.manifest import read_dataset
-from facesynth.model import checkpoint, losses
+from facesynth.model import checkpoint, foreign, losses
 from facesynth.model.config import TrainConfig
 from facesynth.model.data import PairedFaces, TrainingOrder, condition_column, flip_pairs
 from facesynth.model.devices import choose_device
@@ -113,8 +113,8 @@ def train(
     sketch : str, optional
         The sketch method, where the dataset holds several.
     generator : Path, optional
-        A checkpoint or run folder whose generator and average latent to start from; it stays as it is unless the config
-        trains it.
+        A checkpoint of any known format, or a run folder, whose generator and average latent to start from; it stays as it
+        is unless the config trains it.
     perceptual : module, optional
         The LPIPS distance of two (N, 3, H, W) tensors in [-1, 1]; needed if the config weighs it.
     device : str
@@ -221,16 +221,15 @@ class _Run:
         return yaml.safe_dump(wanted, sort_keys=False)
 
     def _take_generator(self, path: Path) -> None:
-        """Start from the generator and the average latent of a checkpoint."""
-        given = checkpoint.load(checkpoint.find(path))
+        """Start from the generator and the average latent of a checkpoint of any known format."""
+        given = foreign.load_generator(path)
+        sizes = self.config.model.generator
         for name in ("output_size", "style_dim", "mapping_depth", "channel_base", "channel_max"):
-            if getattr(given.config, name) != getattr(self.config.model, name):
-                has, needs = getattr(given.config, name), getattr(self.config.model, name)
+            has, needs = getattr(given.config, name), getattr(sizes, name)
+            if has != needs and (not name.startswith("channel") or given.config.channels != sizes.channels):
                 raise CheckpointError(f"the generator of {given.path} has {name} {has}, the model's is {needs}")
-        other = PSP(given.config)
-        checkpoint.load_into(other, given.model_state(), given.path)
-        self.model.generator.load_state_dict(other.generator.state_dict())
-        self.model.latent_avg.copy_(other.latent_avg)
+        checkpoint.load_into(self.model.generator, given.tensors, given.path)
+        self.model.latent_avg.copy_(given.latent_avg)
 
     def _first_codes(self) -> Tensor:
         """A style code a training photo, (photos, style_dim): its colours' principal components, each of unit variance.

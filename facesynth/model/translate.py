@@ -19,7 +19,7 @@ from facesynth import images
 from facesynth.errors import DatasetError, InputError, PictureError, WrongKindError
 from facesynth.files import locked, make_folder, pictures_in
 from facesynth.manifest import SPLITS, is_dataset, read_dataset
-from facesynth.model import checkpoint
+from facesynth.model import checkpoint, foreign
 from facesynth.model.data import condition_column, read_condition
 from facesynth.model.devices import choose_device
 from facesynth.model.psp import PSP
@@ -57,17 +57,17 @@ class Translator:
 
     @classmethod
     def from_checkpoint(cls, path: Path | str, *, device: str = "auto") -> Translator:
-        """The model of a checkpoint file, or the best one of a run folder.
+        """The model of a checkpoint file, facesynth's or pixel2style2pixel's, or the best one of a run folder.
 
         Raises
         ------
         CheckpointError
             If there is none, it is damaged, or it does not fit its own config.
         """
-        return cls(checkpoint.load(checkpoint.find(Path(path))), device=device)
+        return cls(foreign.load_model(path), device=device)
 
     def read(self, path: Path) -> NDArray[np.uint8]:
-        """A condition of the kind that the model translates, (S, S) uint8 at its input size.
+        """A condition of the kind that the model translates, (S, S) uint8 at its input size; (S, S, 3) for a photo.
 
         Raises
         ------
@@ -96,7 +96,7 @@ class Translator:
         Parameters
         ----------
         conditions : (N, S, S) uint8 array
-            Label maps or sketches at the model's input size (see :meth:`read`).
+            Label maps or sketches at the model's input size (see :meth:`read`); photos are (N, S, S, 3).
         samples : int
             Faces a condition, each with a random style; 0 for one face with the style that the encoder gives.
         seed : int
@@ -113,9 +113,10 @@ class Translator:
             If a number is out of its range or the conditions have another shape.
         """
         size = self.config.input_size
-        if conditions.ndim != 3 or conditions.shape[1:] != (size, size) or conditions.dtype != np.uint8:
+        needed = (size, size, 3) if self.config.condition == "photo" else (size, size)
+        if conditions.shape[1:] != needed or conditions.dtype != np.uint8:
             came = f"{conditions.dtype} of shape {conditions.shape}"
-            raise InputError(f"conditions is {came}; needed: uint8 of shape (N, {size}, {size})")
+            raise InputError(f"conditions is {came}; needed: uint8 of shape (N, {', '.join(map(str, needed))})")
         _check_numbers(samples, seed)
         batch = torch.from_numpy(np.ascontiguousarray(conditions)).to(self.device)
         latents = self.model.encode(condition_tensor(batch, self.config.condition, self.config.input_channels))

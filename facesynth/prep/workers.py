@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 import threading
 import time
@@ -109,6 +110,11 @@ class Workers:
 
 def call_one_thread(work: Callable[..., Any], *arguments: Any) -> Any:
     """``work`` with OpenCV's own threads off: the photos are what runs in parallel."""
+    if (
+        multiprocessing.current_process().name != "MainProcess"
+        and threading.current_thread() is threading.main_thread()
+    ):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt from the keyboard is the main process's to hear
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

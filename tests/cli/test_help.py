@@ -37,7 +37,8 @@ def options(command: click.Command) -> list[click.Option]:
 
 
 def test_all_commands_are_there() -> None:
-    assert {" ".join(path) for path in COMMANDS} >= {"prep sample", "prep masks", "prep sketches", "train", "translate"}
+    wanted = {"prep sample", "prep masks", "prep sketches", "train", "translate", "convert", "info"}
+    assert {" ".join(path) for path in COMMANDS} >= wanted
 
 
 @EACH

@@ -274,6 +274,13 @@ def test_a_generator_of_another_size_is_refused(faces, tmp_path, name, value, ne
         run(faces, tmp_path / "run", small_run(train_generator=False), generator=path)
 
 
+def test_a_generator_of_the_same_channels_by_other_numbers(faces, tmp_path):
+    path = save_model(tmp_path / "given.safetensors", channel_base=1024)  # channel_max is what counts at 32 px
+    run(faces, tmp_path / "run", small_run(train_generator=False, steps=1), generator=path)
+    given, kept = checkpoint.load(path).tensors, checkpoint.load(checkpoint.find(tmp_path / "run")).tensors
+    assert all(torch.equal(kept[name], value) for name, value in given.items() if name.startswith("generator."))
+
+
 def test_without_a_generator_there_is_no_training(faces, tmp_path):
     with pytest.raises(InputError, match="there is no generator: give --generator FILE, or --train-generator"):
         run(faces, tmp_path / "run", small_run(train_generator=False))

@@ -1,0 +1,28 @@
+"""``facesynth convert``: a checkpoint into another layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("source", type=_PATH, metavar="SRC")
+@click.argument("target", type=_PATH, metavar="DST")
+@click.option(
+    "--to", type=click.Choice(["facesynth", "psp", "rosinality"]), default="facesynth", help="The layout of DST."
+)
+def convert(source: Path, target: Path, to: Any) -> None:
+    """Write the model or generator of SRC as DST, in another layout.
+
+    SRC is a checkpoint of facesynth, pixel2style2pixel, stylegan2-pytorch (rosinality) or StyleGAN2-ADA, told by its
+    content, or the folder of a run. Nothing in it is run.
+    """
+    from facesynth.model.convert import convert as write
+
+    what = write(source, target, to)
+    click.echo(f"{what} of {source} written to {target} ({to} layout)")

@@ -1,0 +1,242 @@
+"""Checkpoints from one layout into another, and what a checkpoint is: files in; a file or a few lines out.
+
+Names and shapes change, values do not. facesynth's own files keep where they came from: the source's name, format and
+SHA-256, in the header's ``info``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import torch
+
+from facesynth.errors import CheckpointError, InputError, OutputError
+from facesynth.files import replacing, sha256_of
+from facesynth.model import checkpoint, foreign
+from facesynth.model.checkpoint import Checkpoint, GeneratorCheckpoint
+from facesynth.model.pickles import shown
+from facesynth.model.psp import PSP
+from facesynth.model.published import config_from_published, from_published, to_published
+from facesynth.model.published_parts import generator_to_rosinality, recogniser_from_ir_se50
+from facesynth.model.stylegan2 import Generator
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Layout = Literal["facesynth", "psp", "rosinality"]
+_DATASET_TYPES = {"labels": "celebs_seg_to_face", "sketch": "celebs_sketch_to_face", "photo": "ffhq_encode"}
+"""What the published code calls the tasks."""
+
+
+def convert(source: Path, target: Path, to: Layout = "facesynth") -> str:
+    """Write what a checkpoint holds in another layout, whole or not at all.
+
+    Parameters
+    ----------
+    source
+        A file of any format that :mod:`facesynth.model.foreign` reads, or a run folder, for its best model.
+    target
+        The file to write; one that is there is replaced.
+    to
+        facesynth: a model, or a generator if there is no more. psp: a model as pixel2style2pixel has them. rosinality: the
+        generator as stylegan2-pytorch has them; a model's encoder is left out.
+
+    Returns
+    -------
+    str
+        What was written: model or generator.
+
+    Raises
+    ------
+    CheckpointError
+        If the source cannot be read, holds nothing of the kind, or does not fit the layout.
+    OutputError
+        If the target cannot be written.
+    """
+    if to not in get_args(Layout):
+        raise InputError(f"the layout is {to!r}; needed: {', '.join(get_args(Layout))}")
+    found = foreign.recognise(source)
+    if target.exists() and target.samefile(found.path):
+        raise InputError(f"{target} is the source itself; give another file to write")
+    given = _given(found)
+    if to == "rosinality":
+        _save_rosinality(target, given if isinstance(given, GeneratorCheckpoint) else checkpoint.generator_of(given))
+        return "generator"
+    if to == "psp":
+        if isinstance(given, GeneratorCheckpoint):
+            raise CheckpointError(
+                f"{found.path} holds a generator alone; a psp file needs an encoder too: --to rosinality"
+            )
+        _save_psp(target, given)
+        return "model"
+    origin = {"file": found.path.name, "format": found.format, "sha256": sha256_of(found.path)}
+    info = {**given.info, "source": origin | ({"source": given.info["source"]} if "source" in given.info else {})}
+    if isinstance(given, GeneratorCheckpoint):
+        checkpoint.save_generator(target, given.tensors, given.latent_avg, config=given.config, info=info)
+        return "generator"
+    checkpoint.save(
+        target, "model", given.model_state(), config=given.config, task=given.task, scheme=given.scheme, info=info
+    )
+    return "model"
+
+
+def describe(path: Path) -> list[tuple[str, str]]:
+    """What a file is, as names and values: its format, kind, sizes, parameters and where it came from.
+
+    Parameters
+    ----------
+    path
+        A file of any format that :mod:`facesynth.model.foreign` reads, or a run folder, for its best model.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be read, or does not hold what its format should.
+    """
+    found = foreign.recognise(path)
+    lines = [("file", str(found.path)), ("format", f"{found.format} ({foreign.FORMATS[found.format]})")]
+    if found.format in foreign.GENERATORS:
+        config, tensors, average = foreign.generator_parts(found)
+        lines += [("holds", "a generator"), *_sizes(config), *_parameters(_generator(config), tensors, found.path)]
+        computed = "none in the file: computed from random z where it is used"
+        lines.append(("latent_avg", computed if average is None else "in the file"))
+    elif found.format in ("psp", "facesynth"):
+        lines += _described(_given(found))
+    else:
+        tensors = foreign.read_state(found.path)
+        if found.format == "ir-se50":
+            recogniser_from_ir_se50(tensors)
+        lines += [("holds", "a network"), ("numbers", _count(tensors))]
+    lines.append(("sha256", sha256_of(found.path)))
+    return lines
+
+
+def _given(found: foreign.Found) -> Checkpoint | GeneratorCheckpoint:
+    """The model or generator of a file, of which it is sure that it is whole."""
+    if found.format == "psp":
+        return foreign.model_of(found)
+    if found.format != "facesynth":
+        return foreign.generator_of(found)
+    given: Checkpoint | GeneratorCheckpoint = found.content
+    if isinstance(given, GeneratorCheckpoint):
+        checkpoint.check_state(_generator(given.config).state_dict(), given.tensors, given.path)
+        checkpoint.check_finite({"latent_avg": given.latent_avg}, given.path)
+    else:
+        checkpoint.check_state(_model(given).state_dict(), given.model_state(), given.path)
+    return given
+
+
+def _model(given: Checkpoint) -> nn.Module:
+    with torch.device("meta"):
+        return PSP(given.config)
+
+
+def _generator(config: Any) -> nn.Module:
+    with torch.device("meta"):
+        return Generator(
+            config.output_size, config.style_dim, config.mapping_depth, config.channel_base, config.channel_max
+        )
+
+
+# ---------------------------------------------------------------------------------------------------- published layouts
+
+
+def _save_psp(target: Path, given: Checkpoint) -> None:
+    config, state = given.config, given.model_state()
+    options = {
+        "dataset_type": _DATASET_TYPES[config.condition],
+        "encoder_type": "GradualStyleEncoder",
+        "input_nc": config.input_channels,
+        "label_nc": config.input_channels if config.condition == "labels" else 0,
+        "output_size": config.output_size,
+        "start_from_latent_avg": True,
+        "learn_in_w": False,
+        **given.info.get("opts", {}),
+    }
+    published = to_published(state, config)
+    try:
+        is_told = from_published(published, config_from_published(published)).keys() | {"latent_avg"} == state.keys()
+    except CheckpointError:
+        is_told = False
+    if not is_told:
+        raise CheckpointError(
+            f"{given.path} has sizes that a psp file cannot tell: encoder_channels {config.encoder_channels}; needed: four "
+            "different ones"
+        )
+    content = {"state_dict": published, "latent_avg": state["latent_avg"], "opts": options}
+    _save_torch(target, content)
+
+
+def _save_rosinality(target: Path, given: GeneratorCheckpoint) -> None:
+    average = given.latent_avg
+    is_same = bool((average == average[:1]).all())
+    content = {
+        "g_ema": generator_to_rosinality(given.tensors, given.config),
+        "latent_avg": average[0].clone() if is_same else foreign.average_latent(given.tensors, given.config),
+    }
+    _save_torch(target, content)
+
+
+def _save_torch(target: Path, content: Mapping[str, Any]) -> None:
+    with replacing(target, sync=True) as beside, beside.open("wb") as file:
+        try:
+            torch.save(_own(content), file)
+        except RuntimeError as error:  # torch's way to say that a disk is full
+            raise OutputError(f"cannot write {target}: {str(error).partition(chr(10))[0]}") from error
+
+
+def _own(value: Any) -> Any:
+    """The same with every tensor in a storage of its own, which is what is written."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().clone(memory_format=torch.contiguous_format)
+    return {key: _own(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+
+
+# ---------------------------------------------------------------------------------------------------------- what it is
+
+
+def _described(given: Checkpoint | GeneratorCheckpoint) -> list[tuple[str, str]]:
+    if isinstance(given, GeneratorCheckpoint):
+        lines = [("holds", "a generator"), *_sizes(given.config)]
+        lines += _parameters(_generator(given.config), given.tensors, given.path)
+    else:
+        kind = "a model" if given.kind == "model" else "the state of a training run"
+        lines = [("holds", kind), ("task", shown(given.task))]
+        if given.config.condition == "labels":
+            lines.append(("label scheme", given.scheme.name))
+        lines += [*_sizes(given.config), *_parameters(_model(given), given.model_state(), given.path)]
+    plain = {key: value for key, value in given.info.items() if isinstance(value, str | int | float)}
+    lines += [(shown(key), shown(value)) for key, value in sorted(plain.items())]
+    source = given.info.get("source")
+    while isinstance(source, dict):
+        name, origin, digest = (shown(source.get(key)) for key in ("file", "format", "sha256"))
+        lines.append(("converted from", f"{name} ({origin}), SHA-256 {digest}"))
+        source = source.get("source")
+    return lines
+
+
+def _sizes(config: Any) -> list[tuple[str, str]]:
+    """The fields of a config, one a line."""
+    return [(name, _plain(value)) for name, value in dataclasses.asdict(config).items()]
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _parameters(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> list[tuple[str, str]]:
+    """How many parameters each part has, once it is seen that the state fits."""
+    checkpoint.check_state(model.state_dict(), state, path)
+    parts = {"encoder": "encoder.", "generator": "generator."} if hasattr(model, "encoder") else {"generator": ""}
+    named = dict(model.named_parameters())
+    return [
+        (f"{part} parameters", _count({name: value for name, value in named.items() if name.startswith(prefix)}))
+        for part, prefix in parts.items()
+    ]
+
+
+def _count(tensors: Mapping[str, Tensor]) -> str:
+    return f"{sum(value.numel() for value in tensors.values()):,}"

@@ -1,0 +1,92 @@
+"""Whose face it is: a recogniser's 512 numbers a face, and the identity term of pSp's loss. Pictures in, numbers out.
+
+The network is handed in as a state dict; :func:`facesynth.model.foreign.load_identity` reads it from a file.
+
+References: Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", CVPR 2019, section 3 (IR-SE50);
+Richardson et al., "Encoding in Style", CVPR 2021, section 3 (the loss).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from facesynth.errors import InputError
+from facesynth.model.config import ModelConfig
+from facesynth.model.encoder import Trunk
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SIZE = 112
+_CROP = (slice(35, 223), slice(32, 220))
+_CROPPED_FROM = 256
+
+
+class FaceRecogniser(nn.Module):
+    """IR-SE50 with its head: aligned faces to 512 numbers, of length 1 together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = ModelConfig(condition="photo", input_channels=3)
+        self.trunk = Trunk(self.config)
+        width = self.config.encoder_channels[-1]
+        self.norm_in = nn.BatchNorm2d(width)
+        self.linear = nn.Linear(width * (_SIZE // 16) ** 2, width)
+        self.norm_out = nn.BatchNorm1d(width)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """(N, 3, 112, 112) in [-1, 1] to (N, 512)."""
+        features: Tensor = self.norm_in(self.trunk(faces)["coarse"])
+        return F.normalize(self.norm_out(self.linear(features.flatten(1))), dim=1)
+
+
+class Identity(nn.Module):
+    """How far the persons in two pictures are apart.
+
+    The network is frozen, in evaluation mode whatever the mode around it; gradients reach the pictures only.
+
+    Parameters
+    ----------
+    state
+        State dict of :class:`FaceRecogniser`.
+    """
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        with torch.device("meta"):
+            self.recogniser = FaceRecogniser()
+        self.recogniser.to_empty(device="cpu").load_state_dict(dict(state))
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Identity:  # noqa: ARG002 - the statistics stay as they are
+        """Does nothing: the network is always evaluated."""
+        return super().train(False)
+
+    def features(self, pictures: Tensor) -> Tensor:
+        """Faces to their numbers.
+
+        Parameters
+        ----------
+        pictures
+            (N, 3, H, H) in [-1, 1], aligned as CelebA-HQ is; brought to 256 px if larger, then cropped to the face.
+
+        Returns
+        -------
+        Tensor
+            (N, 512), each of length 1.
+        """
+        if pictures.ndim != 4 or pictures.shape[1] != 3 or min(pictures.shape[2:]) < _CROPPED_FROM:
+            raise InputError(f"pictures has shape {tuple(pictures.shape)}; needed: (N, 3, H, H), H at least 256")
+        if pictures.shape[2:] != (_CROPPED_FROM, _CROPPED_FROM):
+            pictures = F.adaptive_avg_pool2d(pictures, _CROPPED_FROM)
+        rows, columns = _CROP
+        features: Tensor = self.recogniser(F.adaptive_avg_pool2d(pictures[:, :, rows, columns], _SIZE))
+        return features
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """1 less the cosine of the pictures' features, averaged over the batch; a scalar, 0 to 2."""
+        return 1.0 - (self.features(a) * self.features(b)).sum(dim=1).mean()
