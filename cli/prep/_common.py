@@ -69,7 +69,7 @@ def with_splits(command: Command) -> Command:
             "--split-file",
             type=FOLDER,
             help="List of the splits, a line a photo, as 00042,val.",
-            show_default="the official split",
+            show_default="official, else by hash",
         ),
     ):
         chosen = option(chosen)
