@@ -128,7 +128,7 @@ def make_folder(path: Path) -> Path:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for this process, and take away what killed ones left half-written anywhere in it.
+    """Hold ``folder`` for this process, and take away what killed ones left half-written anywhere in it, before and after.
 
     The lock goes with the process, however it ends.
 
@@ -150,6 +150,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         _clear(folder)
         yield
+        _clear(folder)  # a cluster's worker that was lost leaves something too
     finally:
         path.unlink(missing_ok=True)
         lock.release()

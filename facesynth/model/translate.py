@@ -22,6 +22,7 @@ from facesynth.manifest import SPLITS, is_dataset, read_dataset
 from facesynth.model import checkpoint, foreign
 from facesynth.model.data import condition_column, read_condition
 from facesynth.model.devices import choose_device
+from facesynth.model.frozen import freeze
 from facesynth.model.psp import PSP
 from facesynth.model.sheet import contact_sheet, show_condition
 from facesynth.model.tensors import condition_tensor, to_pictures, to_square
@@ -54,6 +55,8 @@ class Translator:
         model = PSP(given.config)
         checkpoint.load_into(model, given.model_state(), given.path)
         self.model = model.to(self.device).eval().requires_grad_(requires_grad=False)
+        if self.device.type == "cpu":
+            freeze(self.model)
 
     @classmethod
     def from_checkpoint(cls, path: Path | str, *, device: str = "auto") -> Translator:

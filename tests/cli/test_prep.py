@@ -127,13 +127,21 @@ def test_an_interrupt_is_one_line(undisturbed: dict[str, Path], tmp_path: Path, 
     out = tmp_path / "out"
     command = [*arguments("sketches", undisturbed["sample"], out), "--backend", backend]
     process = subprocess.Popen(
-        [COMMAND, *map(str, command)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        [COMMAND, *map(str, command)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which jobs in the background don't hear
     )
     wanted = (".stages/*.jsonl", 0) if moment == "at the start" else (DONE["sketches"], 1)
     while process.poll() is None and len(list(out.glob(wanted[0]))) <= wanted[1]:
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGINT)
-    assert process.communicate(timeout=30) == ("", "\nfacesynth: stopped; the same command goes on where it was\n")
+    told, stopped = process.communicate(timeout=30), "\nfacesynth: stopped; the same command goes on where it was\n"
+    assert told[0] == ""
+    # A worker that is only just starting may say that it was interrupted; joblib starts some where nobody can keep it from.
+    assert told[1].endswith(stopped) if backend == "processes" else told[1] == stopped
     assert process.returncode == 130
     last = facesynth(*command)
     assert (last.returncode, last.stderr) == (0, "")

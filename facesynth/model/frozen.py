@@ -1,0 +1,384 @@
+"""The same network with frozen weights, several times faster on a CPU: for translating, never for training.
+
+:func:`freeze` swaps layers for ones that give the same numbers, to rounding, with less memory moved:
+
+* an upsampling convolution and its blur become one 3 x 3 convolution to the four phases of the larger map, where that is
+  the faster;
+* what a style does to a layer goes into whichever is smaller, its weight or its map; the gain of the activation goes along;
+* batch norm goes into the convolutions beside it. Its shift would be wrong where a convolution sees padding, so the rim is
+  put right afterwards;
+* style heads that read the same map make their first convolution in one.
+
+Maps are kept with their channels last in memory, which oneDNN's convolutions like.
+
+References: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020, section 2.2 (modulation); Shi et
+al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network", CVPR
+2016, section 3.2 (phases).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from facesynth.model.encoder import Encoder, ResidualUnit, StyleHead
+from facesynth.model.layers import ModulatedConv, StyledLayer, ToRGB
+
+if TYPE_CHECKING:
+    from facesynth.model.psp import PSP
+    from facesynth.model.stylegan2 import Generator
+
+_GAIN = math.sqrt(2.0)
+_SLOPE = 0.2
+_PHASES_FROM = 128
+"""Map size from which an upsampling layer is convolved to phases: below, four times the arithmetic costs more."""
+
+
+def freeze(model: PSP) -> PSP:
+    """Swap a model's layers, in place, for ones that give the same faces faster; returns the model.
+
+    Parameters
+    ----------
+    model : PSP
+        float32, in evaluation mode. Its ``state_dict`` is no longer that of the model afterwards.
+    """
+    model.eval().requires_grad_(requires_grad=False)
+    freeze_generator(model.generator)
+    model.encoder = cast("Encoder", FrozenEncoder(model.encoder))
+    return model
+
+
+def freeze_generator(generator: Generator) -> Generator:
+    """Swap a generator's layers in place (see :func:`freeze`)."""
+    generator.first = cast("StyledLayer", FrozenStyledLayer(generator.first))
+    generator.first_to_rgb = cast("ToRGB", FrozenToRGB(generator.first_to_rgb))
+    for block in generator.blocks:
+        for name in ("enlarge", "refine"):
+            setattr(block, name, FrozenStyledLayer(getattr(block, name)))
+        block.to_rgb = FrozenToRGB(cast("ToRGB", block.to_rgb))
+    return generator
+
+
+# ------------------------------------------------------------------------------------------------------- the generator
+
+
+def phase_weight(weight: Tensor) -> Tensor:
+    """The 3 x 3 kernels of the four phases of an upsampling convolution with its blur.
+
+    Parameters
+    ----------
+    weight : Tensor
+        (O, I, 3, 3), of a transposed convolution of stride 2 which the [1, 3, 3, 1] filter of gain 4 follows.
+
+    Returns
+    -------
+    Tensor
+        (4 O, I, 3, 3), the phases of a channel side by side, as :func:`torch.nn.functional.pixel_shuffle` takes them.
+    """
+    taps = (0.25, 0.75, 0.75, 0.25)
+    phases = torch.zeros(2, 3, 3, dtype=torch.float64)
+    for phase in range(2):
+        for shift in range(3):  # the input pixel, relative to the one above the phase, is shift - 1
+            for tap in range(3):
+                place = tap - phase + 2 * (shift - 1) + 1
+                if 0 <= place < 4:
+                    phases[phase, shift, tap] = taps[place]
+    made = torch.einsum("oiab,pya,qxb->opqiyx", weight.double(), phases, phases)
+    return made.reshape(-1, *weight.shape[1:]).to(weight.dtype)
+
+
+class FrozenModulatedConv(nn.Module):
+    """A modulated convolution whose weight's energy, and kernel for upsampling, are made once.
+
+    Parameters
+    ----------
+    conv
+        The layer it stands for.
+    gain
+        What the output is multiplied by.
+    phases
+        Whether an upsampling one is convolved to phases.
+    """
+
+    weight: Tensor
+    energy: Tensor | None
+
+    def __init__(self, conv: ModulatedConv, *, gain: float = 1.0, phases: bool = False) -> None:
+        super().__init__()
+        self.modulation = conv.modulation
+        self.gain_in, self.gain = conv.gain, gain
+        self.upsampling, self.padding = conv.upsampling, conv.padding
+        self.phases = phases and conv.upsampling
+        weight = conv.weight.detach()
+        energy = weight.square().sum(dim=(2, 3)) if conv.demodulate else None
+        if self.phases:
+            weight = phase_weight(weight)
+        elif self.upsampling:
+            weight = weight.transpose(0, 1)
+        self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
+        self.register_buffer("energy", energy)
+
+    def forward(self, features: Tensor, style: Tensor, bias: Tensor | None = None) -> Tensor:
+        """(N, I, H, W), (N, style_dim) and a bias (O,) to (N, O, H, W), or twice that size if upsampling."""
+        scales: Tensor = self.modulation(style) * self.gain_in
+        factors: Tensor | float = self.gain
+        if self.energy is not None:
+            factors = torch.rsqrt(scales.square() @ self.energy.t() + 1e-8) * self.gain
+        weight = self.weight
+        is_one = features.shape[0] == 1 and (weight.numel() < features.numel() or self.energy is None)
+        if is_one:
+            weight = self._modulated(scales[0], factors)
+        else:
+            features = features * scales[:, :, None, None]
+        out = self._convolve(features, weight, bias if is_one else None)
+        if not is_one:
+            out *= factors[:, :, None, None] if isinstance(factors, Tensor) else factors
+            if bias is not None:
+                out += bias[:, None, None]
+        return out
+
+    def _modulated(self, scales: Tensor, factors: Tensor | float) -> Tensor:
+        rows, columns = (1, 0) if self.upsampling and not self.phases else (0, 1)
+        shape = [1, 1, 1, 1]
+        shape[columns] = -1
+        weight = self.weight * scales.reshape(shape)
+        if isinstance(factors, Tensor):
+            shape = [1, 1, 1, 1]
+            shape[rows] = -1
+            factors = factors[0].repeat_interleave(4) if self.phases else factors[0]
+            return weight.mul_(factors.reshape(shape))
+        return weight.mul_(factors)
+
+    def _convolve(self, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if self.phases:
+            bias = None if bias is None else bias.repeat_interleave(4)
+            return F.pixel_shuffle(F.conv2d(features, weight, bias, padding=1), 2)
+        if not self.upsampling:
+            return F.conv2d(features, weight, bias, padding=self.padding)
+        taps = features.new_tensor((0.25, 0.75, 0.75, 0.25))
+        kernel = torch.outer(taps, taps).expand(weight.shape[1], 1, 4, 4)
+        larger = F.conv_transpose2d(features, weight, stride=2)
+        return F.conv2d(larger, kernel, bias, padding=1, groups=weight.shape[1])
+
+
+class FrozenStyledLayer(nn.Module):
+    """A layer of the synthesis network with the activation's gain taken into weight, bias and noise.
+
+    Parameters
+    ----------
+    layer
+        The layer it stands for.
+    """
+
+    bias: Tensor
+    noise: Tensor
+
+    def __init__(self, layer: StyledLayer) -> None:
+        super().__init__()
+        self.resolution = layer.resolution
+        self.conv = FrozenModulatedConv(layer.conv, gain=_GAIN, phases=layer.resolution >= 2 * _PHASES_FROM)
+        self.strength = float(layer.noise_strength.detach()) * _GAIN
+        self.register_buffer("bias", layer.bias.detach() * _GAIN)
+        self.register_buffer("noise", layer.noise.detach())
+
+    def forward(self, features: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
+        """As :class:`facesynth.model.layers.StyledLayer`."""
+        out: Tensor = self.conv(features.contiguous(memory_format=torch.channels_last), style, self.bias)
+        if noise is not None and self.strength:
+            out += self.strength * noise
+        return F.leaky_relu_(out, _SLOPE)
+
+
+class FrozenToRGB(nn.Module):
+    """What a resolution adds to the picture.
+
+    Parameters
+    ----------
+    layer
+        The layer it stands for.
+    """
+
+    bias: Tensor
+
+    def __init__(self, layer: ToRGB) -> None:
+        super().__init__()
+        self.conv = FrozenModulatedConv(layer.conv)
+        self.register_buffer("bias", layer.bias.detach().flatten())
+
+    def forward(self, features: Tensor, style: Tensor) -> Tensor:
+        """As :class:`facesynth.model.layers.ToRGB`."""
+        rgb: Tensor = self.conv(features, style, self.bias)
+        return rgb
+
+
+# --------------------------------------------------------------------------------------------------------- the encoder
+
+
+def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """What a batch norm multiplies by and adds, in evaluation mode."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight.detach() * torch.rsqrt(norm.running_var + norm.eps)
+    return scale, norm.bias.detach() - norm.running_mean * scale
+
+
+class FrozenConv(nn.Module):
+    """A 3 x 3 convolution, of padding 1, with the batch norms before and after it taken in.
+
+    Parameters
+    ----------
+    conv
+        Without a bias.
+    before, after
+        Its batch norms.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    rim: Tensor | None
+
+    def __init__(
+        self, conv: nn.Conv2d, *, before: nn.BatchNorm2d | None = None, after: nn.BatchNorm2d | None = None
+    ) -> None:
+        super().__init__()
+        self.stride = conv.stride
+        weight = conv.weight.detach()
+        if after is not None:
+            scale, bias = _scale_and_shift(after)
+            weight = weight * scale[:, None, None, None]
+        else:
+            bias = weight.new_zeros(weight.shape[0])
+        rim = None
+        if before is not None:
+            scale, shift = _scale_and_shift(before)
+            # A 3 x 3 map of the shift alone: its centre sees no padding, its rim sees what every map's rim sees.
+            sums = F.conv2d(shift[None, :, None, None].expand(1, -1, 3, 3), weight, padding=1)
+            bias = bias + sums[0, :, 1, 1]
+            rim = sums - sums[:, :, 1:2, 1:2]
+            weight = weight * scale[None, :, None, None]
+        self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
+        self.register_buffer("bias", bias)
+        self.register_buffer("rim", rim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, I, H, W), H and W at least 2 where there is a norm before, to (N, O, H / stride, W / stride)."""
+        out = F.conv2d(features, self.weight, self.bias, stride=self.stride, padding=1)
+        if self.rim is not None:  # of stride 1, as every first convolution of a unit is
+            rim = self.rim
+            out[:, :, 0, 1:-1] += rim[:, :, 0, 1:2]
+            out[:, :, -1, 1:-1] += rim[:, :, 2, 1:2]
+            out[:, :, 1:-1, 0] += rim[:, :, 1:2, 0]
+            out[:, :, 1:-1, -1] += rim[:, :, 1:2, 2]
+            out[:, :, :: out.shape[2] - 1, :: out.shape[3] - 1] += rim[:, :, ::2, ::2]
+        return out
+
+
+class FrozenUnit(nn.Module):
+    """A residual unit of two convolutions, everything between them in place.
+
+    Parameters
+    ----------
+    unit
+        The unit it stands for.
+    """
+
+    def __init__(self, unit: ResidualUnit) -> None:
+        super().__init__()
+        self.conv_in = FrozenConv(unit.conv_in, before=unit.norm_in)
+        self.activation = unit.activation
+        self.conv_out = FrozenConv(unit.conv_out, after=unit.norm_out)
+        self.attention = unit.attention
+        self.shortcut = unit.shortcut
+        self.stride = unit.conv_out.stride[0]
+        self.is_plain = isinstance(unit.shortcut, nn.MaxPool2d)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """As :class:`facesynth.model.encoder.ResidualUnit`."""
+        out: Tensor = self.conv_out(self.activation(self.conv_in(features)))
+        means = out.mean(dim=(2, 3), keepdim=True)
+        factors = torch.sigmoid(self.attention.excite(F.relu(self.attention.squeeze(means))))
+        step = self.stride
+        shortcut: Tensor = features[:, :, ::step, ::step] if self.is_plain else self.shortcut(features)
+        return torch.addcmul(shortcut, out, factors)
+
+
+class FrozenHeads(nn.Module):
+    """The style heads that read one map; their first convolutions are one.
+
+    Parameters
+    ----------
+    heads
+        The heads they stand for, all of one size.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, heads: list[StyleHead]) -> None:
+        super().__init__()
+        firsts = [cast("nn.Conv2d", head.convs[0]) for head in heads]
+        weight = torch.cat([conv.weight.detach() for conv in firsts])
+        self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
+        self.register_buffer("bias", torch.cat([cast("Tensor", conv.bias).detach() for conv in firsts]))
+        self.rests = nn.ModuleList(head.convs[1:] for head in heads)
+        self.linears = nn.ModuleList(head.linear for head in heads)
+
+    def forward(self, features: Tensor) -> list[Tensor]:
+        """(N, width, H, W) to a code (N, width) a head."""
+        firsts = F.conv2d(features, self.weight, self.bias, stride=2, padding=1).chunk(len(self.rests), dim=1)
+        return [
+            linear(rest(first.contiguous(memory_format=torch.channels_last)).flatten(1))
+            for first, rest, linear in zip(firsts, self.rests, self.linears, strict=True)
+        ]
+
+
+class FrozenEncoder(nn.Module):
+    """The encoder with batch norms taken into convolutions and heads joined by the map that they read.
+
+    Parameters
+    ----------
+    encoder
+        The encoder it stands for, in evaluation mode.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self._check = encoder._check
+        stem = encoder.trunk.stem
+        self.stem = FrozenConv(cast("nn.Conv2d", stem[0]), after=cast("nn.BatchNorm2d", stem[1]))
+        self.activation = stem[2]
+        self.stages = nn.ModuleList(
+            nn.Sequential(*(FrozenUnit(cast("ResidualUnit", unit)) for unit in cast("nn.Sequential", stage)))
+            for stage in encoder.trunk.stages
+        )
+        self.taps = encoder.trunk.taps
+        self.pyramid = encoder.pyramid
+        self.head_taps = encoder.head_taps
+        self.heads = nn.ModuleDict(
+            {
+                tap: FrozenHeads(
+                    [
+                        cast("StyleHead", head)
+                        for head, its_tap in zip(encoder.heads, encoder.head_taps, strict=True)
+                        if its_tap == tap
+                    ]
+                )
+                for tap in dict.fromkeys(encoder.head_taps)
+            }
+        )
+
+    def forward(self, condition: Tensor) -> Tensor:
+        """As :class:`facesynth.model.encoder.Encoder`."""
+        self._check(condition)
+        features = self.activation(self.stem(condition.contiguous(memory_format=torch.channels_last)))
+        features = self.stages[0](features)
+        maps = {}
+        for tap, stage in zip(self.taps, self.stages[1:], strict=True):
+            maps[tap.name] = features = stage(features)
+        joined = self.pyramid(maps)
+        codes = {tap: iter(heads(joined[tap])) for tap, heads in self.heads.items()}
+        return torch.stack([next(codes[tap]) for tap in self.head_taps], dim=1)
