@@ -20,7 +20,8 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from facesynth.labels import describe
 from facesynth.manifest import read_dataset
 from facesynth.model import checkpoint, foreign, losses
 from facesynth.model.config import TrainConfig
-from facesynth.model.data import PairedFaces, TrainingOrder, condition_column, flip_pairs
+from facesynth.model.data import PairedFaces, TrainingOrder, batches, condition_column, flip_pairs
 from facesynth.model.devices import choose_device
 from facesynth.model.metrics import Metrics, plot_losses
 from facesynth.model.optim import Muon, Ranger
@@ -331,14 +332,15 @@ class _Run:
         if not self.started:
             self._at_interval(time.monotonic())
         began = time.monotonic() - self.metrics.seconds
-        for batch in self._batches():
-            terms = self._train_step(*batch)
-            self.step += 1
-            self.metrics.add(self.step, "train", terms, time.monotonic() - began)
-            if self.report:
-                self.report("train", self.step, terms)
-            if self.step % self.config.interval == 0 or self.step == self.config.steps:
-                self._at_interval(began)
+        with closing(self._batches()) as stepping:  # whatever happens, its reading processes end with it
+            for batch in stepping:
+                terms = self._train_step(*batch)
+                self.step += 1
+                self.metrics.add(self.step, "train", terms, time.monotonic() - began)
+                if self.report:
+                    self.report("train", self.step, terms)
+                if self.step % self.config.interval == 0 or self.step == self.config.steps:
+                    self._at_interval(began)
         self._prune()
         if self.metrics.lines:  # none where somebody has removed the file of a finished run
             plot_losses(self.metrics.path, self.out / "losses.png")
@@ -346,12 +348,12 @@ class _Run:
         config = self.config
         return Trained(self.out, self.started, l2[0], min(l2), config.metric, self.best, self.best_step)
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def _batches(self) -> Generator[tuple[Tensor, Tensor, Tensor]]:
         config, pairs = self.config, self.train_pairs
         order = TrainingOrder(len(pairs), config.batch_size, config.seed, self.step, config.steps)
         workers = 0 if pairs.cached else self.workers
         try:
-            yield from DataLoader(pairs, batch_sampler=order, num_workers=workers)
+            yield from batches(pairs, order, workers=workers)
         except DatasetError as error:  # that of a worker process comes with its traceback in front
             last = str(error).strip().splitlines()[-1]
             raise DatasetError(last.removeprefix("facesynth.errors.DatasetError: ")) from error

@@ -93,13 +93,13 @@ EFFECTS = {
     ("kind", "effect"), [(kind, effect) for kind, effects in EFFECTS.items() for effect in effects]
 )
 def test_every_effect_grows_with_its_strength(conditions, kind, effect):
-    whole = resized(conditions[kind], kind, 256)
+    whole = resized(conditions[kind], kind, 192)
 
     def change(strength):
         one = dataclasses.replace(NOTHING, **{effect: strength})
         if effect == "twice":
             one = dataclasses.replace(one, tremor=2.5)  # a second line lies apart by as much as the hand wavers
-        drawn = [rough(whole, kind, one, seed) for seed in range(16)]
+        drawn = [rough(whole, kind, one, seed) for seed in range(12)]
         return np.mean([(array != whole).mean() for array in drawn])
 
     most = getattr(Roughness(), effect)
