@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
@@ -373,28 +372,3 @@ def batches(
 def _one_thread(_worker: int) -> None:
     """There is a process a core already. OpenCV's own threads are those of the parent and not there: 1 would wait for them."""
     cv2.setNumThreads(0)
-
-
-def flip_pairs(
-    condition: Tensor, photo: Tensor, which: Tensor, mirror: tuple[int, ...] | None
-) -> tuple[Tensor, Tensor]:
-    """Mirror some pairs, condition and photo together.
-
-    Parameters
-    ----------
-    condition : (N, H, W) or (N, H, W, 3) uint8 tensor
-    photo : (N, H, W, 3) uint8 tensor
-    which : (N,) bool tensor
-        The pairs to mirror.
-    mirror : tuple of int, optional
-        For label maps, the id that each id turns into, so that left and right stay the person's own.
-
-    Returns
-    -------
-    condition, photo : tensors of the same shapes
-    """
-    flipped = condition.flip(2)
-    if mirror is not None:
-        flipped = torch.tensor(mirror, dtype=condition.dtype, device=condition.device)[flipped.long()]
-    chosen = which.view(-1, *[1] * (condition.ndim - 1))
-    return torch.where(chosen, flipped, condition), torch.where(which.view(-1, 1, 1, 1), photo.flip(2), photo)

@@ -38,8 +38,9 @@ from facesynth.files import locked, make_folder, write_text
 from facesynth.labels import describe
 from facesynth.manifest import read_dataset
 from facesynth.model import checkpoint, foreign, losses
+from facesynth.model.augment import Augmentation
 from facesynth.model.config import TrainConfig
-from facesynth.model.data import PairedFaces, TrainingOrder, batches, condition_column, flip_pairs
+from facesynth.model.data import PairedFaces, TrainingOrder, batches, condition_column
 from facesynth.model.devices import choose_device
 from facesynth.model.metrics import Metrics, plot_losses
 from facesynth.model.optim import Muon, Ranger
@@ -162,7 +163,10 @@ class _Run:
         dataset = read_dataset(data)
         self.out, self.config, self.device, self.workers, self.report = out, config, device, workers, report
         column = condition_column(dataset, config.model.condition, sketch)
-        self.train_pairs = PairedFaces(dataset, column, "train", config.model)
+        augmentation = Augmentation().scaled(0, flip=config.flip)
+        self.train_pairs = PairedFaces(
+            dataset, column, "train", config.model, augmentation=augmentation, seed=config.seed
+        )
         self.val_pairs = PairedFaces(dataset, column, "val", config.model)
         self.scheme = dataset.scheme
         if config.model.condition == "labels" and config.model.input_channels != len(self.scheme):
@@ -361,10 +365,6 @@ class _Run:
     def _train_step(self, indices: Tensor, conditions: Tensor, photos: Tensor) -> dict[str, float]:
         config, model = self.config, self.model
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
-        if config.flip:
-            mirror = self.scheme.mirror if config.model.condition == "labels" else None
-            which = torch.rand(len(indices), generator=rng) < 0.5
-            conditions, photos = flip_pairs(conditions, photos, which, mirror)
         model.train()
         condition, photo = self._to_device(conditions, photos)
         latents = model.encode(condition)

@@ -6,7 +6,6 @@ from itertools import chain
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from facesynth import images
@@ -22,7 +21,6 @@ from facesynth.model.data import (
     batches,
     condition_column,
     condition_columns,
-    flip_pairs,
     read_condition,
 )
 from facesynth.model.freehand import Roughness, roughen
@@ -408,35 +406,3 @@ def test_sets_smaller_than_a_batch_are_repeated():
 def test_no_draw_comes_twice():
     picks = list(chain(*TrainingOrder(3, 2, 0, 0, 9)))
     assert [pick.draw for pick in picks] == list(range(18))
-
-
-# --------------------------------------------------------------------------------------------------------------- flips
-
-
-def test_flips_mirror_condition_and_photo_together():
-    left, right = CELEBAMASK_HQ.classes.index("l_eye"), CELEBAMASK_HQ.classes.index("r_eye")
-    condition = torch.tensor([[[right, 13, 0, left], [1, 0, 0, 0]]], dtype=torch.uint8).repeat(2, 1, 1)
-    photo = torch.arange(24, dtype=torch.uint8).reshape(1, 2, 4, 3).repeat(2, 1, 1, 1)
-    flipped, mirrored = flip_pairs(condition, photo, torch.tensor([False, True]), CELEBAMASK_HQ.mirror)
-    assert torch.equal(flipped[0], condition[0])
-    assert torch.equal(mirrored[0], photo[0])
-    assert flipped[1].tolist() == [[right, 0, 13, left], [0, 0, 0, 1]]  # each eye stays on its own side of the picture
-    assert mirrored[1, 0, :, 0].tolist() == [9, 6, 3, 0]
-    assert torch.equal(mirrored[1], photo[1].flip(1))
-    assert (flipped.dtype, mirrored.dtype) == (torch.uint8, torch.uint8)
-
-
-def test_flipped_sketches_keep_their_values():
-    sketch = torch.tensor([[[4, 200, 255]]], dtype=torch.uint8)
-    photo = torch.zeros(1, 1, 3, 3, dtype=torch.uint8)
-    assert flip_pairs(sketch, photo, torch.tensor([True]), None)[0].tolist() == [[[255, 200, 4]]]
-
-
-def test_flipping_twice_changes_nothing():
-    labels = torch.arange(19, dtype=torch.uint8).repeat(2)[None, None]
-    photo = torch.rand(1, 1, 38, 3)
-    which = torch.tensor([True])
-    once = flip_pairs(labels, photo, which, CELEBAMASK_HQ.mirror)
-    twice = flip_pairs(*once, which, CELEBAMASK_HQ.mirror)
-    assert torch.equal(twice[0], labels)
-    assert torch.equal(twice[1], photo)
