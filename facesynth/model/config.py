@@ -125,6 +125,10 @@ CONDITIONS: Mapping[Task, Condition] = MappingProxyType({"seg2face": "labels", "
 """The condition that each task translates."""
 
 
+MOST_CHANGED = 5
+"""Most times that the strengths of augmenting and roughening may be taken."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """What a training run does; two runs of the same config on the same data give the same weights.
@@ -163,6 +167,10 @@ class TrainConfig:
     """Decay a step of the moving average of the weights, which is then what is validated and kept; 0 for none."""
     flip: bool = True
     """Mirror half of the pairs, condition and photo together."""
+    augment: float = 0.0
+    """How far pairs are turned, scaled, shifted and recoloured: 1 for the strengths of Augmentation, 0 for not at all."""
+    rough: float = 0.0
+    """How rough and incomplete conditions are: 1 for the strengths of Roughness, 0 for as they are."""
     metric: str = "l2"
     """The term, or the whole loss, whose lowest value on the validation split tells which model is kept."""
     interval: int = 1000
@@ -188,6 +196,9 @@ class TrainConfig:
         for name in ("l2", "lpips", "laplacian", "w_norm"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}; needed: a number, at least 0")
+        for name in ("augment", "rough"):
+            if not 0 <= getattr(self, name) <= MOST_CHANGED:
+                raise InputError(f"{name} is {getattr(self, name)}; needed: 0 to {MOST_CHANGED}")
         if self.metric not in ("loss", "l2", "laplacian", "w_norm", "lpips"):
             raise InputError(f"metric is {self.metric!r}; needed: loss, l2, lpips, laplacian or w_norm")
         if self.metric in ("lpips", "laplacian") and not getattr(self, self.metric):
@@ -206,6 +217,7 @@ PRESETS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = MappingProx
     {
         # name: what differs from ModelConfig's defaults, what differs from TrainConfig's
         "published": ({}, {}),
+        "freehand": ({}, {"augment": 1.0, "rough": 1.0}),
         "small": (
             {
                 "input_size": 64,
@@ -232,7 +244,8 @@ PRESETS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = MappingProx
         ),
     }
 )
-"""The presets: ``published`` is the 256 px model of the paper, ``small`` one that trains on a CPU in minutes."""
+"""The presets: ``published`` is the 256 px model of the paper, ``freehand`` the same for people's own drawings, ``small`` one
+that trains on a CPU in minutes."""
 
 
 def preset(name: str, task: Task, *, n_classes: int, **train: Any) -> TrainConfig:

@@ -40,8 +40,9 @@ from facesynth.manifest import read_dataset
 from facesynth.model import checkpoint, foreign, losses
 from facesynth.model.augment import Augmentation
 from facesynth.model.config import TrainConfig
-from facesynth.model.data import PairedFaces, TrainingOrder, batches, condition_column
+from facesynth.model.data import PairedFaces, TrainingOrder, batches, condition_columns
 from facesynth.model.devices import choose_device
+from facesynth.model.freehand import Roughness
 from facesynth.model.metrics import Metrics, plot_losses
 from facesynth.model.optim import Muon, Ranger
 from facesynth.model.psp import PSP
@@ -101,6 +102,7 @@ def train(
     perceptual: nn.Module | None = None,
     device: str = "auto",
     workers: int = 2,
+    skip_bad: int = 0,
     report: Report | None = None,
 ) -> Trained:
     """Train a model, or go on with a run that was interrupted.
@@ -113,7 +115,8 @@ def train(
         The run folder; made if missing.
     config : TrainConfig
     sketch : str, optional
-        The sketch method, where the dataset holds several.
+        The sketch method, where the dataset holds several, or some joined by commas; if conditions are to be rough, all
+        of them by default.
     generator : Path, optional
         A checkpoint of any known format, or a run folder, whose generator and average latent to start from; it stays as it
         is unless the config trains it.
@@ -122,7 +125,9 @@ def train(
     device : str
         auto, cpu, cuda or mps.
     workers : int
-        Processes that read pictures, where they don't all fit in memory.
+        Processes that read pictures; on a CPU only where they don't all fit in memory.
+    skip_bad : int
+        So many pairs with a bad picture are left out of each split; by default the first stops the run, named by its id.
     report : callable, optional
         Told of every step and every validation.
 
@@ -141,7 +146,7 @@ def train(
         raise InputError(f"lpips weighs {config.lpips} but the perceptual network is not there; give it, or weigh it 0")
     make_folder(out)
     with locked(out):
-        run = _Run(data, out, config, sketch, generator, perceptual, choose_device(device), workers, report)
+        run = _Run(data, out, config, sketch, generator, perceptual, choose_device(device), workers, skip_bad, report)
         return run.finish()
 
 
@@ -158,22 +163,31 @@ class _Run:
         perceptual: nn.Module | None,
         device: torch.device,
         workers: int,
+        skip_bad: int,
         report: Report | None,
     ) -> None:
         dataset = read_dataset(data)
         self.out, self.config, self.device, self.workers, self.report = out, config, device, workers, report
-        column = condition_column(dataset, config.model.condition, sketch)
-        augmentation = Augmentation().scaled(0, flip=config.flip)
+        columns = condition_columns(dataset, config.model.condition, sketch, every=config.rough > 0)
         self.train_pairs = PairedFaces(
-            dataset, column, "train", config.model, augmentation=augmentation, seed=config.seed
+            dataset,
+            columns,
+            "train",
+            config.model,
+            augmentation=Augmentation().scaled(config.augment, flip=config.flip),
+            roughness=Roughness().scaled(config.rough) if config.rough else None,
+            seed=config.seed,
+            skip_bad=skip_bad,
         )
-        self.val_pairs = PairedFaces(dataset, column, "val", config.model)
+        self.val_pairs = PairedFaces(dataset, columns, "val", config.model, skip_bad=skip_bad)
+        if skip_bad:
+            self.val_pairs.drop_bad()
         self.scheme = dataset.scheme
         if config.model.condition == "labels" and config.model.input_channels != len(self.scheme):
             raise DatasetError(
                 f"{data} has {len(self.scheme)} classes ({self.scheme.name}), the model takes {config.model.input_channels}"
             )
-        self.described = self._describe(column, generator)
+        self.described = self._describe(",".join(columns), generator)
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -212,7 +226,7 @@ class _Run:
         }
         if path.is_file():
             try:
-                noted = _flat(yaml.safe_load(path.read_text("utf-8")))
+                noted = {"augment": 0.0, "rough": 0.0, **_flat(yaml.safe_load(path.read_text("utf-8")))}
             except (yaml.YAMLError, AttributeError, ValueError, OSError) as error:
                 raise CheckpointError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
             now = _flat(wanted)
@@ -355,7 +369,8 @@ class _Run:
     def _batches(self) -> Generator[tuple[Tensor, Tensor, Tensor]]:
         config, pairs = self.config, self.train_pairs
         order = TrainingOrder(len(pairs), config.batch_size, config.seed, self.step, config.steps)
-        workers = 0 if pairs.cached else self.workers
+        # On a CPU reading ahead would take from the steps what it saves, but for files that are waited for.
+        workers = 0 if pairs.cached and self.device.type == "cpu" else self.workers
         try:
             yield from batches(pairs, order, workers=workers)
         except DatasetError as error:  # that of a worker process comes with its traceback in front

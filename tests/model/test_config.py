@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from facesynth.errors import InputError
-from facesynth.model.config import CONDITIONS, PRESETS, ModelConfig, TrainConfig, preset
+from facesynth.model.augment import Augmentation
+from facesynth.model.config import CONDITIONS, MOST_CHANGED, PRESETS, ModelConfig, TrainConfig, preset
+from facesynth.model.freehand import Roughness
 
 from ..runs import small_model, small_run
 from .recipe import tiny_config
@@ -50,6 +54,9 @@ def test_model_sizes_out_of_range(name, value):
         ("lpips", float("nan")),
         ("laplacian", -0.5),
         ("w_norm", -0.1),
+        ("augment", -0.1),
+        ("augment", float("nan")),
+        ("rough", 5.5),
         ("style_probability", 1.5),
         ("style_probability", -0.5),
     ],
@@ -134,3 +141,19 @@ def test_sizes_that_fit_no_model_are_refused(wrong):
 def test_values_that_fit_no_run_are_refused(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         TrainConfig(task="seg2face", model=tiny_config(), **wrong)
+
+
+@pytest.mark.parametrize("task", CONDITIONS)
+def test_only_freehand_changes_pairs(task):
+    for name in PRESETS:
+        config = preset(name, task, n_classes=19)
+        assert ((config.augment, config.rough) == (0, 0)) == (name != "freehand")
+    freehand = preset("freehand", task, n_classes=19, rough=0.5)
+    assert (freehand.augment, freehand.rough) == (1, 0.5)
+    published = preset("published", task, n_classes=19)
+    assert dataclasses.replace(freehand, augment=0.0, rough=0.0) == published
+
+
+def test_the_strongest_changes_are_within_range():
+    assert Augmentation().scaled(MOST_CHANGED, flip=True).moves
+    assert Roughness().scaled(MOST_CHANGED).erased == 1
