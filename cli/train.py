@@ -21,12 +21,23 @@ _PATH = click.Path(path_type=Path)
 @click.option("--data", type=_PATH, required=True, help="A dataset folder, as `facesynth prep` makes.")
 @click.option("--task", type=click.Choice(["seg2face", "sketch2face"]), required=True, help="What to translate.")
 @click.option("--out", type=_PATH, required=True, help="The run folder; the same command again continues it.")
-@click.option("--preset", type=click.Choice(["small", "published"]), default="small", help="Sizes and settings.")
+@click.option(
+    "--preset", type=click.Choice(["small", "published", "freehand"]), default="small", help="Sizes and settings."
+)
 @click.option(
     "--generator", type=_PATH, help="A checkpoint, also of other programs, whose generator to use, kept as it is."
 )
 @click.option("--train-generator", is_flag=True, help="Train the generator along with the encoder.")
-@click.option("--sketch", help="The sketch method, where the dataset holds several.")
+@click.option(
+    "--sketch",
+    help="The sketch method, where the dataset holds several; or some, joined by commas.  [default: with --rough all]",
+)
+@click.option(
+    "--augment", type=float, help="Turn, scale, shift and recolour pairs: 1 as usual.  [default: the preset's]"
+)
+@click.option(
+    "--rough", type=float, help="Make conditions as rough as drawn by hand: 1 as usual.  [default: the preset's]"
+)
 @click.option("--steps", type=int, help="Optimiser steps in all.  [default: the preset's]")
 @click.option("--batch-size", type=int, help="Photos a step.  [default: the preset's]")
 @click.option("--learning-rate", type=float, help="Of the optimiser.  [default: the preset's]")
@@ -46,6 +57,12 @@ _PATH = click.Path(path_type=Path)
     default=2,
     help="Processes that read pictures, where they don't fit in memory.",
 )
+@click.option(
+    "--skip-bad",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Leave out so many pairs of a split whose pictures are bad.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def train(
     data: Path,
@@ -59,6 +76,7 @@ def train(
     lpips_heads: Path | None,
     device: str,
     workers: int,
+    skip_bad: int,
     quiet: bool,
     **values: Any,
 ) -> None:
@@ -83,6 +101,7 @@ def train(
         perceptual=perceptual,
         device=device,
         workers=workers,
+        skip_bad=skip_bad,
         report=_reporter(config.steps, notice, quiet=quiet),
     )
     click.echo(f"{task} in {done.root}: validation L2 from {done.first:.4f} down to {done.lowest:.4f}")

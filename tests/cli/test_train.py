@@ -79,6 +79,9 @@ def test_without_perceptual_weights_it_says_so(faces, tmp_path, facesynth, monke
         (("--learning-rate", "nan"), "learning_rate is nan; needed: more than 0 and less than 1"),
         (("--learning-rate", 2), r"learning_rate is 2\.0"),
         (("--interval", 0), "interval is 0"),
+        (("--rough", 9), r"rough is 9\.0; needed: 0 to 5"),
+        (("--augment", "nan"), "augment is nan; needed: 0 to 5"),
+        (("--task", "sketch2face", "--sketch", "xdog,pencil"), "has no sketches 'pencil'"),
         (("--generator", "nothing"), r"checkpoint nothing does not exist; give a \.safetensors file"),
         (("--task", "sketch2face"), "holds the sketches dodge, xdog; choose one with --sketch"),
         (("--task", "sketch2face", "--sketch", "pencil"), "has no sketches 'pencil'"),
@@ -90,7 +93,8 @@ def test_wrong_options(faces, tmp_path, facesynth, options, says):
 
 
 @pytest.mark.parametrize(
-    "options", [("--workers", -1), ("--task", "photo2face"), ("--preset", "huge"), ("--device", "tpu")]
+    "options",
+    [("--workers", -1), ("--skip-bad", -1), ("--task", "photo2face"), ("--preset", "huge"), ("--device", "tpu")],
 )
 def test_options_that_the_command_line_knows_to_be_wrong(faces, tmp_path, facesynth, options):
     code, _, err = facesynth(*train(faces, tmp_path / "run"), *options)
@@ -118,6 +122,26 @@ def test_a_bad_picture_is_named(faces, tmp_path, facesynth):
     shutil.copytree(faces, tmp_path / "data")
     (tmp_path / "data/labels/00002.png").write_bytes(b"")
     assert_refused(facesynth(*train(tmp_path / "data", tmp_path / "run", "-q")), r"id 00002: .*labels/00002\.png")
+
+
+def test_a_bad_pair_may_be_skipped(faces, tmp_path, facesynth):
+    shutil.copytree(faces, tmp_path / "data")
+    (tmp_path / "data/labels/00002.png").write_bytes(b"")
+    code, out, _ = facesynth(*train(tmp_path / "data", tmp_path / "run", "-q", "--skip-bad", 1))
+    assert (code, out.count("validation L2 from")) == (0, 1)
+    (tmp_path / "data/labels/00004.png").write_bytes(b"")
+    command = train(tmp_path / "data", tmp_path / "other", "-q", "--skip-bad", 1)
+    assert_refused(facesynth(*command), "2 bad pairs are more than the 1 that may be skipped")
+
+
+def test_rough_and_moved_pairs_by_option_and_preset(faces, tmp_path, facesynth):
+    options = ("--quiet", "--augment", 0.5, "--rough", 1.5)
+    assert facesynth(*train(faces, tmp_path / "run", *options, task="sketch2face"))[0] == 0
+    noted = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    wanted = {"augment": 0.5, "rough": 1.5, "column": "sketch_dodge,sketch_xdog"}
+    assert {name: noted[name] for name in wanted} == wanted
+    again = train(faces, tmp_path / "run", *options[:-1], 2, task="sketch2face")
+    assert_refused(facesynth(*again), r"another rough \(1.5, now 2.0\)")
 
 
 def test_a_run_killed_at_any_time_ends_as_an_undisturbed_one(faces, undisturbed, tmp_path):
