@@ -19,7 +19,7 @@ mapping network and noise inputs: Karras et al., "A Style-Based Generator Archit
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,9 @@ from torch import Tensor, nn
 from facesynth.errors import InputError
 from facesynth.model.config import is_power_of_two
 from facesynth.model.layers import EqualizedLinear, StyledLayer, ToRGB, pixel_norm, scaled_leaky_relu, upsample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 NoiseMode = Literal["constant", "random", "none"]
 
@@ -128,7 +131,18 @@ class Generator(nn.Module):
             width = narrower
             resolution *= 2
 
-    def forward(self, latents: Tensor, *, noise: NoiseMode = "constant", rng: torch.Generator | None = None) -> Tensor:
+    def layers(self) -> list[StyledLayer]:
+        """The layers that take noise, from 4 px up."""
+        inner = [layer for block in self.blocks for layer in (block.enlarge, block.refine)]
+        return [self.first, *cast("list[StyledLayer]", inner)]
+
+    def forward(
+        self,
+        latents: Tensor,
+        *,
+        noise: NoiseMode | Sequence[Tensor] = "constant",
+        rng: torch.Generator | None = None,
+    ) -> Tensor:
         """W+ latents to pictures.
 
         Parameters
@@ -136,9 +150,10 @@ class Generator(nn.Module):
         latents
             (N, n_styles, style_dim).
         noise
-            ``constant``: each layer's own stored noise. ``random``: new noise for every sample. ``none``: no noise.
+            ``constant``: each layer's own stored noise. ``random``: new noise for every sample. ``none``: no noise. Or a map
+            for every one of :meth:`layers`, each of a shape that broadcasts to (N, 1, resolution, resolution).
         rng
-            Source of the random noise, on any device; the device's global one if not given.
+            Source of the ``random`` noise, on any device; the device's global one if not given.
 
         Returns
         -------
@@ -155,14 +170,21 @@ class Generator(nn.Module):
                 f"latents has shape {tuple(latents.shape)}; needed: (N, {self.n_styles}, {self.style_dim}) "
                 f"for {self.size} px"
             )
-        if noise not in get_args(NoiseMode):
-            raise InputError(f"noise is {noise!r}; needed: {', '.join(get_args(NoiseMode))}")
+        layers = self.layers()
+        n_samples = latents.shape[0]
+        if isinstance(noise, str):
+            if noise not in get_args(NoiseMode):
+                raise InputError(f"noise is {noise!r}; needed: {', '.join(get_args(NoiseMode))}")
+            maps: Iterator[Tensor | None] = (_noise_map(layer, n_samples, noise, rng) for layer in layers)
+        else:
+            if len(noise) != len(layers):
+                raise InputError(f"noise has {len(noise)} maps; needed: one for each of {len(layers)} layers")
+            maps = iter(noise)
 
         styles = latents.unbind(dim=1)
-        n_samples = latents.shape[0]
 
         def apply(layer: StyledLayer, features: Tensor, style: Tensor) -> Tensor:
-            out: Tensor = layer(features, style, _noise_map(layer, n_samples, noise, rng))
+            out: Tensor = layer(features, style, next(maps))
             return out
 
         features = apply(self.first, self.constant.expand(n_samples, -1, -1, -1), styles[0])
