@@ -22,7 +22,7 @@ _STDIN = Path("-")
     help="A checkpoint file of facesynth or pixel2style2pixel, the folder of a run, or owner/name on the Hugging Face Hub.",
 )
 @click.option("--out", type=_PATH, required=True, help="Where the faces go; made if missing.")
-@click.option("--split", default="val", help="Of a dataset folder: train, val, test or all.")
+@click.option("--split", help="Of a dataset folder: train, val, test or all.  [default: val]")
 @click.option("--sketch", help="The sketch method, where a dataset folder holds several.")
 @click.option(
     "--samples", default=0, help="Faces an input, each with a random style; 0 for one in the encoder's style."
@@ -51,7 +51,7 @@ _STDIN = Path("-")
     metavar="A B",
     help="In place of INPUT: faces on the way from A to B, pictures or latents (.npy).",
 )
-@click.option("--frames", default=8, help="How many faces on that way.")
+@click.option("--frames", type=int, help="How many faces on that way.  [default: 8]")
 @click.option("--size", type=int, help="Of the faces, pixels.  [default: the checkpoint's]")
 @click.option("--format", type=click.Choice(["png", "jpg", "webp"]), default="png", help="Of the faces.")
 @click.option("--sheet", is_flag=True, help="Also write sheet.png: condition, faces and, where known, the true photo.")
@@ -74,13 +74,13 @@ def translate(
     inputs: tuple[Path, ...],
     checkpoint: str,
     out: Path,
-    split: str,
+    split: str | None,
     sketch: str | None,
     style_from: Path | None,
     from_latents: bool,
     save_latents: bool,
     interpolate: tuple[Path, Path] | None,
-    frames: int,
+    frames: int | None,
     size: int | None,
     format: Any,  # noqa: A002 - the option's name
     sheet: bool,

@@ -79,12 +79,15 @@ def card_values(translator: Translator) -> dict[str, Any]:
 def is_repository(text: str) -> bool:
     """Whether a text may be a repository's name, ``owner/name``, and is not plainly a path.
 
+    A file of weights is a path, and so is what would lie in a folder that is there.
+
     Examples
     --------
     >>> is_repository("owner/name"), is_repository("runs/a.safetensors"), is_repository("./run"), is_repository("run")
     (True, False, False, False)
     """
-    return bool(_REPOSITORY.fullmatch(text)) and Path(text).suffix.lower() not in _WEIGHTS
+    path = Path(text)
+    return bool(_REPOSITORY.fullmatch(text)) and path.suffix.lower() not in _WEIGHTS and not path.parent.exists()
 
 
 def fetch(repository: str, **options: Any) -> Path:

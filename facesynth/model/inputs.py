@@ -117,7 +117,7 @@ def _sketch(picture: Image.Image, path: Path) -> tuple[NDArray[np.uint8], str]:
 
 
 def is_inverted(sketch: NDArray[np.uint8]) -> bool:
-    """Whether a drawing has light lines on dark paper: most is dark, and what is light is thin.
+    """Whether a drawing has light lines on dark paper: most is dark, and most of what is light is thin.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def is_inverted(sketch: NDArray[np.uint8]) -> bool:
         return False
     width = max(3, round(max(sketch.shape) * _WIDEST_LINE))
     areas = cv2.morphologyEx(light.astype(np.uint8), cv2.MORPH_OPEN, np.ones((width, width), np.uint8))
-    return 4 * int(np.count_nonzero(areas)) < int(count)
+    return 2 * int(np.count_nonzero(areas)) < int(count)
 
 
 def _photo(picture: Image.Image, path: Path) -> NDArray[np.uint8]:

@@ -28,7 +28,7 @@ class Source:
 
 
 def find_sources(
-    inputs: Sequence[Path], given: Checkpoint | Translator, *, split: str = "val", sketch: str | None = None
+    inputs: Sequence[Path], given: Checkpoint | Translator, *, split: str | None = None, sketch: str | None = None
 ) -> list[Source]:
     """The conditions that ``inputs`` name: files, folders of pictures, and dataset folders.
 
@@ -37,8 +37,8 @@ def find_sources(
     inputs : sequence of Path
     given : Checkpoint or Translator
         Tells which condition of a dataset is meant.
-    split : str
-        The split of datasets: train, val, test, or all.
+    split : str, optional
+        The split of datasets: train, val, test, or all; val if not given.
     sketch : str, optional
         The sketch method, where a dataset holds several.
 
@@ -46,12 +46,16 @@ def find_sources(
     ------
     InputError
         If an input does not exist, holds nothing or is of another label scheme, two inputs have the same name, or
-        ``sketch`` came where there is nothing to choose.
+        ``split`` or ``sketch`` came where there is nothing to choose.
     """
-    if split not in (*SPLITS, "all"):
+    if split not in (None, *SPLITS, "all"):
         raise InputError(f"split is {split!r}; needed: {', '.join(SPLITS)} or all")
-    if sketch is not None and not any(is_dataset(path) for path in inputs):
-        raise InputError(f"the sketch method {sketch!r} came without a dataset folder; leave out --sketch")
+    if not any(is_dataset(path) for path in inputs):
+        if sketch is not None:
+            raise InputError(f"the sketch method {sketch!r} came without a dataset folder; leave out --sketch")
+        if split is not None:
+            raise InputError(f"the split {split!r} came without a dataset folder; leave out --split")
+    split = split or "val"
     sources = []
     for path in inputs:
         if is_dataset(path):

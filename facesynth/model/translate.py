@@ -267,11 +267,6 @@ class Translator(
             )
         chosen = [latents]
         if style is not None or styling.samples:
-            if not layers:
-                raise InputError(
-                    f"this {self.config.output_size} px model has no layers for styles by its config; say with mix_layers "
-                    "which to take"
-                )
             given = random_styles(self.model.generator, styling) if style is None else style[None].to(latents)
             chosen = [self.model.mix(latents, one[None], layers, styling.mix_alpha) for one in given]
         if styling.truncation == 1.0:

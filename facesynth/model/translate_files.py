@@ -45,6 +45,8 @@ Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 MAX_SHEET_ROWS = 64
 """A contact sheet shows no more inputs than this."""
+FRAMES_A_ROW = 8
+"""Frames of an interpolation beside each other on a contact sheet."""
 SHEET = "sheet.png"
 """The contact sheet's name."""
 LARGEST_BATCH = 32
@@ -111,8 +113,8 @@ def translate_files(
     style_from: Path | None = None,
     from_latents: bool = False,
     interpolate: tuple[Path, Path] | None = None,
-    frames: int = 8,
-    split: str = "val",
+    frames: int | None = None,
+    split: str | None = None,
     sketch: str | None = None,
     batch_size: int | None = None,
     force: bool = False,
@@ -136,8 +138,8 @@ def translate_files(
         The inputs are ``.npy`` files of latents, or folders of them, not pictures.
     interpolate : (Path, Path), optional
         Two pictures or latents files, in place of inputs: faces on the way from one to the other.
-    frames : int
-        How many faces on that way, both ends among them.
+    frames : int, optional
+        How many faces on that way, both ends among them; 8 if not given.
     split, sketch
         As in :func:`facesynth.model.sources.find_sources`.
     batch_size : int, optional
@@ -160,20 +162,33 @@ def translate_files(
     styling, writing = styling or Styling(), writing or Writing()
     if batch_size is not None and batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; needed: at least 1")
-    if bool(inputs) == bool(interpolate):
+    if not inputs and not interpolate:
         raise InputError(
-            "pictures to translate and two to interpolate between are needed one or the other, not both or none"
+            "there is no input; needed: pictures, folders of them or dataset folders, or two to interpolate"
+        )
+    if inputs and interpolate:
+        raise InputError(f"{inputs[0]} came beside two inputs to interpolate between; leave out one or the other")
+    if frames is not None and not interpolate:
+        raise InputError(
+            f"frames is {frames}, but there is nothing to interpolate between; give two inputs, or leave it out"
         )
     translator = Translator.from_pretrained(checkpoint, **loading)
     reading: Reading
     if interpolate:
-        reading = Way(translator, *interpolate, frames)
+        reading = Way(translator, *interpolate, 8 if frames is None else frames)
         sources = reading.sources
     elif from_latents:
         reading, sources = LatentsReading(translator), latents_sources(inputs)
     else:
         reading, sources = ConditionReading(translator), find_sources(inputs, translator, split=split, sketch=sketch)
     style = latents_of(style_from, translator) if style_from else None
+    has_style = style is not None or styling.samples > 0
+    for name, needs_style in (("mix_layers", styling.mix_layers), ("mix_alpha", styling.mix_alpha != 1.0)):
+        if needs_style and not has_style:
+            given = getattr(styling, name)
+            raise InputError(
+                f"{name} is {given}, but there is no style to mix in; ask for samples, or give one style for all"
+            )
     run = _Run(translator, reading, sources, out, styling, writing, style, batch_size)
     make_folder(out)
     with locked(out):
@@ -200,7 +215,7 @@ class _Run:
         self.translator, self.reading, self.sources, self.out = translator, reading, sources, out
         self.styling, self.writing, self.style = styling, writing, style
         self.is_auto = batch_size is None
-        self.batch_size = batch_size or (1 if translator.device.type == "cpu" else LARGEST_BATCH)
+        self.batch_size = batch_size or batch_to_begin_with(translator.device)
         ends = [f"_{number}" for number in range(styling.samples)] or [""]
         kinds = [f".{writing.format}", *([SUFFIX] if writing.latents else [])]
         self.files = {
@@ -339,20 +354,29 @@ class _Run:
 
     def _sheet(self, sources: Sequence[Source]) -> NDArray[np.uint8]:
         samples, size = self.styling.samples, self.writing.size or self.translator.config.output_size
+        cell = min(max(size, 128), 256)
         faces = [
             [images.read_photo(self.out / file) for file in self._faces_among(self.files[s.name])] for s in sources
         ]
+        if isinstance(self.reading, Way):  # along the way, line by line
+            rows = [faces[first : first + FRAMES_A_ROW] for first in range(0, len(faces), FRAMES_A_ROW)]
+            lines = [list(line) for row in rows for line in zip(*row, strict=True)]
+            return contact_sheet(lines, [str(number) for number in range(len(rows[0]))], cell=cell)
         headings = [f"style {number}" for number in range(samples)] if samples else ["face"]
         columns: dict[str, Sequence[NDArray[np.uint8] | None]] = {
             "condition": [self.reading.shown(source) for source in sources],
             **dict(zip(headings, zip(*faces, strict=True), strict=True)),
             "photo": [_photo(source) for source in sources],
         }
-        seen = [
-            (heading, column) for heading, column in columns.items() if any(picture is not None for picture in column)
-        ]
-        rows = list(zip(*(column for _, column in seen), strict=True))
-        return contact_sheet(rows, [heading for heading, _ in seen], cell=min(max(size, 128), 256))
+        seen = {
+            heading: column for heading, column in columns.items() if any(picture is not None for picture in column)
+        }
+        return contact_sheet(list(zip(*seen.values(), strict=True)), list(seen), cell=cell)
+
+
+def batch_to_begin_with(device: torch.device) -> int:
+    """Conditions at a time, where nobody says: one on a CPU, else many, until memory runs out."""
+    return 1 if device.type == "cpu" else LARGEST_BATCH
 
 
 def _photo(source: Source) -> NDArray[np.uint8] | None:

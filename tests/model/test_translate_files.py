@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from facesynth import images
@@ -17,7 +18,7 @@ from facesynth.model.translate import Translator
 from facesynth.model.translate_files import SHEET, Writing, translate_files
 
 from ..runs import assert_near, cell_of, save_model, small_disk, small_model
-from ..trees import contents, leftovers
+from ..trees import contents, leftovers, pictures, times
 
 
 @pytest.fixture
@@ -296,3 +297,238 @@ def test_a_sketch_method_with_nothing_to_choose_is_refused(faces, seg, sketcher)
         with pytest.raises(InputError, match=r"sketch method 'xdog' came.* leave out --sketch"):
             find_sources(inputs, checkpoint.load(given), sketch="xdog")
     assert len(find_sources([faces], checkpoint.load(sketcher), sketch="xdog")) == 3
+
+
+# --------------------------------------------------------------------------------------------------- latents and styles
+
+
+def test_latents_are_written_and_read_again(seg, translator, label_maps, tmp_path):
+    styling, writing = Styling(samples=2, seed=3), Writing(latents=True)
+    done = translate(label_maps[:2], seg, tmp_path / "out", styling=styling, writing=writing)
+    names = [path.with_suffix(".npy").name for path in done.faces]
+    assert contents(tmp_path / "out").keys() == {*(path.name for path in done.faces), *names, RECORD}
+    latents = translator.stylise(translator.encode(translator.read(label_maps[1])[None]), styling)
+    np.testing.assert_allclose(np.load(tmp_path / "out" / names[3]), latents[1][0].numpy(), atol=1e-5)
+    again = translate([tmp_path / "out"], seg, tmp_path / "again", from_latents=True)
+    assert [path.name for path in again.faces] == [path.name for path in done.faces]
+    for one, other in zip(done.faces, again.faces, strict=True):
+        assert_near(images.read_photo(one), images.read_photo(other))
+
+
+def test_bad_latents_do_not_stop_the_others(seg, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name, latents in {"a": np.zeros((8, 16)), "b": np.zeros((4, 16)), "c": np.ones((8, 16))}.items():
+        np.save(tmp_path / f"in/{name}.npy", latents)
+    done = translate([tmp_path / "in"], seg, tmp_path / "out", from_latents=True, sheet=True)
+    assert [path.name for path in done.faces] == ["a.png", "c.png"]
+    ((name, error),) = done.failures
+    assert name == "b"
+    assert "needed: numbers of shape (8, 16)" in str(error)
+    assert images.read_photo(done.sheet).shape == (22 + 2 * 132, 4 + 132, 3)
+
+
+@pytest.mark.parametrize("kind", ["picture", "latents"])
+def test_a_style_from_a_file(seg, translator, label_maps, tmp_path, kind):
+    style = translator.encode(translator.read(label_maps[5])[None])[0]
+    source = label_maps[5]
+    if kind == "latents":
+        source = tmp_path / "style.npy"
+        np.save(source, style.numpy())
+    styling = Styling(mix_layers="16px-up", mix_alpha=0.5)
+    done = translate(label_maps[:2], seg, tmp_path / "out", styling=styling, style_from=source)
+    expected = translator.translate(
+        translator.read(label_maps[1])[None], style=style, mix_layers="16px-up", mix_alpha=0.5
+    )
+    assert_near(images.read_photo(done.faces[1]), expected[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"style_from": Path("photo")}, r"cannot read photo"),
+        ({"style_from": Path("a.npy")}, r"a\.npy cannot be read as latents"),
+        ({"styling": Styling(mix_layers="all")}, "mix_layers is all, but there is no style to mix in"),
+        ({"styling": Styling(mix_alpha=0.5)}, r"mix_alpha is 0\.5, but there is no style to mix in"),
+        ({"styling": Styling(samples=1, mix_layers="99")}, "mix_layers is '99'; it has the layers 0 to 7"),
+        ({"frames": 3}, "frames is 3, but there is nothing to interpolate between"),
+        ({"interpolate": (Path("a"), Path("b"))}, "came beside two inputs to interpolate between"),
+        ({"split": "val"}, "the split 'val' came without a dataset folder"),
+    ],
+)
+def test_what_would_be_taken_and_ignored(seg, label_maps, tmp_path, options, says):
+    with pytest.raises(InputError, match=says):
+        translate(label_maps[:1], seg, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_style_that_the_model_cannot_encode(seg, faces, label_maps, tmp_path):
+    with pytest.raises(WrongKindError, match=r"00001\.jpg has .* no class's .*; .* is a seg2face checkpoint"):
+        translate(label_maps[:1], seg, tmp_path / "out", style_from=faces / "photos/00001.jpg")
+
+
+def test_nothing_to_do(seg, tmp_path):
+    with pytest.raises(InputError, match="there is no input; needed: pictures"):
+        translate([], seg, tmp_path / "out")
+
+
+@pytest.mark.parametrize("samples", [0, 2])
+def test_faces_on_the_way_between_two(seg, translator, label_maps, tmp_path, samples):
+    a, b = label_maps[:2]
+    done = translate([], seg, tmp_path / "out", interpolate=(a, b), frames=11, samples=samples, sheet=True)
+    ends = [f"_{number}" for number in range(samples)] or [""]
+    assert [path.name for path in done.faces] == [f"00000-00001_{n:02d}{end}.png" for n in range(11) for end in ends]
+    first, last = (translator.encode(translator.read(path)[None])[0] for path in (a, b))
+    way = translator.interpolate(first, last, 11)
+    for number in (0, 3, 10):
+        expected = translator.synthesise(translator.stylise(way[number][None], Styling(samples=samples))[0])
+        assert_near(images.read_photo(done.faces[number * max(samples, 1)]), expected[0])
+    assert images.read_photo(done.sheet).shape == (22 + 2 * max(samples, 1) * 132, 4 + 8 * 132, 3)
+    mixed = tmp_path / "b.npy"
+    np.save(mixed, last.numpy())
+    again = translate([], seg, tmp_path / "again", interpolate=(a, mixed), frames=2, samples=samples)
+    assert_near(images.read_photo(again.faces[-1]), images.read_photo(done.faces[-1]))
+
+
+# --------------------------------------------------------------------------------------------------------- how it is written
+
+
+@pytest.mark.parametrize(("kind", "starts"), [("png", b"\x89PNG"), ("jpg", b"\xff\xd8\xff"), ("webp", b"RIFF")])
+def test_formats_and_sizes(seg, label_maps, tmp_path, kind, starts):
+    whole = translate(label_maps[:1], seg, tmp_path / "whole").faces[0]
+    (face,) = translate(label_maps[:1], seg, tmp_path / "out", writing=Writing(format=kind, size=96)).faces
+    assert face.name == f"00000.{kind}"
+    assert face.read_bytes().startswith(starts)
+    expected = images.resize(images.read_photo(whole), (96, 96)).astype(int)
+    assert np.abs(images.read_photo(face) - expected).mean() < 4
+
+
+@pytest.mark.parametrize("options", [{"format": "gif"}, {"size": 0}, {"size": 10000}])
+def test_formats_and_sizes_that_there_are_not(options):
+    with pytest.raises(InputError, match=f"{next(iter(options))} is .*; needed"):
+        Writing(**options)
+
+
+# ------------------------------------------------------------------------------------------------------------- once more
+
+
+def test_the_same_call_again_does_nothing(faces, seg, tmp_path):
+    done = translate([faces], seg, tmp_path / "out", samples=2, sheet=True)
+    before, when = contents(tmp_path / "out"), times(tmp_path / "out")
+    again = translate([faces], seg, tmp_path / "out", samples=2, sheet=True)
+    assert (done.written, done.kept, again.written, again.kept) == (6, 0, 0, 6)
+    assert again.faces == done.faces
+    assert contents(tmp_path / "out") == before
+    assert {name: time for name, time in times(tmp_path / "out").items() if name != SHEET} == {
+        name: time for name, time in when.items() if name != SHEET
+    }
+    forced = translate([faces], seg, tmp_path / "out", samples=2, sheet=True, force=True)
+    assert (forced.written, forced.kept) == (6, 0)
+    assert contents(tmp_path / "out") == before
+
+
+def test_what_is_missing_or_changed_is_made(seg, label_maps, tmp_path):
+    folder = shutil.copytree(label_maps[0].parent, tmp_path / "in")
+    translate([folder], seg, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    (tmp_path / "out/00002.png").unlink()
+    shutil.copy(label_maps[0], folder / "00004.png")
+    shutil.copy(label_maps[0], folder / "more.png")
+    done = translate([folder], seg, tmp_path / "out")
+    assert (done.written, done.kept) == (3, 4)
+    after = contents(tmp_path / "out")
+    assert after["00002.png"] == before["00002.png"]
+    assert after["00004.png"] == after["more.png"] == before["00000.png"] != before["00004.png"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"seed": 1, "samples": 1},
+        {"styling": Styling(samples=1, mix_layers="all")},
+        {"styling": Styling(samples=1, truncation=0.5)},
+        {"writing": Writing(size=16)},
+    ],
+)
+def test_other_settings_make_the_faces_anew(seg, label_maps, tmp_path, options):
+    first = {"samples": 1} if "writing" not in options else {}
+    translate(label_maps, seg, tmp_path / "out", **first)
+    before = pictures(tmp_path / "out")
+    done = translate(label_maps, seg, tmp_path / "out", **options)
+    assert (done.written, done.kept) == (6, 0)
+    after = pictures(tmp_path / "out")
+    assert after.keys() == before.keys()
+    assert not [name for name in before if before[name] == after[name]]
+
+
+def test_another_checkpoint_makes_the_faces_anew(seg, label_maps, tmp_path):
+    shutil.copy(seg, tmp_path / "a.safetensors")
+    translate(label_maps, tmp_path / "a.safetensors", tmp_path / "out")
+    assert translate(label_maps, tmp_path / "a.safetensors", tmp_path / "out").kept == 6
+    save_model(tmp_path / "a.safetensors", input_size=64)
+    assert translate(label_maps, tmp_path / "a.safetensors", tmp_path / "out").written == 6
+
+
+def test_a_picture_that_went_bad_is_no_longer_recorded(seg, label_maps, tmp_path):
+    folder = shutil.copytree(label_maps[0].parent, tmp_path / "in")
+    translate([folder], seg, tmp_path / "out")
+    good = (folder / "00003.png").read_bytes()
+    (folder / "00003.png").write_bytes(good[:50])
+    done = translate([folder], seg, tmp_path / "out")
+    assert ([name for name, _ in done.failures], done.kept) == (["00003"], 5)
+    (folder / "00003.png").write_bytes(good)
+    assert translate([folder], seg, tmp_path / "out").written == 1
+
+
+# ---------------------------------------------------------------------------------------------------------------- memory
+
+
+@pytest.mark.parametrize("fits", [1, 3])
+def test_a_batch_that_does_not_fit_is_halved(seg, label_maps, tmp_path, monkeypatch, fits):
+    whole = translate(label_maps, seg, tmp_path / "whole")
+    encode, sizes = Translator.encode, []
+
+    def small(self, batch):
+        sizes.append(len(batch))
+        if len(batch) > fits:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return encode(self, batch)
+
+    monkeypatch.setattr(Translator, "encode", small)
+    monkeypatch.setattr("facesynth.model.translate_files.batch_to_begin_with", lambda device: 6)
+    done = translate(label_maps, seg, tmp_path / "out")
+    assert sizes == {1: [6, 3, 1, 2, 1, 1, 3, 1, 2, 1, 1], 3: [6, 3, 3]}[fits]
+    for one, other in zip(done.faces, whole.faces, strict=True):
+        assert_near(images.read_photo(one), images.read_photo(other))
+    with pytest.raises(
+        InputError, match=r"too little memory for 6 faces of 32 px at a time; give a smaller --batch-size"
+    ):
+        translate(label_maps, seg, tmp_path / "other", batch_size=6)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(seg, label_maps, tmp_path, monkeypatch):
+    def broken(self, batch):
+        raise RuntimeError("unsupported memory format")
+
+    monkeypatch.setattr(Translator, "encode", broken)
+    with pytest.raises(RuntimeError, match="unsupported memory format"):
+        translate(label_maps, seg, tmp_path / "out")
+
+
+def test_what_was_read_in_another_way_is_noted(sketcher, faces, tmp_path):
+    (tmp_path / "in").mkdir()
+    drawing = images.read_sketch(faces / "sketches/dodge/00001.png")
+    images.write_png(tmp_path / "in/a.png", drawing)
+    images.write_png(tmp_path / "in/b.png", 255 - drawing)
+    done = translate([tmp_path / "in"], sketcher, tmp_path / "out")
+    assert done.notes == [("b", "light lines on dark: read as dark on light")]
+    one, other = (images.read_photo(path) for path in done.faces)
+    np.testing.assert_array_equal(one, other)
+
+
+def test_photos_go_into_a_model_for_photos(faces, label_maps, tmp_path):
+    path = save_model(tmp_path / "photo.safetensors", "photo2face")
+    done = translate([faces / "photos"], path, tmp_path / "out", sheet=True)
+    assert (len(done.faces), done.failures) == (6, [])
+    assert images.read_photo(done.sheet).shape == (22 + 6 * 132, 4 + 2 * 132, 3)
+    ((_, error),) = translate(label_maps[:1], path, tmp_path / "out").failures
+    assert "needed: a photo; " in str(error)
