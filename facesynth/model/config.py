@@ -6,11 +6,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from facesynth.errors import InputError
 
 Condition = Literal["labels", "sketch", "photo"]
+EncoderKind = Literal["gradual", "last-layer-w", "last-layer-w-plus"]
+StageUnits = tuple[int, int, int, int]
+
+TRUNK_UNITS: Mapping[int, StageUnits] = MappingProxyType({50: (3, 4, 14, 3), 100: (3, 13, 30, 3), 152: (3, 8, 36, 3)})
+"""Residual units in the four stages of IR-SE50, IR-SE100 and IR-SE152 (Deng et al., "ArcFace", CVPR 2019)."""
 
 
 def is_power_of_two(value: int) -> bool:
@@ -73,8 +78,11 @@ class ModelConfig:
     """Channels of the generator at resolution r are min(channel_max, channel_base / r)."""
     channel_max: int = 512
     """Most channels of a generator layer."""
-    encoder_units: tuple[int, int, int, int] = (3, 4, 14, 3)
-    """Residual units in each of the trunk's four stages; (3, 4, 14, 3) is IR-SE50."""
+    encoder_kind: EncoderKind = "gradual"
+    """How codes are made: by a style head for every W+ layer on maps of three strides; or from the trunk's last map alone, one
+    code for all layers (last-layer-w) or one for each (last-layer-w-plus)."""
+    encoder_units: StageUnits = TRUNK_UNITS[50]
+    """Residual units in each of the trunk's four stages; :data:`TRUNK_UNITS` has the published ones."""
     encoder_channels: tuple[int, int, int, int] = (64, 128, 256, 512)
     """Channels of each of the trunk's four stages."""
     style_resolution: int = 64
@@ -83,6 +91,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.condition not in ("labels", "sketch", "photo"):
             raise InputError(f"condition is {self.condition!r}; needed: labels, sketch or photo")
+        if self.encoder_kind not in get_args(EncoderKind):
+            raise InputError(f"encoder_kind is {self.encoder_kind!r}; needed: {', '.join(get_args(EncoderKind))}")
         for name, low, high in (("input_size", 32, 1024), ("output_size", 32, 1024), ("style_resolution", 4, 1024)):
             value = getattr(self, name)
             if not (is_power_of_two(value) and low <= value <= high):
