@@ -30,7 +30,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from facesynth.errors import CheckpointError
-from facesynth.labels import CELEBAMASK_HQ
+from facesynth.labels import CELEBAMASK_HQ, MOST_CLASSES, LabelScheme, numbered_scheme
 from facesynth.model import checkpoint, torch_files
 from facesynth.model.checkpoint import Checkpoint, GeneratorCheckpoint
 from facesynth.model.pickles import shown
@@ -39,7 +39,7 @@ from facesynth.model.stylegan2 import Generator
 if TYPE_CHECKING:
     from os import PathLike
 
-    from facesynth.model.config import GeneratorConfig
+    from facesynth.model.config import GeneratorConfig, ModelConfig
     from facesynth.model.identity import Identity
 
 FORMATS = {
@@ -115,7 +115,7 @@ def recognise(path: Path) -> Found:
 
 
 def load_model(path: Path | str) -> Checkpoint:
-    """The model of a checkpoint file or run folder: facesynth's, or pixel2style2pixel's with the gradual encoder.
+    """The model of a checkpoint file or run folder, facesynth's or pixel2style2pixel's.
 
     Raises
     ------
@@ -219,20 +219,26 @@ def read_state(path: str | PathLike[str]) -> dict[str, Tensor]:
 
 
 def model_of(found: Found) -> Checkpoint:
-    """The model of a published pSp file."""
+    """The model of a published pSp file.
+
+    Such a file doesn't say what its classes are: 19 are taken for those of CelebAMask-HQ, which the published model has, any
+    other number gets a scheme of numbered names.
+
+    Raises
+    ------
+    CheckpointError
+        If it does not hold what it should.
+    """
     from facesynth.model.published import config_from_published, from_published
 
     content = found.content
+    options = _options(content.get("opts"))
     with _naming(found.path):
         published = _state(content["state_dict"], "state_dict")
-        config = config_from_published(published)
-        if config.condition == "labels" and config.input_channels != len(CELEBAMASK_HQ):
-            raise CheckpointError(
-                f"the encoder takes {config.input_channels} channels; needed: 1 for sketches, 3 for photos or "
-                f"{len(CELEBAMASK_HQ)} for the classes of {CELEBAMASK_HQ.name}"
-            )
+        label_channels = options.get("label_nc")
+        config = config_from_published(published, label_channels=label_channels if label_channels == 3 else 0)
+        scheme = _scheme(config)
         state = from_published(published, config)
-    options = _options(content.get("opts"))
     generator = {
         name.removeprefix("generator."): value for name, value in state.items() if name.startswith("generator.")
     }
@@ -243,7 +249,19 @@ def model_of(found: Found) -> Checkpoint:
         state["latent_avg"] = torch.zeros(config.n_styles, config.style_dim)
     checkpoint.check_finite(state, found.path)
     info = {"opts": options}
-    return Checkpoint(found.path, "model", config, TASKS[config.condition], CELEBAMASK_HQ, state, info)
+    return Checkpoint(found.path, "model", config, TASKS[config.condition], scheme, state, info)
+
+
+def _scheme(config: ModelConfig) -> LabelScheme:
+    """The scheme of a published model's label maps; of no meaning where it takes none."""
+    count = config.input_channels
+    if config.condition != "labels" or count == len(CELEBAMASK_HQ):
+        return CELEBAMASK_HQ
+    if not 2 <= count <= MOST_CLASSES:
+        raise CheckpointError(
+            f"the encoder takes {count} channels; needed: 1 for sketches, 3 for photos or 2 to {MOST_CLASSES} for classes"
+        )
+    return numbered_scheme(count)
 
 
 def generator_of(found: Found) -> GeneratorCheckpoint:
