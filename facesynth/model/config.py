@@ -51,8 +51,39 @@ class GeneratorConfig:
     @property
     def channels(self) -> tuple[int, ...]:
         """Channels at 4, 8, ... px: the same for some different ``channel_base`` and ``channel_max``."""
-        resolutions = (4 << k for k in range(self.output_size.bit_length() - 2))
-        return tuple(min(self.channel_max, self.channel_base // resolution) for resolution in resolutions)
+        return _channels(self.output_size, self.channel_base, self.channel_max)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig:
+    """The sizes of a discriminator."""
+
+    input_size: int
+    """Height and width of the pictures, pixels; a power of two, 32 to 1024."""
+    channel_base: int
+    """Channels at resolution r are min(channel_max, channel_base / r)."""
+    channel_max: int
+    """Most channels of a layer."""
+    group_size: int = 4
+    """Most samples of a batch that are compared with one another."""
+
+    def __post_init__(self) -> None:
+        if not (is_power_of_two(self.input_size) and 32 <= self.input_size <= 1024):
+            raise InputError(f"input_size is {self.input_size}; needed: a power of two from 32 to 1024")
+        for name in ("channel_max", "group_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; needed: at least 1")
+        if self.channel_base < self.input_size:
+            raise InputError(f"channel_base is {self.channel_base}; needed: at least input_size, {self.input_size}")
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels at 4, 8, ... px."""
+        return _channels(self.input_size, self.channel_base, self.channel_max)
+
+
+def _channels(size: int, base: int, most: int) -> tuple[int, ...]:
+    return tuple(min(most, base // (4 << k)) for k in range(size.bit_length() - 2))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ format           content                                                        
 ===============  ==========================================================================  ==================
 facesynth        safetensors with a description                                              model or generator
 psp              ``{"state_dict", "latent_avg", "opts"}`` of pixel2style2pixel               model
-rosinality       ``{"g_ema", "latent_avg"}`` of stylegan2-pytorch, also a run's whole state  generator
-stylegan2-ada    a pickle with the networks ``G``, ``D`` and ``G_ema``                       generator
+rosinality       ``{"g_ema", "latent_avg"}`` of stylegan2-pytorch, also a run's whole state  generator, maybe D
+stylegan2-ada    a pickle with the networks ``G``, ``D`` and ``G_ema``                       generator and D
 ir-se50          the state dict of ArcFace's IR-SE50                                         recogniser
 lpips            LPIPS's heads                                                               part of a loss
 alexnet          torchvision's AlexNet                                                       part of a loss
@@ -39,7 +39,7 @@ from facesynth.model.stylegan2 import Generator
 if TYPE_CHECKING:
     from os import PathLike
 
-    from facesynth.model.config import GeneratorConfig, ModelConfig
+    from facesynth.model.config import DiscriminatorConfig, GeneratorConfig, ModelConfig
     from facesynth.model.identity import Identity
 
 FORMATS = {
@@ -143,6 +143,34 @@ def load_generator(path: Path | str) -> GeneratorCheckpoint:
     """
     found = recognise(Path(path))
     return generator_of(found)
+
+
+def load_discriminator(path: Path | str) -> tuple[DiscriminatorConfig, dict[str, Tensor]]:
+    """Sizes and state dict of the discriminator in a run's state of rosinality's, or in a network pickle of StyleGAN2-ADA's.
+
+    Raises
+    ------
+    CheckpointError
+        If the file has none, or it does not hold what it should; the message names what is missing.
+    """
+    from facesynth.model.published_ada import discriminator_from_ada
+    from facesynth.model.published_parts import discriminator_from_rosinality
+
+    found = recognise(Path(path))
+    name = {"rosinality": "d", "stylegan2-ada": "D"}.get(found.format, "")
+    content = found.content.get(name) if name else None
+    with _naming(found.path):
+        if name == "d" and content is not None:
+            config, state = discriminator_from_rosinality(_state(content, name))
+        elif name == "D" and isinstance(content, torch_files.Record):
+            config, tensors = discriminator_from_ada(content)
+            state = _state(tensors, name)
+        else:
+            raise CheckpointError(
+                "it holds no discriminator; needed: a file with stylegan2-pytorch's d or StyleGAN2-ADA's D"
+            )
+    checkpoint.check_finite(state, found.path)
+    return config, state
 
 
 def load_identity(path: Path | str) -> Identity:

@@ -130,7 +130,7 @@ def config_from_published(state_dict: Mapping[str, Tensor], *, label_channels: i
     CheckpointError
         If a tensor that the sizes are read off is missing, or the trunk has other than four widths.
     """
-    extent, count = partial(_extent, state_dict), partial(_count, state_dict)
+    extent, count = partial(axis_length, state_dict), partial(_count, state_dict)
     kind = _encoder_kind(state_dict)
     input_channels = extent("encoder.input_layer.0.weight", 1)
     conditions: dict[int, Condition] = {1: "sketch", 3: "labels" if label_channels == 3 else "photo"}
@@ -183,7 +183,7 @@ def generator_config(state_dict: Mapping[str, Tensor], prefix: str = "") -> Gene
     CheckpointError
         If a tensor that the sizes are read off is missing, or they are those of no generator.
     """
-    extent, count = partial(_extent, state_dict), partial(_count, state_dict)
+    extent, count = partial(axis_length, state_dict), partial(_count, state_dict)
     n_blocks = count(prefix + "to_rgbs.{}.conv.weight")
     widths = {4: extent(f"{prefix}input.input", 1)}
     widths |= {8 << i: extent(f"{prefix}convs.{2 * i}.conv.weight", 1) for i in range(n_blocks)}
@@ -214,7 +214,14 @@ def config_of_widths(widths: Mapping[int, int], *, style_dim: int, mapping_depth
         raise CheckpointError(f"its tensors make no usable generator: {error}") from error
 
 
-def _extent(state_dict: Mapping[str, Tensor], key: str, axis: int) -> int:
+def axis_length(state_dict: Mapping[str, Tensor], key: str, axis: int) -> int:
+    """How long an axis of a tensor is.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such tensor or axis.
+    """
     if key not in state_dict:
         raise CheckpointError(f"the published state dict lacks {key}; needed to tell the sizes")
     shape = tuple(state_dict[key].shape)
