@@ -6,11 +6,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from facesynth.errors import InputError
 
 Condition = Literal["labels", "sketch", "photo"]
+EncoderKind = Literal["gradual", "last-layer-w", "last-layer-w-plus"]
+StageUnits = tuple[int, int, int, int]
+
+TRUNK_UNITS: Mapping[int, StageUnits] = MappingProxyType({50: (3, 4, 14, 3), 100: (3, 13, 30, 3), 152: (3, 8, 36, 3)})
+"""Residual units in the four stages of IR-SE50, IR-SE100 and IR-SE152 (Deng et al., "ArcFace", CVPR 2019)."""
 
 
 def is_power_of_two(value: int) -> bool:
@@ -46,8 +51,39 @@ class GeneratorConfig:
     @property
     def channels(self) -> tuple[int, ...]:
         """Channels at 4, 8, ... px: the same for some different ``channel_base`` and ``channel_max``."""
-        resolutions = (4 << k for k in range(self.output_size.bit_length() - 2))
-        return tuple(min(self.channel_max, self.channel_base // resolution) for resolution in resolutions)
+        return _channels(self.output_size, self.channel_base, self.channel_max)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig:
+    """The sizes of a discriminator."""
+
+    input_size: int
+    """Height and width of the pictures, pixels; a power of two, 32 to 1024."""
+    channel_base: int
+    """Channels at resolution r are min(channel_max, channel_base / r)."""
+    channel_max: int
+    """Most channels of a layer."""
+    group_size: int = 4
+    """Most samples of a batch that are compared with one another."""
+
+    def __post_init__(self) -> None:
+        if not (is_power_of_two(self.input_size) and 32 <= self.input_size <= 1024):
+            raise InputError(f"input_size is {self.input_size}; needed: a power of two from 32 to 1024")
+        for name in ("channel_max", "group_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; needed: at least 1")
+        if self.channel_base < self.input_size:
+            raise InputError(f"channel_base is {self.channel_base}; needed: at least input_size, {self.input_size}")
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels at 4, 8, ... px."""
+        return _channels(self.input_size, self.channel_base, self.channel_max)
+
+
+def _channels(size: int, base: int, most: int) -> tuple[int, ...]:
+    return tuple(min(most, base // (4 << k)) for k in range(size.bit_length() - 2))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +109,11 @@ class ModelConfig:
     """Channels of the generator at resolution r are min(channel_max, channel_base / r)."""
     channel_max: int = 512
     """Most channels of a generator layer."""
-    encoder_units: tuple[int, int, int, int] = (3, 4, 14, 3)
-    """Residual units in each of the trunk's four stages; (3, 4, 14, 3) is IR-SE50."""
+    encoder_kind: EncoderKind = "gradual"
+    """How codes are made: by a style head for every W+ layer on maps of three strides; or from the trunk's last map alone, one
+    code for all layers (last-layer-w) or one for each (last-layer-w-plus)."""
+    encoder_units: StageUnits = TRUNK_UNITS[50]
+    """Residual units in each of the trunk's four stages; :data:`TRUNK_UNITS` has the published ones."""
     encoder_channels: tuple[int, int, int, int] = (64, 128, 256, 512)
     """Channels of each of the trunk's four stages."""
     style_resolution: int = 64
@@ -83,6 +122,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.condition not in ("labels", "sketch", "photo"):
             raise InputError(f"condition is {self.condition!r}; needed: labels, sketch or photo")
+        if self.encoder_kind not in get_args(EncoderKind):
+            raise InputError(f"encoder_kind is {self.encoder_kind!r}; needed: {', '.join(get_args(EncoderKind))}")
         for name, low, high in (("input_size", 32, 1024), ("output_size", 32, 1024), ("style_resolution", 4, 1024)):
             value = getattr(self, name)
             if not (is_power_of_two(value) and low <= value <= high):

@@ -5,8 +5,8 @@ format           content                                                        
 ===============  ==========================================================================  ==================
 facesynth        safetensors with a description                                              model or generator
 psp              ``{"state_dict", "latent_avg", "opts"}`` of pixel2style2pixel               model
-rosinality       ``{"g_ema", "latent_avg"}`` of stylegan2-pytorch, also a run's whole state  generator
-stylegan2-ada    a pickle with the networks ``G``, ``D`` and ``G_ema``                       generator
+rosinality       ``{"g_ema", "latent_avg"}`` of stylegan2-pytorch, also a run's whole state  generator, maybe D
+stylegan2-ada    a pickle with the networks ``G``, ``D`` and ``G_ema``                       generator and D
 ir-se50          the state dict of ArcFace's IR-SE50                                         recogniser
 lpips            LPIPS's heads                                                               part of a loss
 alexnet          torchvision's AlexNet                                                       part of a loss
@@ -30,7 +30,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from facesynth.errors import CheckpointError
-from facesynth.labels import CELEBAMASK_HQ
+from facesynth.labels import CELEBAMASK_HQ, MOST_CLASSES, LabelScheme, numbered_scheme
 from facesynth.model import checkpoint, torch_files
 from facesynth.model.checkpoint import Checkpoint, GeneratorCheckpoint
 from facesynth.model.pickles import shown
@@ -39,7 +39,7 @@ from facesynth.model.stylegan2 import Generator
 if TYPE_CHECKING:
     from os import PathLike
 
-    from facesynth.model.config import GeneratorConfig
+    from facesynth.model.config import DiscriminatorConfig, GeneratorConfig, ModelConfig
     from facesynth.model.identity import Identity
 
 FORMATS = {
@@ -115,7 +115,7 @@ def recognise(path: Path) -> Found:
 
 
 def load_model(path: Path | str) -> Checkpoint:
-    """The model of a checkpoint file or run folder: facesynth's, or pixel2style2pixel's with the gradual encoder.
+    """The model of a checkpoint file or run folder, facesynth's or pixel2style2pixel's.
 
     Raises
     ------
@@ -143,6 +143,34 @@ def load_generator(path: Path | str) -> GeneratorCheckpoint:
     """
     found = recognise(Path(path))
     return generator_of(found)
+
+
+def load_discriminator(path: Path | str) -> tuple[DiscriminatorConfig, dict[str, Tensor]]:
+    """Sizes and state dict of the discriminator in a run's state of rosinality's, or in a network pickle of StyleGAN2-ADA's.
+
+    Raises
+    ------
+    CheckpointError
+        If the file has none, or it does not hold what it should; the message names what is missing.
+    """
+    from facesynth.model.published_ada import discriminator_from_ada
+    from facesynth.model.published_parts import discriminator_from_rosinality
+
+    found = recognise(Path(path))
+    name = {"rosinality": "d", "stylegan2-ada": "D"}.get(found.format, "")
+    content = found.content.get(name) if name else None
+    with _naming(found.path):
+        if name == "d" and content is not None:
+            config, state = discriminator_from_rosinality(_state(content, name))
+        elif name == "D" and isinstance(content, torch_files.Record):
+            config, tensors = discriminator_from_ada(content)
+            state = _state(tensors, name)
+        else:
+            raise CheckpointError(
+                "it holds no discriminator; needed: a file with stylegan2-pytorch's d or StyleGAN2-ADA's D"
+            )
+    checkpoint.check_finite(state, found.path)
+    return config, state
 
 
 def load_identity(path: Path | str) -> Identity:
@@ -219,20 +247,26 @@ def read_state(path: str | PathLike[str]) -> dict[str, Tensor]:
 
 
 def model_of(found: Found) -> Checkpoint:
-    """The model of a published pSp file."""
+    """The model of a published pSp file.
+
+    Such a file doesn't say what its classes are: 19 are taken for those of CelebAMask-HQ, which the published model has, any
+    other number gets a scheme of numbered names.
+
+    Raises
+    ------
+    CheckpointError
+        If it does not hold what it should.
+    """
     from facesynth.model.published import config_from_published, from_published
 
     content = found.content
+    options = _options(content.get("opts"))
     with _naming(found.path):
         published = _state(content["state_dict"], "state_dict")
-        config = config_from_published(published)
-        if config.condition == "labels" and config.input_channels != len(CELEBAMASK_HQ):
-            raise CheckpointError(
-                f"the encoder takes {config.input_channels} channels; needed: 1 for sketches, 3 for photos or "
-                f"{len(CELEBAMASK_HQ)} for the classes of {CELEBAMASK_HQ.name}"
-            )
+        label_channels = options.get("label_nc")
+        config = config_from_published(published, label_channels=label_channels if label_channels == 3 else 0)
+        scheme = _scheme(config)
         state = from_published(published, config)
-    options = _options(content.get("opts"))
     generator = {
         name.removeprefix("generator."): value for name, value in state.items() if name.startswith("generator.")
     }
@@ -243,7 +277,19 @@ def model_of(found: Found) -> Checkpoint:
         state["latent_avg"] = torch.zeros(config.n_styles, config.style_dim)
     checkpoint.check_finite(state, found.path)
     info = {"opts": options}
-    return Checkpoint(found.path, "model", config, TASKS[config.condition], CELEBAMASK_HQ, state, info)
+    return Checkpoint(found.path, "model", config, TASKS[config.condition], scheme, state, info)
+
+
+def _scheme(config: ModelConfig) -> LabelScheme:
+    """The scheme of a published model's label maps; of no meaning where it takes none."""
+    count = config.input_channels
+    if config.condition != "labels" or count == len(CELEBAMASK_HQ):
+        return CELEBAMASK_HQ
+    if not 2 <= count <= MOST_CLASSES:
+        raise CheckpointError(
+            f"the encoder takes {count} channels; needed: 1 for sketches, 3 for photos or 2 to {MOST_CLASSES} for classes"
+        )
+    return numbered_scheme(count)
 
 
 def generator_of(found: Found) -> GeneratorCheckpoint:

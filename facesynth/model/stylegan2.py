@@ -14,11 +14,13 @@ to-RGB at 4 2^k             2 k + 1
 ==========================  ============
 
 References: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020, sections 2 and 4; the
-mapping network and noise inputs: Karras et al., "A Style-Based Generator Architecture for GANs", CVPR 2019, section 2.
+mapping network and noise inputs: Karras et al., "A Style-Based Generator Architecture for GANs", CVPR 2019, section 2 and,
+for truncation, appendix B.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import torch
@@ -221,6 +223,51 @@ class Generator(nn.Module):
             z = torch.randn(min(_SAMPLES_AT_ONCE, n_samples - start), self.style_dim, generator=rng)
             total += self.mapping(z.to(device)).cpu().double().sum(dim=0)
         return (total / n_samples).float().to(device)
+
+
+def truncate(latents: Tensor, average: Tensor, psi: float, *, cutoff: int | None = None) -> Tensor:
+    """Latents drawn towards the average, for better pictures of less variety: average + psi (latents - average).
+
+    Parameters
+    ----------
+    latents
+        (N, style_dim), or (N, n_styles, style_dim).
+    average
+        (style_dim,), or (n_styles, style_dim) for latents that have layers.
+    psi
+        1 leaves them as they are, 0 gives the average.
+    cutoff
+        Draw the first so many W+ layers alone; all if not given. Needs latents that have layers.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of ``latents``, a new tensor.
+
+    Raises
+    ------
+    InputError
+        If the shapes don't fit or a number is out of its range.
+
+    Examples
+    --------
+    >>> truncate(torch.tensor([[2.0, 4.0]]), torch.tensor([0.0, 2.0]), 0.5)
+    tensor([[1., 3.]])
+    """
+    if latents.ndim not in (2, 3) or tuple(average.shape) not in (latents.shape[-1:], latents.shape[1:]):
+        raise InputError(
+            f"latents has shape {tuple(latents.shape)} and average {tuple(average.shape)}; needed: (N, style_dim) or "
+            "(N, n_styles, style_dim), and that without its first axis or (style_dim,)"
+        )
+    if not math.isfinite(psi):
+        raise InputError(f"psi is {psi}; needed: a finite number, as a rule from 0 to 1")
+    drawn = average + psi * (latents - average)
+    if cutoff is None:
+        return drawn
+    if latents.ndim != 3 or not 0 <= cutoff <= latents.shape[1]:
+        needed = f"0 to {latents.shape[1]}" if latents.ndim == 3 else "none, since the latents have no layers"
+        raise InputError(f"cutoff is {cutoff}; needed: {needed}")
+    return torch.cat([drawn[:, :cutoff], latents[:, cutoff:]], dim=1)
 
 
 def _noise_map(layer: StyledLayer, n_samples: int, noise: NoiseMode, rng: torch.Generator | None) -> Tensor | None:

@@ -31,6 +31,7 @@ from facesynth.model.frozen import freeze
 from facesynth.model.hub import CARD, card_values, fetch, is_repository
 from facesynth.model.inputs import read_input
 from facesynth.model.psp import PSP
+from facesynth.model.stylegan2 import truncate
 from facesynth.model.styles import Styling, layers_of, noise_of, random_styles
 from facesynth.model.tensors import condition_tensor, to_pictures
 
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from facesynth.model.checkpoint import Checkpoint
 
 log = logging.getLogger(__name__)
+
+_CENTRE_SAMPLES = 10_000
 
 
 class Translator(
@@ -272,7 +275,9 @@ class Translator(
         if styling.truncation == 1.0:
             return chosen
         centre = self.model.latent_avg
-        return [centre + styling.truncation * (one - centre) for one in chosen]
+        if not bool(centre.any()):  # a published model whose codes don't start from the average
+            centre = self.model.generator.mean_latent(_CENTRE_SAMPLES, 0)
+        return [truncate(one, centre, styling.truncation) for one in chosen]
 
     @torch.inference_mode()
     def synthesise(self, latents: Tensor, styling: Styling | None = None, number: int = 0) -> NDArray[np.uint8]:

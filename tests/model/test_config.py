@@ -13,6 +13,7 @@ from .recipe import tiny_config
     ("name", "value"),
     [
         ("condition", "mask"),
+        ("encoder_kind", "w"),
         ("input_channels", 0),
         ("input_size", 16),
         ("input_size", 48),

@@ -27,6 +27,18 @@ def test_encode_adds_the_average_latent(psp):
     assert "latent_avg" in psp.state_dict()
 
 
+def test_one_code_is_repeated_over_the_layers():
+    torch.manual_seed(0)
+    psp = PSP(recipe.tiny_config(encoder_kind="last-layer-w")).eval()
+    psp.latent_avg.normal_()
+    condition = conditions(2)
+    codes = psp.encoder(condition)
+    assert codes.shape == (2, 16)
+    latents = psp.encode(condition)
+    torch.testing.assert_close(latents - psp.latent_avg, codes[:, None].expand(2, 8, 16))
+    assert psp(condition, styles=torch.randn(2, 16)).shape == (2, 3, 32, 32)
+
+
 def test_forward_is_encode_mix_generate(psp):
     condition, styles = conditions(2), torch.randn(2, 16)
     latents = psp.encode(condition)

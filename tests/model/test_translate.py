@@ -144,6 +144,14 @@ def test_truncation_goes_towards_the_average(translator, samples):
     torch.testing.assert_close(average, translator.model.latent_avg.expand(2, -1, -1))
 
 
+def test_truncation_of_a_model_whose_codes_do_not_start_from_the_average(translator):
+    translator.model.latent_avg.zero_()
+    _, _, (average,) = latents_and_styles(translator, truncation=0)
+    expected = translator.styles(2000, 1).mean(dim=0)
+    torch.testing.assert_close(average[0, 0], expected, atol=0.1, rtol=0)
+    assert expected.abs().max() > 0.1
+
+
 def test_a_given_style_takes_the_place_of_random_ones(translator):
     batch = conditions(3)
     style = translator.encode(batch[2:])[0]
