@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from facesynth.model.losses import LPIPS
+    from torch import nn
+
+    from facesynth.model.config import TrainConfig
     from facesynth.model.training import Report
 
 _PATH = click.Path(path_type=Path)
@@ -31,13 +33,28 @@ _PATH = click.Path(path_type=Path)
 @click.option("--batch-size", type=int, help="Photos a step.  [default: the preset's]")
 @click.option("--learning-rate", type=float, help="Of the optimiser.  [default: the preset's]")
 @click.option("--interval", type=int, help="Steps between validations.  [default: the preset's]")
+@click.option("--l2", type=float, help="Weight of the pictures' L2.  [default: the preset's]")
+@click.option("--l2-crop", type=float, help="Weight of the same on the face alone.  [default: the preset's]")
 @click.option(
     "--lpips", type=float, help="Weight of the perceptual loss.  [default: the preset's, or 0 with no weights]"
 )
+@click.option("--lpips-crop", type=float, help="Weight of the same on the face alone.  [default: the preset's]")
+@click.option("--identity", type=float, help="Weight of the persons' difference.  [default: the preset's]")
+@click.option("--moco", type=float, help="Weight of the same for what are no faces.  [default: the preset's]")
+@click.option("--laplacian", type=float, help="Weight of the Laplacian pyramids' difference.  [default: the preset's]")
+@click.option("--w-norm", type=float, help="Weight of the latents' distance from the average.  [default: the preset's]")
 @click.option(
-    "--lpips-backbone", type=_PATH, help="AlexNet weights.  [default: torchvision's download, if it is there]"
+    "--lpips-net", "lpips_network", type=click.Choice(["alex", "vgg"]), help="Network of the perceptual loss."
+)
+@click.option(
+    "--lpips-backbone",
+    type=_PATH,
+    help="Its weights, AlexNet's or VGG16's.  [default: torchvision's download, if there]",
 )
 @click.option("--lpips-heads", type=_PATH, help="LPIPS heads.  [default: those of the package lpips, if installed]")
+@click.option("--identity-weights", type=_PATH, help="ArcFace's IR-SE50, model_ir_se50.pth; for --identity.")
+@click.option("--moco-weights", type=_PATH, help="MoCo v2's moco_v2_800ep_pretrain.pth.tar; for --moco.")
+@click.option("--metric", help="Term whose lowest validation value tells which model is kept.  [default: the preset's]")
 @click.option("--seed", default=0, help="Of the weights, the data order and all that is random.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Where to compute.")
 @click.option(
@@ -57,6 +74,8 @@ def train(
     sketch: str | None,
     lpips_backbone: Path | None,
     lpips_heads: Path | None,
+    identity_weights: Path | None,
+    moco_weights: Path | None,
     device: str,
     workers: int,
     quiet: bool,
@@ -70,17 +89,19 @@ def train(
     given = {name: value for name, value in values.items() if value is not None}
     n_classes = len(read_dataset(data).scheme)
     config = configs.preset(preset, task, n_classes=n_classes, train_generator=train_generator, **given)
-    perceptual, notice = None, ""
-    if config.lpips > 0:
-        perceptual, notice = _perceptual(lpips_backbone, lpips_heads, required="lpips" in given)
-        config = config if perceptual else dataclasses.replace(config, lpips=0.0)
+    networks, notice = _lpips(
+        config, lpips_backbone, lpips_heads, required=bool({"lpips", "lpips_crop"} & given.keys())
+    )
+    if notice:
+        config = dataclasses.replace(config, lpips=0.0, lpips_crop=0.0)
+    networks |= _similarity(config, identity_weights, moco_weights)
     done = run(
         data,
         out,
         config,
         sketch=sketch,
         generator=generator,
-        perceptual=perceptual,
+        networks=networks,
         device=device,
         workers=workers,
         report=_reporter(config.steps, notice, quiet=quiet),
@@ -91,17 +112,39 @@ def train(
     click.echo(f"curves: {done.root / 'losses.png'}")
 
 
-def _perceptual(backbone: Path | None, heads: Path | None, *, required: bool) -> tuple[LPIPS | None, str]:
+def _lpips(
+    config: TrainConfig, backbone: Path | None, heads: Path | None, *, required: bool
+) -> tuple[dict[str, nn.Module], str]:
     """The perceptual network; where nobody asked for it and its weights are not at hand, none, and a notice of that."""
     from facesynth.errors import CheckpointError
-    from facesynth.model.losses import load_lpips
+    from facesynth.model.lpips import load_lpips
 
+    if not config.lpips and not config.lpips_crop:
+        return {}, ""
     try:
-        return load_lpips(backbone, heads), ""
+        return {"lpips": load_lpips(backbone, heads, config.lpips_network)}, ""
     except CheckpointError as error:
         if required or backbone or heads:
             raise
-        return None, f"training without the perceptual loss: {error}"
+        return {}, f"training without the perceptual loss: {error}"
+
+
+def _similarity(config: TrainConfig, identity: Path | None, moco: Path | None) -> dict[str, nn.Module]:
+    """The networks of the identity and the MoCo term, as far as these weigh anything."""
+    from facesynth.errors import InputError
+    from facesynth.model.foreign import load_identity, load_moco
+
+    networks: dict[str, nn.Module] = {}
+    for name, path, load, file in (
+        ("identity", identity, load_identity, "ArcFace's model_ir_se50.pth"),
+        ("moco", moco, load_moco, "MoCo v2's moco_v2_800ep_pretrain.pth.tar"),
+    ):
+        weight = config.weights[name]
+        if weight and path is None:
+            raise InputError(f"{name} is {weight}; needed for it: --{name}-weights FILE, {file}, or --{name} 0")
+        if weight and path is not None:
+            networks[name] = load(path)
+    return networks
 
 
 def _reporter(steps: int, notice: str, *, quiet: bool) -> Report:

@@ -125,6 +125,16 @@ CONDITIONS: Mapping[Task, Condition] = MappingProxyType({"seg2face": "labels", "
 """The condition that each task translates."""
 
 
+TERMS = ("l2", "l2_crop", "lpips", "lpips_crop", "identity", "moco", "laplacian", "w_norm")
+"""The terms of the loss; :mod:`facesynth.model.objective` says what each compares."""
+NETWORK_OF_TERM: Mapping[str, str] = MappingProxyType(
+    {"lpips": "lpips", "lpips_crop": "lpips", "identity": "identity", "moco": "moco"}
+)
+"""The trained network that a term needs."""
+_SMALLEST_OUTPUT = {"lpips_crop": 64, "identity": 256}
+"""Pixels of the face that a term needs."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """What a training run does; two runs of the same config on the same data give the same weights.
@@ -151,8 +161,18 @@ class TrainConfig:
     more than the encoder does."""
     l2: float = 1.0
     """Weight of the mean squared difference of the pictures, whose values are in [-1, 1]."""
+    l2_crop: float = 0.0
+    """Weight of the same on the face alone."""
     lpips: float = 0.8
     """Weight of the perceptual distance."""
+    lpips_crop: float = 0.0
+    """Weight of the same on the face alone."""
+    lpips_network: Literal["alex", "vgg"] = "alex"
+    """Whose features the perceptual distance compares: AlexNet's or VGG16's."""
+    identity: float = 0.0
+    """Weight of the difference of the persons, as a face recogniser sees them."""
+    moco: float = 0.0
+    """Weight of the same by features that were learnt without labels, for what are no faces."""
     laplacian: float = 0.0
     """Weight of the difference of the Laplacian pyramids, which keeps edges where there is no perceptual network."""
     w_norm: float = 0.005
@@ -185,13 +205,7 @@ class TrainConfig:
         for name in ("learning_rate", "generator_learning_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; needed: more than 0 and less than 1")
-        for name in ("l2", "lpips", "laplacian", "w_norm"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}; needed: a number, at least 0")
-        if self.metric not in ("loss", "l2", "laplacian", "w_norm", "lpips"):
-            raise InputError(f"metric is {self.metric!r}; needed: loss, l2, lpips, laplacian or w_norm")
-        if self.metric in ("lpips", "laplacian") and not getattr(self, self.metric):
-            raise InputError(f"metric is {self.metric!r}, which weighs 0; needed: a term of the loss")
+        self._check_loss()
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed is {self.seed}; needed: 0 to {2**32 - 1}")
         if not 0 <= self.ema < 1:
@@ -200,6 +214,29 @@ class TrainConfig:
             raise InputError(f"style_probability is {self.style_probability}; needed: 0 to 1")
         if self.style_probability and not self.train_generator:
             raise InputError("style_probability needs train_generator: a given generator has its styles already")
+
+    def _check_loss(self) -> None:
+        for name, weight in self.weights.items():
+            if not 0 <= weight < math.inf:
+                raise InputError(f"{name} is {weight}; needed: a number, at least 0")
+            smallest = _SMALLEST_OUTPUT.get(name, 0)
+            if weight and self.model.output_size < smallest:
+                raise InputError(
+                    f"{name} is {weight} but output_size {self.model.output_size}; needed: at least {smallest} px, or 0"
+                )
+        if not any(self.weights.values()):
+            raise InputError(f"every term weighs 0; needed: one of {', '.join(TERMS)} above 0")
+        if self.lpips_network not in ("alex", "vgg"):
+            raise InputError(f"lpips_network is {self.lpips_network!r}; needed: alex or vgg")
+        if self.metric not in ("loss", *TERMS):
+            raise InputError(f"metric is {self.metric!r}; needed: loss, {', '.join(TERMS[:-1])} or {TERMS[-1]}")
+        if self.metric not in ("loss", "l2", "w_norm") and not getattr(self, self.metric):
+            raise InputError(f"metric is {self.metric!r}, which weighs 0; needed: a term of the loss")
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """What every term weighs, by :data:`TERMS`."""
+        return {name: getattr(self, name) for name in TERMS}
 
 
 PRESETS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = MappingProxyType(

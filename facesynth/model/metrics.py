@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facesynth.errors import InputError
 from facesynth.files import replacing, write_text
+from facesynth.model.config import TERMS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TERMS = ("loss", "l2", "lpips", "laplacian", "w_norm")
-COLUMNS = ("step", "split", *TERMS, "seconds")
+COLUMNS = ("step", "split", "loss", *TERMS, "seconds")
 
 
 class Metrics:
@@ -41,19 +42,20 @@ class Metrics:
         self.seconds = 0.0
         if path.is_file():
             try:
-                self._take_over(path.read_text("utf-8").splitlines()[1:], last)
-            except (OSError, ValueError, IndexError) as error:
+                self._take_over(path.read_text("utf-8").splitlines(), last)
+            except (OSError, ValueError, KeyError) as error:
                 raise InputError(f"{path} cannot be read as a run's metrics: {error}; remove it") from error
 
     def _take_over(self, lines: list[str], last: int) -> None:
-        for line in lines:
-            if int(line.split(",", 1)[0]) <= last:
-                self.lines.append(line)
-                self.seconds = float(line.rsplit(",", 1)[1])
+        """Rows of an earlier facesynth have fewer columns."""
+        for row in csv.DictReader(lines):
+            if int(row["step"]) <= last:
+                self.lines.append(",".join(row.get(name) or "" for name in COLUMNS))
+                self.seconds = float(row["seconds"])
 
     def add(self, step: int, split: str, terms: Mapping[str, float], seconds: float) -> None:
         """Add a row; it is in the file after the next :meth:`write`."""
-        values = ",".join(f"{terms[name]:.6g}" if name in terms else "" for name in TERMS)
+        values = ",".join(f"{terms[name]:.6g}" if name in terms else "" for name in COLUMNS[2:-1])
         self.lines.append(f"{step},{split},{values},{seconds:.2f}")
 
     def validation(self, term: str) -> list[float]:
@@ -82,7 +84,7 @@ def plot_losses(metrics: Path, picture: Path) -> None:
 
     rows = pd.read_csv(metrics)
     train, val = rows[rows["split"] == "train"], rows[rows["split"] == "val"]
-    terms = [name for name in TERMS if rows[name].notna().any()]
+    terms = [name for name in ("loss", *TERMS) if name in rows and rows[name].notna().any()]
     figure = Figure(figsize=(4.2 * len(terms), 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     for axis, term in zip(figure.subplots(1, len(terms), squeeze=False)[0], terms, strict=True):

@@ -36,11 +36,12 @@ from facesynth.errors import CheckpointError, DatasetError, DivergenceError, Inp
 from facesynth.files import locked, make_folder, write_text
 from facesynth.labels import describe
 from facesynth.manifest import read_dataset
-from facesynth.model import checkpoint, foreign, losses
+from facesynth.model import checkpoint, foreign
 from facesynth.model.config import TrainConfig
 from facesynth.model.data import PairedFaces, TrainingOrder, condition_column, flip_pairs
 from facesynth.model.devices import choose_device
 from facesynth.model.metrics import Metrics, plot_losses
+from facesynth.model.objective import Objective
 from facesynth.model.optim import Muon, Ranger
 from facesynth.model.psp import PSP
 from facesynth.model.sheet import contact_sheet, show_condition
@@ -96,7 +97,7 @@ def train(
     *,
     sketch: str | None = None,
     generator: Path | None = None,
-    perceptual: nn.Module | None = None,
+    networks: Mapping[str, nn.Module] | None = None,
     device: str = "auto",
     workers: int = 2,
     report: Report | None = None,
@@ -115,8 +116,9 @@ def train(
     generator : Path, optional
         A checkpoint of any known format, or a run folder, whose generator and average latent to start from; it stays as it
         is unless the config trains it.
-    perceptual : module, optional
-        The LPIPS distance of two (N, 3, H, W) tensors in [-1, 1]; needed if the config weighs it.
+    networks : mapping of str to module, optional
+        What terms of the loss need, as far as the config weighs them: ``lpips``, ``identity`` and ``moco``, each of two
+        (N, 3, H, W) tensors in [-1, 1].
     device : str
         auto, cpu, cuda or mps.
     workers : int
@@ -135,11 +137,10 @@ def train(
     """
     if generator is None and not config.train_generator:
         raise InputError("there is no generator: give --generator FILE, or --train-generator to train one along")
-    if config.lpips > 0 and perceptual is None:
-        raise InputError(f"lpips weighs {config.lpips} but the perceptual network is not there; give it, or weigh it 0")
+    objective = Objective(config, networks or {})
     make_folder(out)
     with locked(out):
-        run = _Run(data, out, config, sketch, generator, perceptual, choose_device(device), workers, report)
+        run = _Run(data, out, config, sketch, generator, objective, choose_device(device), workers, report)
         return run.finish()
 
 
@@ -153,7 +154,7 @@ class _Run:
         config: TrainConfig,
         sketch: str | None,
         generator: Path | None,
-        perceptual: nn.Module | None,
+        objective: Objective,
         device: torch.device,
         workers: int,
         report: Report | None,
@@ -182,7 +183,7 @@ class _Run:
                     parameter.mul_(FIRST_STYLE_SPREAD)
             self.model.latent_avg.copy_(self.model.generator.mean_latent(MEAN_LATENT_SAMPLES, config.seed))
         self.model.to(device)
-        self.perceptual = perceptual.to(device).eval().requires_grad_(requires_grad=False) if perceptual else None
+        self.objective = objective.to(device)
         self.model.generator.requires_grad_(config.train_generator)
         self.averaged = copy.deepcopy(self.model).requires_grad_(requires_grad=False) if config.ema else self.model
         """What is validated and kept."""
@@ -374,7 +375,7 @@ class _Run:
             mixed = torch.where(which.to(self.device)[:, None, None], restyled, latents)
         noise = torch.Generator(self.device).manual_seed(config.seed * 1_000_003 + self.step)
         faces = model.generator(mixed, noise="random", rng=noise)
-        loss, terms = self._losses(faces, photo, latents)
+        loss, terms = self.objective(faces, photo, latents, model.latent_avg)
         if not torch.isfinite(loss):
             ids = ", ".join(self.train_pairs.ids[index] for index in indices.tolist())
             raise DivergenceError(
@@ -382,11 +383,11 @@ class _Run:
                 "before that: try a lower --learning-rate in another --out"
             )
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimizer.step()
         if config.ema:
             self._average()
-        return terms
+        return {name: value.item() for name, value in terms.items()}
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -402,18 +403,6 @@ class _Run:
         sizes = self.config.model
         condition = condition_tensor(conditions.to(self.device), sizes.condition, sizes.input_channels)
         return condition, photo_tensor(photos.to(self.device))
-
-    def _losses(self, faces: Tensor, photo: Tensor, latents: Tensor) -> tuple[Tensor, dict[str, float]]:
-        config = self.config
-        terms = {"l2": losses.l2(faces, photo), "w_norm": losses.w_norm(latents, self.model.latent_avg)}
-        loss = config.l2 * terms["l2"] + config.w_norm * terms["w_norm"]
-        if self.perceptual is not None and config.lpips > 0:
-            terms["lpips"] = self.perceptual(faces, photo)
-            loss = loss + config.lpips * terms["lpips"]
-        if config.laplacian > 0:
-            terms["laplacian"] = losses.laplacian(faces, photo)
-            loss = loss + config.laplacian * terms["laplacian"]
-        return loss, {"loss": loss.item(), **{name: value.item() for name, value in terms.items()}}
 
     # ------------------------------------------------------------------------------------------------- at every interval
 
@@ -440,8 +429,8 @@ class _Run:
             condition, photo = self._to_device(conditions, photos)
             latents = self.averaged.encode(condition)
             faces = self.averaged.generator(latents)
-            for name, value in self._losses(faces, photo, latents)[1].items():
-                sums[name] = sums.get(name, 0.0) + value * len(photos)
+            for name, value in self.objective(faces, photo, latents, self.averaged.latent_avg)[1].items():
+                sums[name] = sums.get(name, 0.0) + value.item() * len(photos)
             for shown, face, truth in zip(conditions.numpy(), to_pictures(faces), photos.numpy(), strict=True):
                 if len(rows) < SAMPLES:
                     rows.append([show_condition(shown, self.config.model.condition, self.scheme), face, truth])

@@ -50,6 +50,11 @@ def test_model_sizes_out_of_range(name, value):
         ("lpips", float("nan")),
         ("laplacian", -0.5),
         ("w_norm", -0.1),
+        ("l2_crop", -1.0),
+        ("lpips_crop", float("inf")),
+        ("identity", -1.0),
+        ("moco", float("nan")),
+        ("lpips_network", "squeeze"),
         ("style_probability", 1.5),
         ("style_probability", -0.5),
     ],
@@ -57,6 +62,15 @@ def test_model_sizes_out_of_range(name, value):
 def test_training_values_out_of_range(name, value):
     with pytest.raises(InputError, match=rf"^{name} is {value!r}; needed: "):
         small_run(**{"model": small_model(), name: value})
+
+
+def test_terms_that_need_larger_faces_say_so():
+    with pytest.raises(InputError, match=r"identity is 0\.1 but output_size 128; needed: at least 256 px, or 0"):
+        small_run(model=small_model(output_size=128), identity=0.1)
+    with pytest.raises(InputError, match=r"lpips_crop is 1\.0 but output_size 32; needed: at least 64 px, or 0"):
+        small_run(lpips_crop=1.0)
+    with pytest.raises(InputError, match="every term weighs 0; needed: one of l2, l2_crop, "):
+        small_run(l2=0.0, w_norm=0.0)
 
 
 def test_a_task_needs_its_own_condition():

@@ -214,10 +214,12 @@ class Brightness(nn.Module):
 
 def test_the_perceptual_distance_is_weighed_and_left_as_it_is(faces, tmp_path):
     config = small_run(lpips=0.5)
-    with pytest.raises(InputError, match=r"lpips weighs 0\.5 but the perceptual network is not there"):
+    with pytest.raises(
+        InputError, match=r"lpips weighs 0\.5 but the lpips network is not there; give it, or weigh it 0"
+    ):
         run(faces, tmp_path / "none", config)
     distance = Brightness()
-    run(faces, tmp_path / "run", config, perceptual=distance)
+    run(faces, tmp_path / "run", config, networks={"lpips": distance})
     assert distance.scale.item() == 3.0
     assert not distance.training
     for row in rows_of(tmp_path / "run"):
