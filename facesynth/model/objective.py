@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from facesynth.errors import InputError
 from facesynth.model import losses
-from facesynth.model.config import NETWORK_OF_TERM
+from facesynth.model.config import NETWORK_OF_TERM, TERMS
 
 if TYPE_CHECKING:
     from facesynth.model.config import TrainConfig
@@ -63,6 +63,8 @@ class Objective(nn.Module):
                 )
         used = {name for term, name in NETWORK_OF_TERM.items() if self.weights[term] > 0}
         self.networks = nn.ModuleDict({name: networks[name] for name in sorted(used)})
+        self.terms = [name for name in TERMS if self.weights[name] > 0 or name in ("l2", "w_norm")]
+        """The terms that are told, in their order."""
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Objective:  # noqa: ARG002 - the networks stay as they are

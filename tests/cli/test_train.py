@@ -111,7 +111,7 @@ def test_wrong_options(faces, tmp_path, facesynth, options, says):
 
 
 @pytest.mark.parametrize(
-    "options", [("--workers", -1), ("--task", "photo2face"), ("--preset", "huge"), ("--device", "tpu")]
+    "options", [("--workers", -1), ("--task", "face2face"), ("--preset", "huge"), ("--device", "tpu")]
 )
 def test_options_that_the_command_line_knows_to_be_wrong(faces, tmp_path, facesynth, options):
     code, _, err = facesynth(*train(faces, tmp_path / "run"), *options)
