@@ -21,7 +21,8 @@ for truncation, appendix B.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from collections.abc import Sequence
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -30,10 +31,8 @@ from facesynth.errors import InputError
 from facesynth.model.config import is_power_of_two
 from facesynth.model.layers import EqualizedLinear, StyledLayer, ToRGB, pixel_norm, scaled_leaky_relu, upsample
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
 NoiseMode = Literal["constant", "random", "none"]
+NoiseSource = torch.Generator | Sequence[torch.Generator] | None
 
 _MAPPING_LR_MULTIPLIER = 0.01
 _SAMPLES_AT_ONCE = 4096
@@ -133,18 +132,7 @@ class Generator(nn.Module):
             width = narrower
             resolution *= 2
 
-    def layers(self) -> list[StyledLayer]:
-        """The layers that take noise, from 4 px up."""
-        inner = [layer for block in self.blocks for layer in (block.enlarge, block.refine)]
-        return [self.first, *cast("list[StyledLayer]", inner)]
-
-    def forward(
-        self,
-        latents: Tensor,
-        *,
-        noise: NoiseMode | Sequence[Tensor] = "constant",
-        rng: torch.Generator | None = None,
-    ) -> Tensor:
+    def forward(self, latents: Tensor, *, noise: NoiseMode = "constant", rng: NoiseSource = None) -> Tensor:
         """W+ latents to pictures.
 
         Parameters
@@ -152,10 +140,9 @@ class Generator(nn.Module):
         latents
             (N, n_styles, style_dim).
         noise
-            ``constant``: each layer's own stored noise. ``random``: new noise for every sample. ``none``: no noise. Or a map
-            for every one of :meth:`layers`, each of a shape that broadcasts to (N, 1, resolution, resolution).
+            ``constant``: each layer's own stored noise. ``random``: new noise for every sample. ``none``: no noise.
         rng
-            Source of the ``random`` noise, on any device; the device's global one if not given.
+            Source of the random noise, on any device, or one for each sample; the device's global one if not given.
 
         Returns
         -------
@@ -172,21 +159,14 @@ class Generator(nn.Module):
                 f"latents has shape {tuple(latents.shape)}; needed: (N, {self.n_styles}, {self.style_dim}) "
                 f"for {self.size} px"
             )
-        layers = self.layers()
-        n_samples = latents.shape[0]
-        if isinstance(noise, str):
-            if noise not in get_args(NoiseMode):
-                raise InputError(f"noise is {noise!r}; needed: {', '.join(get_args(NoiseMode))}")
-            maps: Iterator[Tensor | None] = (_noise_map(layer, n_samples, noise, rng) for layer in layers)
-        else:
-            if len(noise) != len(layers):
-                raise InputError(f"noise has {len(noise)} maps; needed: one for each of {len(layers)} layers")
-            maps = iter(noise)
+        if noise not in get_args(NoiseMode):
+            raise InputError(f"noise is {noise!r}; needed: {', '.join(get_args(NoiseMode))}")
 
         styles = latents.unbind(dim=1)
+        n_samples = latents.shape[0]
 
         def apply(layer: StyledLayer, features: Tensor, style: Tensor) -> Tensor:
-            out: Tensor = layer(features, style, next(maps))
+            out: Tensor = layer(features, style, _noise_map(layer, n_samples, noise, rng))
             return out
 
         features = apply(self.first, self.constant.expand(n_samples, -1, -1, -1), styles[0])
@@ -270,12 +250,18 @@ def truncate(latents: Tensor, average: Tensor, psi: float, *, cutoff: int | None
     return torch.cat([drawn[:, :cutoff], latents[:, cutoff:]], dim=1)
 
 
-def _noise_map(layer: StyledLayer, n_samples: int, noise: NoiseMode, rng: torch.Generator | None) -> Tensor | None:
+def _noise_map(layer: StyledLayer, n_samples: int, noise: NoiseMode, rng: NoiseSource) -> Tensor | None:
     """The noise for one pass through ``layer``: (resolution, resolution), (N, 1, resolution, resolution) or None."""
     if noise == "none":
         return None
     if noise == "constant":
         return layer.noise
+    if isinstance(rng, Sequence):
+        return torch.cat([_drawn(layer, 1, each) for each in rng])
+    return _drawn(layer, n_samples, rng)
+
+
+def _drawn(layer: StyledLayer, n_samples: int, rng: torch.Generator | None) -> Tensor:
     device = layer.noise.device if rng is None else rng.device
     shape = (n_samples, 1, layer.resolution, layer.resolution)
     return torch.randn(shape, generator=rng, device=device).to(layer.noise.device)

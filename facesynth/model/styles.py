@@ -157,13 +157,9 @@ def random_styles(generator: Generator, styling: Styling) -> Tensor:
     return w
 
 
-def noise_of(generator: Generator, styling: Styling, number: int) -> NoiseMode | list[Tensor]:
-    """What a sample's faces take for noise: a mode, or a random map (1, 1, R, R) for every layer."""
+def noise_sources(styling: Styling, number: int, count: int) -> list[torch.Generator] | None:
+    """Where each of ``count`` faces of a sample draws its random noise from, all alike; None where there is none to draw."""
     if styling.noise != "random":
-        return styling.noise
-    rng = np.random.default_rng([styling.seed, number, 1])
-    device = generator.constant.device
-    return [
-        torch.from_numpy(rng.standard_normal((1, 1, layer.resolution, layer.resolution), np.float32)).to(device)
-        for layer in generator.layers()
-    ]
+        return None
+    (seed,) = np.random.SeedSequence([styling.seed, number, 1]).generate_state(1, np.uint64)
+    return [torch.Generator().manual_seed(int(seed >> 1)) for _ in range(count)]

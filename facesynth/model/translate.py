@@ -32,7 +32,7 @@ from facesynth.model.hub import CARD, card_values, fetch, is_repository
 from facesynth.model.inputs import read_input
 from facesynth.model.psp import PSP
 from facesynth.model.stylegan2 import truncate
-from facesynth.model.styles import Styling, layers_of, noise_of, random_styles
+from facesynth.model.styles import Styling, layers_of, noise_sources, random_styles
 from facesynth.model.tensors import condition_tensor, to_pictures
 
 if TYPE_CHECKING:
@@ -296,9 +296,10 @@ class Translator(
         (N, T, T, 3) uint8 array
             At the model's output size.
         """
-        noise = noise_of(self.model.generator, styling, number) if styling else "constant"
+        styling = styling or Styling()
+        rng = noise_sources(styling, number, len(latents))
         with self.autocast():
-            return to_pictures(self.model.generator(latents.to(self.device), noise=noise))
+            return to_pictures(self.model.generator(latents.to(self.device), noise=styling.noise, rng=rng))
 
     # ----------------------------------------------------------------------------------------------------- the whole way
 

@@ -13,6 +13,7 @@ from PIL import Image
 from facesynth import images
 from facesynth.errors import CheckpointError, InputError
 from facesynth.model import checkpoint
+from facesynth.model.frozen import FrozenStyledLayer
 from facesynth.model.styles import Styling
 from facesynth.model.tensors import condition_tensor, to_pictures
 from facesynth.model.translate import Translator
@@ -169,8 +170,9 @@ def test_noise(translator):
     batch = conditions(3)
     faces = {noise: translator.translate(batch, noise=noise, samples=2) for noise in ("constant", "random", "none")}
     with torch.no_grad():
-        for layer in translator.model.generator.layers():
-            layer.strength = 0.3
+        for layer in translator.model.generator.modules():
+            if isinstance(layer, FrozenStyledLayer):
+                layer.strength = 0.3
     noisy = {noise: translator.translate(batch, noise=noise, samples=2, seed=4) for noise in faces}
     assert_near(faces["none"], faces["constant"])  # a new model's noise has no strength
     for one, other in (("constant", "random"), ("random", "none"), ("none", "constant")):
