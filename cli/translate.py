@@ -31,7 +31,7 @@ _STDIN = Path("-")
 @click.option(
     "--mix-layers",
     default="",
-    show_default="the checkpoint's, fine",
+    show_default="the checkpoint's own",
     help="Where a style goes: coarse, middle, fine, all, 64px-up, 16px-32px, 8-17, or several with commas.",
 )
 @click.option("--mix-alpha", default=1.0, help="How much of the style goes there, 0 to 1.")
