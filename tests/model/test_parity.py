@@ -111,14 +111,14 @@ def test_models(tmp_path: Path, case: str) -> None:
             picture, crop = shown(psp.generator(latents))
             assert_within(picture, expected["image_64"], PICTURES, f"{way}, picture")
             assert_within(crop, expected["image_crop"], PICTURES, f"{way}, centre")
-            if "inject_latent" in expected:
+            if way == "as trained" and "inject_latent" in expected:
                 styles = psp.generator.mapping(recipe.normal("z-inject", 1, 512))
                 injected = expected["inject_latent"]
-                assert_within(styles[:, None].expand_as(injected), injected, CODES, f"{way}, styles")
+                assert_within(styles[:, None].expand_as(injected), injected, CODES, "styles")
                 layers = range(7, psp.config.n_styles)
                 for name, alpha in (("mixed_64", 0.6), ("mixed_full_64", 1.0)):
                     mixed = shown(psp.generator(psp.mix(latents, styles, layers, alpha)))[0]
-                    assert_within(mixed, expected[name], PICTURES, f"{way}, {name}")
+                    assert_within(mixed, expected[name], PICTURES, name)
 
 
 def test_a_network_pickle() -> None:
