@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from facesynth.model.training import Report
 
 
+_LINE = "step {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
+
+
 def reporter(steps: int, notice: str, *, quiet: bool) -> Report:
     """Shows the notice once the run has begun, then the steps with losses, rate and time left, and every validation.
 
@@ -28,7 +31,7 @@ def reporter(steps: int, notice: str, *, quiet: bool) -> Report:
     from tqdm import tqdm
 
     is_moving = sys.stderr.isatty() and not quiet
-    bar = tqdm(total=steps, desc="training", unit="step", dynamic_ncols=True, disable=not is_moving)
+    bar = tqdm(total=steps, unit="step", bar_format=_LINE, dynamic_ncols=True, disable=not is_moving)
     pending = [notice] if notice else []
     began, first, shown = time.monotonic(), -1, time.monotonic()
 

@@ -41,7 +41,7 @@ KEPT_STATES = 2
 
 _README = """# {title}
 
-A run of [facesynth](https://pypi.org/project/facesynth/) {version}. The same command again continues it, exactly:
+A run of facesynth {version}. The same command again continues it, exactly:
 
 ```sh
 {command}

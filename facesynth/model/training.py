@@ -259,9 +259,9 @@ class _Run:
             self.folder.begin(self.settings, config, self.how.command, self._where())
         if self.how.trackers:
             processes.track(self.accelerator, self.folder.root, self.settings, self.step)
-        if not self.started:
-            self._at_interval(time.monotonic())
         began = time.monotonic() - self.metrics.seconds
+        if not self.started:
+            self._at_interval(began)
         before = time.monotonic()
         for parts in self._steps():
             terms = self._train_step(parts)

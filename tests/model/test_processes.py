@@ -15,9 +15,8 @@ from facesynth.errors import InputError
 from facesynth.model import checkpoint, processes
 from facesynth.model.data import TrainingOrder
 from facesynth.model.processes import Shares, noise_sources, places
-from facesynth.model.training import train
 
-from ..runs import assert_same_outcome, save_model, small_run
+from ..runs import assert_same_outcome, small_run
 from ..trees import COMMAND, leftovers
 
 
@@ -121,30 +120,6 @@ def test_a_batch_that_cannot_be_shared_out(faces, tmp_path):
         assert done.returncode == 2
         assert done.stderr == "facesynth: batch_size is 3; needed: a multiple of 2 processes with 1 parts each\n"
     assert not (tmp_path / "run").exists()
-
-
-def test_gradients_of_parts_add_up(faces, tmp_path):
-    """With a model that has no batch norm in training, parts are the whole: here one photo, several times over."""
-    given = save_model(tmp_path / "given.safetensors")
-    config = small_run(train_generator=False, steps=2, interval=2, batch_size=2, flip=False)
-    for accumulate in (1, 2):
-        out = tmp_path / str(accumulate)
-        train(
-            faces,
-            out,
-            small_run(**{**_values(config), "accumulate": accumulate}),
-            generator=given,
-            device="cpu",
-            workers=0,
-        )
-    one, two = rows_of(tmp_path / "1"), rows_of(tmp_path / "2")
-    assert float(one[0]["l2"]) == float(two[0]["l2"])
-    assert float(one[1]["l2"]) == pytest.approx(float(two[1]["l2"]), rel=0.05)  # batch norm sees one photo at a time
-    assert one[1]["l2"] != two[1]["l2"]
-
-
-def _values(config):
-    return {name: getattr(config, name) for name in ("train_generator", "steps", "interval", "batch_size", "flip")}
 
 
 @pytest.mark.parametrize(
