@@ -5,8 +5,8 @@ sketches of 256 px, and the column of 256 px photos that ``prep photos --size 25
 process reads, decodes and makes small every pair each time, as it is, moved and recoloured, or roughened too, in batches of
 8. The step is that of the preset ``published`` at 256 px with a generator that stays as it is and without the perceptual
 loss, which would make it longer: encode, generate, L2 and W-norm, back, Ranger; batches of 2 and of 8, two threads.
-Medians of three runs (the large step once), and the ratio to the faster of the steps, which is at least 2 for everything that is read from the
-256 px photos; asserted.
+Medians of three runs (the large step once), and the ratio to the faster of the steps, which is at least 2 for all that is
+read from the 256 px photos; asserted.
 """
 
 from __future__ import annotations

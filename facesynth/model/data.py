@@ -8,7 +8,7 @@ as small as the model needs it, and kept where there is room; training then roug
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from facesynth.labels import LabelScheme
     from facesynth.manifest import Dataset
@@ -184,7 +185,8 @@ class PairedFaces(TorchDataset[tuple[int, "NDArray[np.uint8]", "NDArray[np.uint8
     seed : int
         Of all that is random.
     skip_bad : int
-        So many pairs with a bad picture are left out, each told of once; a pick of one is a pick of the next good pair.
+        So many pairs with a bad picture are left out, each told of once; a pick of one is a pick of the next pair that has
+        a good one in its place, whatever was read before.
 
     Raises
     ------
@@ -208,7 +210,8 @@ class PairedFaces(TorchDataset[tuple[int, "NDArray[np.uint8]", "NDArray[np.uint8
         rows = dataset.with_columns(*columns, "photo", split=split)
         photo = photo_column(rows, config.output_size)
         self.ids: list[str] = rows["id"].tolist()
-        self.conditions: list[list[Path]] = [[dataset.root / path for path in paths] for paths in rows[columns].values]
+        taken = [photo_column(rows, config.input_size) if name == "photo" else name for name in columns]
+        self.conditions: list[list[Path]] = [[dataset.root / path for path in paths] for paths in rows[taken].values]
         self.photos: list[Path] = [dataset.root / path for path in rows[photo]]
         digests = rows[["id", "photo_sha256", *(f"{name}_sha256" for name in columns)]]
         self.digest = sha256(digests.to_csv(index=False).encode())
@@ -216,14 +219,17 @@ class PairedFaces(TorchDataset[tuple[int, "NDArray[np.uint8]", "NDArray[np.uint8
         self.scheme = dataset.scheme
         self.config = config
         self.augmentation, self.roughness, self.seed, self.skip_bad = augmentation, roughness, seed, skip_bad
-        self._needs = len(self.ids) * (len(columns) * config.input_size**2 + 3 * config.output_size**2)
+        depth = 3 if config.condition == "photo" else 1
+        self._needs = len(self.ids) * (len(columns) * depth * config.input_size**2 + 3 * config.output_size**2)
         self.cached = self._needs <= CACHE_BYTES
         """Whether one process keeps all pairs in memory."""
         self._conditions: dict[tuple[int, int], NDArray[np.uint8]] = {}
         self._photos: dict[int, NDArray[np.uint8]] = {}
-        self._bad = torch.zeros(len(self.ids), dtype=torch.uint8)
+        self._usual = [index % len(columns) for index in range(len(self.ids))]
+        self.bad = torch.zeros(len(self.ids), len(columns), dtype=torch.uint8)
+        """(pairs, columns): 1 where a picture was found to be bad."""
         if skip_bad:
-            self._bad.share_memory_()  # type: ignore[no-untyped-call]  # all processes that read count together
+            self.bad.share_memory_()  # type: ignore[no-untyped-call]  # all processes that read for this one count together
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -231,29 +237,46 @@ class PairedFaces(TorchDataset[tuple[int, "NDArray[np.uint8]", "NDArray[np.uint8
     @property
     def skipped(self) -> list[str]:
         """The ids that were left out so far, in any process."""
-        return [self.ids[index] for index in self._bad.nonzero()[:, 0].tolist()]
+        return [self.ids[index] for index in self.bad.any(1).nonzero()[:, 0].tolist()]
 
     def drop_bad(self) -> None:
         """Read every pair once, and leave out for good those with a bad picture, if they may be left out."""
         for index in range(len(self)):
-            self._readable(index, self._usual(index))
-        kept = (self._bad == 0).nonzero()[:, 0].tolist()
+            self._readable(index, self._usual[index])
+        kept = (self.bad.any(1) == 0).nonzero()[:, 0].tolist()
         self.ids = [self.ids[index] for index in kept]
         self.conditions = [self.conditions[index] for index in kept]
         self.photos = [self.photos[index] for index in kept]
-        self._bad = torch.zeros(len(kept), dtype=torch.uint8)
+        self._usual = [self._usual[index] for index in kept]
+        self.bad = torch.zeros(len(kept), self.bad.shape[1], dtype=torch.uint8)
         self._conditions, self._photos = {}, {}
+
+    def add_bad(self, bad: Tensor) -> None:
+        """Count what others that train on the same pairs found, too.
+
+        Parameters
+        ----------
+        bad : tensor
+            As :attr:`bad`, not 0 where any of them found a bad picture.
+
+        Raises
+        ------
+        DatasetError
+            If that makes more bad pairs than may be left out.
+        """
+        self.bad.logical_or_(bad)
+        if len(self.skipped) > self.skip_bad:
+            raise DatasetError(
+                f"ids {', '.join(self.skipped)}: {len(self.skipped)} bad pairs are more than the {self.skip_bad} that may be "
+                "skipped"
+            )
 
     def __getitem__(self, key: int | Pick) -> tuple[int, NDArray[np.uint8], NDArray[np.uint8]]:
         if isinstance(key, Pick):
             return self._draw(key)
         if not 0 <= key < len(self):
             raise IndexError(f"pair {key} of {len(self)}")
-        return self._readable(key, self._usual(key))
-
-    def _usual(self, index: int) -> int:
-        """Which of several sketches a pair has where nothing is random."""
-        return index % len(self.conditions[index])
+        return self._readable(key, self._usual[key])
 
     def _draw(self, pick: Pick) -> tuple[int, NDArray[np.uint8], NDArray[np.uint8]]:
         rng = np.random.default_rng([self.seed, pick.draw, pick.pair])
@@ -269,18 +292,21 @@ class PairedFaces(TorchDataset[tuple[int, "NDArray[np.uint8]", "NDArray[np.uint8
     def _readable(self, first: int, which: int) -> tuple[int, NDArray[np.uint8], NDArray[np.uint8]]:
         """The pair, or the next that can be read where it cannot and that is allowed."""
         for index in (*range(first, len(self)), *range(first)):
-            if not self._bad[index]:
+            if not self.bad[index, which]:
                 try:
                     return index, *self._pair(index, which)
                 except DatasetError as error:
-                    self._leave_out(index, error)
+                    self._leave_out(index, which, error)
         raise DatasetError(f"no pair of {len(self)} can be read")
 
-    def _leave_out(self, index: int, error: DatasetError) -> None:
+    def _leave_out(self, index: int, which: int, error: DatasetError) -> None:
         if not self.skip_bad:
             raise error
-        self._bad[index] = 1
-        count = int(self._bad.sum())
+        is_known = bool(self.bad[index].any())
+        self.bad[index, which] = 1
+        if is_known:
+            return
+        count = len(self.skipped)
         if count > self.skip_bad:
             raise DatasetError(
                 f"{error}; {count} bad pairs are more than the {self.skip_bad} that may be skipped"
@@ -290,11 +316,12 @@ class PairedFaces(TorchDataset[tuple[int, "NDArray[np.uint8]", "NDArray[np.uint8
     def _pair(self, index: int, which: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """The pair with one of its sketches, from the memory or read."""
         condition, photo = self._conditions.get((index, which)), self._photos.get(index)
-        config = self.config
+        config, path = self.config, self.conditions[index][which]
         try:
             if condition is None:
-                path = self.conditions[index][which]
                 condition = read_condition(path, config.condition, self.scheme, config.input_size)
+            if path == self.photos[index] and config.input_size == config.output_size:
+                photo = condition
             if photo is None:
                 square = to_square(images.read_photo(self.photos[index]), BACKGROUND["photo"])
                 photo = images.resize(square, (config.output_size, config.output_size))
@@ -341,11 +368,11 @@ class TrainingOrder(Sampler[list[Pick]]):
 
 def batches(
     pairs: PairedFaces, order: Sampler[list[Pick]], *, workers: int = 0
-) -> DataLoader[tuple[int, NDArray[np.uint8], NDArray[np.uint8]]]:
+) -> Generator[tuple[Tensor, Tensor, Tensor]]:
     """What training goes through: batches of pairs, read ahead by processes of their own.
 
-    An iterator of it ends its processes when it is done or no longer held, and they end themselves when the one that
-    trains is gone.
+    These end when the generator does, by an error too, or is no longer held; and by themselves when the one that trains is
+    gone.
 
     Parameters
     ----------
@@ -355,18 +382,32 @@ def batches(
     workers : int
         Processes that read; 0 to read where one trains, when it is the batch's turn.
 
-    Returns
-    -------
-    DataLoader
-        Of (N,) int64 indices, (N, S, S) uint8 conditions and (N, T, T, 3) uint8 photos.
+    Yields
+    ------
+    indices : (N,) int64 tensor
+    conditions : (N, S, S) uint8 tensor; (N, S, S, 3) for photos
+    photos : (N, T, T, 3) uint8 tensor
+
+    Raises
+    ------
+    DatasetError
+        As :class:`PairedFaces` does.
     """
-    return DataLoader(
+    loader = DataLoader(
         pairs,
         batch_sampler=order,
         num_workers=workers,
         prefetch_factor=READ_AHEAD if workers else None,
         worker_init_fn=_one_thread,
     )
+    try:
+        yield from loader
+    except DatasetError as error:  # that of a reading process comes with its traceback in front
+        last = str(error).strip().splitlines()[-1]
+        error.__traceback__ = None  # its frames hold the processes
+    else:
+        return
+    raise DatasetError(last.removeprefix("facesynth.errors.DatasetError: "))
 
 
 def _one_thread(_worker: int) -> None:

@@ -6,6 +6,7 @@ from itertools import chain
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from facesynth import images
@@ -319,14 +320,37 @@ def test_one_bad_pair_too_many_stops(faces, tmp_path):
         nothing[0]
 
 
+def test_which_sketch_was_read_before_changes_nothing(faces, tmp_path):
+    root = damaged(faces, tmp_path / "data", "sketches/dodge/00002.png")
+    columns, config = ("sketch_dodge", "sketch_xdog"), small_model("sketch2face")
+    picks = [Pick(1, draw) for draw in range(7, 12)]
+    pairs = faces_of(root, columns, config, skip_bad=1)
+    together = [pairs[pick] for pick in picks]
+    assert {index for index, _, _ in together} == {1, 2}  # the sketch that is whole is still taken
+    for pick, item in zip(picks, together, strict=True):
+        for array, same in zip(item, faces_of(root, columns, config, skip_bad=1)[pick], strict=True):
+            np.testing.assert_array_equal(array, same)
+    assert pairs.skipped == ["00002"]
+
+
+def test_bad_pairs_of_others_count(faces, tmp_path):
+    root = damaged(faces, tmp_path / "data", "photos/00002.jpg")
+    pairs = faces_of(root, skip_bad=1)
+    assert pairs[1][0] == 2
+    pairs.add_bad(torch.tensor([[0], [2], [0]]))
+    with pytest.raises(DatasetError, match=r"^ids 00002, 00004: 2 bad pairs are more than the 1 that may be skipped$"):
+        pairs.add_bad(torch.tensor([[0], [0], [1]]))
+
+
 @pytest.mark.parametrize("allowed", [1, 2])
 def test_bad_pairs_are_counted_over_all_processes(faces, tmp_path, allowed):
     root = damaged(faces, tmp_path / "data", "photos/00002.jpg", "labels/00004.png")
     pairs = faces_of(root, skip_bad=allowed)
     order = [[Pick(0, 0)], [Pick(1, 1)], [Pick(2, 2)], [Pick(0, 3)], [Pick(0, 4)], [Pick(1, 5)], [Pick(2, 6)]]
     if allowed == 1:
-        with pytest.raises(DatasetError, match="2 bad pairs are more than the 1"):
+        with pytest.raises(DatasetError, match=r"^id 0000[24]: .*; 2 bad pairs are more than the 1"):
             list(batches(pairs, order, workers=2))
+        assert multiprocessing.active_children() == []
     else:
         assert [int(indices[0]) for indices, _, _ in batches(pairs, order, workers=2)] == [0] * 7
         assert pairs.skipped == ["00002", "00004"]
@@ -342,6 +366,25 @@ def test_a_split_without_its_bad_pairs(faces, tmp_path):
             np.testing.assert_array_equal(array, same)
     with pytest.raises(DatasetError, match="id 00002: "):
         faces_of(root).drop_bad()
+
+
+def test_pairs_keep_their_sketch_when_bad_ones_go(faces, tmp_path):
+    columns, config = ("sketch_dodge", "sketch_xdog"), small_model("sketch2face")
+    pairs = faces_of(damaged(faces, tmp_path / "data", "photos/00002.jpg"), columns, config, skip_bad=1)
+    before = pairs[2]
+    pairs.drop_bad()
+    np.testing.assert_array_equal(pairs[1][1], before[1])
+
+
+def test_photos_as_conditions_are_read_once_and_small(faces, tmp_path):
+    root = copy(faces, tmp_path / "data")
+    prepare_photos(root, root, size=32, workers=Workers(jobs=1))
+    pairs = faces_of(root, "photo", small_model("photo2face", input_size=32, output_size=32), **CHANGED)
+    assert [[path.parent.name for path in paths] for paths in pairs.conditions] == [["photos_32"]] * 3
+    for key in (0, Pick(0, 1)):  # they are moved and recoloured alike
+        _, condition, photo = pairs[key]
+        np.testing.assert_array_equal(condition, photo)
+    assert (pairs[Pick(0, 1)][1] != pairs[0][1]).any()
 
 
 # ------------------------------------------------------------------------------------------------------------- columns
