@@ -173,7 +173,9 @@ def train(
         folder.refuse_another(planned.settings)
         if announce and accelerator.is_main_process:
             announce(planned.text(objective, accelerator.num_processes))
-        return _Run(planned, folder, objective, accelerator, how, report).finish()
+        run = _Run(planned, folder, objective, accelerator, how, report)
+        del planned  # the given generator is in the model now
+        return run.finish()
 
 
 class _Run:
