@@ -78,16 +78,18 @@ def launched(n_processes: int, *arguments: object) -> list[subprocess.CompletedP
 
 
 def test_two_processes_train_as_one_does(faces, tmp_path):
-    """Two processes, which stop halfway and go on, against one in one go: losses, and the statistics of the batch norms."""
+    """Two processes, which stop halfway and go on, against one in one go, on pairs changed at random:
+    losses, and the statistics of the batch norms."""
     config = preset(
         "small", "seg2face", n_classes=19, train_generator=True, lpips=0.0, optimizer="adam", learning_rate=1e-4,
-        batch_size=4, interval=2, steps=4,
+        batch_size=4, interval=2, steps=4, augment=1.0, rough=1.0,
     )  # fmt: skip
     train(faces, tmp_path / "one", config, device="cpu", workers=0)
     fixed = ("--data", faces, "--task", "seg2face", "--out", tmp_path / "two", "--train-generator", "--lpips", 0, "-q")
     options = ("--optimizer", "adam", "--learning-rate", 1e-4, "--batch-size", 4, "--interval", 2, "--device", "cpu")
+    changed = ("--augment", 1, "--rough", 1, "--skip-bad", 1)
     for steps in (2, 4):
-        first, second = launched(2, "train", *fixed, *options, "--steps", steps)
+        first, second = launched(2, "train", *fixed, *options, *changed, "--steps", steps)
         assert [(done.returncode, done.stderr) for done in (first, second)] == [(0, ""), (0, "")]
         assert (bool(first.stdout), second.stdout) == (True, "")  # what there is to say, the first process says
     assert leftovers(tmp_path / "two") == []
