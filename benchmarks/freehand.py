@@ -1,4 +1,6 @@
-"""Training on rough conditions against training on exact ones, where conditions are rough: ``python benchmarks/freehand.py``.
+"""Training on rough conditions against training on exact ones, where conditions are rough.
+
+``python benchmarks/freehand.py [TASK ...]``.
 
 500 embedded portraits at 64 px. One generator is trained along with a model, and kept as it is by the others: for each task
 one that sees the dataset's conditions and one that sees them as the preset ``freehand`` does, all else the same. Both then
@@ -23,7 +25,7 @@ import torch
 
 from facesynth.manifest import read_dataset
 from facesynth.model import checkpoint, losses
-from facesynth.model.config import TrainConfig, preset
+from facesynth.model.config import Task, TrainConfig, preset
 from facesynth.model.data import PairedFaces, Pick
 from facesynth.model.freehand import Roughness
 from facesynth.model.psp import PSP
@@ -40,7 +42,7 @@ SKETCH = "xdog"
 UNSEEN = Roughness().scaled(1.3)
 UNSEEN_SEED = 12345
 DRAWS = 8
-TASKS = {"seg2face": "labels", "sketch2face": f"sketch_{SKETCH}"}
+TASKS: dict[Task, str] = {"seg2face": "labels", "sketch2face": f"sketch_{SKETCH}"}
 
 
 def make_dataset(out: Path) -> Path:
@@ -80,19 +82,19 @@ def measure(data: Path, out: Path, column: str) -> tuple[float, float]:
     return l2(model, pairs, indices), l2(model, pairs, picks)
 
 
-def main(out: Path, steps: int) -> None:
+def main(out: Path, steps: int, tasks: list[Task]) -> None:
     data = make_dataset(out)
     common = {"n_classes": 19, "lpips": 0.0, "steps": steps}
     first = preset("small", "seg2face", train_generator=True, **common)
     generator = run(data, out / "generator", first, sketch=None, generator=None)
     left = {}
-    for task, column in TASKS.items():
+    for task in tasks:
         lost = {}
         for name, changes in {"plain": {}, "freehand": {"augment": 1.0, "rough": 1.0}}.items():
             config = preset("small", task, **common, **changes)
             sketch = SKETCH if task == "sketch2face" and name == "plain" else None
             root = run(data, out / f"{task}-{name}", config, sketch=sketch, generator=generator)
-            exact, rough = measure(data, root, column)
+            exact, rough = measure(data, root, TASKS[task])
             lost[name] = rough - exact
             print(f"{task}, {name:8s}: L2 {exact:.4f} on exact conditions, {rough:.4f} on rough ones", flush=True)
         left[task] = lost["freehand"] / lost["plain"]
@@ -104,7 +106,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--steps", type=int, default=900)
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"Some of {', '.join(TASKS)}; all by default.")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
-        main(options.out or Path(scratch), options.steps)
+        main(options.out or Path(scratch), options.steps, options.tasks or list(TASKS))
