@@ -270,7 +270,12 @@ class _Run:
         before = time.monotonic()
         with closing(self._steps()) as steps:  # whatever happens, its reading processes end with it
             for parts in steps:
-                terms = self._train_step(parts)
+                try:
+                    terms = self._train_step(parts)
+                except DivergenceError:
+                    if is_main:
+                        self.metrics.write()  # how it came to that
+                    raise
                 self.step += 1
                 now = time.monotonic()
                 self.metrics.add(self.step, "train", terms, now - began, config.batch_size / (now - before))

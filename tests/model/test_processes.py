@@ -136,3 +136,32 @@ def test_a_tracker_that_is_not_installed_says_how_to_get_it(tmp_path, monkeypatc
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"tracker 'wandb' needs its package; pip install 'facesynth\[wandb\]'"):
         processes.start("cpu", small_run(), tmp_path, ["wandb"])
+
+
+class Tracked:
+    """What Accelerate is asked to begin."""
+
+    is_main_process = True
+
+    def __init__(self, *names: str) -> None:
+        self.log_with, self.begun = names, []
+
+    def init_trackers(self, name, config, init_kwargs) -> None:
+        self.begun.append((config, init_kwargs))
+
+
+def test_a_run_that_goes_on_is_the_same_for_its_trackers(tmp_path):
+    accelerator = Tracked("tensorboard", "wandb")
+    for step in (0, 7):
+        processes.track(accelerator, tmp_path / "run", {"steps": 9, "model": {"size": 3}, "generator": None}, step)
+    (settings, first), (_, second) = accelerator.begun
+    assert settings == {"steps": 9, "model": "{'size': 3}", "generator": "None"}  # trackers take plain values
+    assert [begun["tensorboard"]["purge_step"] for begun in (first, second)] == [1, 8]
+    assert first["wandb"] == second["wandb"]
+    assert (first["wandb"]["name"], first["wandb"]["resume"]) == ("run", "allow")
+    processes.track(accelerator, tmp_path / "other", {}, 0)
+    assert accelerator.begun[-1][1]["wandb"]["id"] != first["wandb"]["id"]
+    alone = Tracked("tensorboard")
+    processes.track(alone, tmp_path / "third", {}, 0)
+    assert "wandb" not in alone.begun[0][1]
+    assert not (tmp_path / "third").exists()
