@@ -1,0 +1,56 @@
+"""docs/training.md: its tables are those of the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from facesynth import cli
+from facesynth.model.config import TERMS, preset
+
+PAGE = (Path(__file__).parents[1] / "docs" / "training.md").read_text("utf-8")
+PRESETS = [
+    ("published", "seg2face"),
+    ("published", "photo2face"),
+    ("super-resolution", "photo2face"),
+    ("small", "seg2face"),
+]
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def rows_of(title: str) -> list[list[str]]:
+    section = re.search(rf"^## {title}\n(.*?)(?=^## )", PAGE, re.DOTALL | re.MULTILINE)[1]
+    return [cells(line) for line in section.splitlines() if line.startswith("|")][2:]
+
+
+@pytest.mark.parametrize(("place", "known"), [*enumerate(PRESETS)], ids=["-".join(known) for known in PRESETS])
+def test_every_preset_is_told_as_it_is(place, known):
+    config = preset(*known, n_classes=19)
+    told = {row[0]: row[1:][place].replace(" 000", "000") for row in rows_of("Presets")}
+    weights = {"L2": "l2", "LPIPS (AlexNet)": "lpips", "identity": "identity", "Laplacian pyramids": "laplacian"}
+    for text, name in {**weights, "W-norm": "w_norm"}.items():
+        assert float(told[text]) == config.weights[name], text
+    assert [name for name in TERMS if config.weights[name] and name not in (*weights.values(), "w_norm")] == []
+    assert config.lpips_network == "alex"
+    optimizer, rate = told["optimiser, learning rate"].lower().split(", ")
+    assert (optimizer, float(rate)) == (config.optimizer, config.learning_rate)
+    assert int(told["size of input and face, px"]) == config.model.input_size == config.model.output_size
+    counts = (config.batch_size, config.steps, config.interval)
+    assert tuple(int(told[name]) for name in ("photos a step", "steps", "steps between validations")) == counts
+    assert {"L2": "l2", "Laplacian pyramids": "laplacian"}[told["model kept by"]] == config.metric
+    assert told["tasks"] == "all" or known[1] in told["tasks"]
+
+
+def test_every_option_that_is_told_is_there_and_every_term_has_its_own():
+    command = cli.facesynth.get_command(click.Context(cli.facesynth), "train")
+    options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    of_others = {"--nproc-per-node", "--no-python", "--num_processes", "--checkpoint", "--help"}
+    assert set(re.findall(r"--[a-z][a-z0-9_-]+", PAGE)) - of_others <= options
+    told = [re.findall(r"`(--[a-z0-9-]+)`", row[1])[0] for row in rows_of("Losses")]
+    assert told == [f"--{name.replace('_', '-')}" for name in TERMS]
