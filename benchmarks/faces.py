@@ -18,6 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -27,8 +28,10 @@ from facesynth.model.config import ModelConfig
 from facesynth.model.frozen import freeze
 from facesynth.model.layers import ModulatedConv, StyledLayer, ToRGB
 from facesynth.model.psp import PSP
+from facesynth.model.stylegan2 import Generator
 
 RUNS = 5
+MIB = 2**20
 TAPS = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4] * 2)
 """The blur, with the gain of 4 that zero insertion needs."""
 
@@ -85,10 +88,10 @@ def enlarged(picture: Tensor) -> Tensor:
     return blurred(zeros.reshape(count, channels, 2 * height, 2 * width), 2, 1)
 
 
-def reference(model: PSP, condition: Tensor) -> Tensor:
-    styles = model.encode(condition).unbind(dim=1)
-    generator = model.generator
-    features = layer(generator.first, generator.constant[None], styles[0])
+def reference(generator: Generator, latents: Tensor) -> Tensor:
+    """W+ latents to pictures."""
+    styles = latents.unbind(dim=1)
+    features = layer(generator.first, generator.constant.expand(len(latents), -1, -1, -1), styles[0])
     picture = to_rgb(generator.first_to_rgb, features, styles[1])
     for k, block in enumerate(generator.blocks, start=1):
         features = layer(block.enlarge, features, styles[2 * k - 1])
@@ -115,6 +118,19 @@ def arithmetic(model: PSP, condition: Tensor) -> float:
     return total
 
 
+def condition_of(samples: int) -> Tensor:
+    """Label maps of noise as one-hot."""
+    return F.one_hot(torch.randint(0, 19, (samples, 256, 256)), 19).permute(0, 3, 1, 2).float()
+
+
+def peak_memory() -> int:
+    """Most bytes that this process has held so far."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise SystemExit("needs Linux: the peak memory comes from /proc/self/status")
+
+
 def matrix_speed() -> float:
     """Operations a second of a large matrix product."""
     one = torch.randn(2048, 2048)
@@ -133,10 +149,10 @@ def measure(size: int) -> None:
     condition = F.one_hot(torch.randint(0, 19, (1, 256, 256)), 19).permute(0, 3, 1, 2).float()
     least = arithmetic(model, condition) / matrix_speed()
     frozen = freeze(copy.deepcopy(model))
-    difference = (frozen(condition) - reference(model, condition)).abs().max().item()
+    difference = (frozen(condition) - reference(model.generator, model.encode(condition))).abs().max().item()
     assert difference < 2e-3, difference
     ways: dict[str, Callable[[], object]] = {
-        "reference": lambda: reference(model, condition),
+        "reference": lambda: reference(model.generator, model.encode(condition)),
         "trained layers": lambda: model(condition),
         "frozen": lambda: frozen(condition),
         "encoder, as trained": lambda: model.encode(condition),

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from facesynth.model import winograd
 from facesynth.model.encoder import Encoder, ResidualUnit, StyleHead
 from facesynth.model.layers import ModulatedConv, StyledLayer, ToRGB
 
@@ -92,7 +93,7 @@ def phase_weight(weight: Tensor) -> Tensor:
 
 
 class FrozenModulatedConv(nn.Module):
-    """A modulated convolution whose weight's energy, and kernel for upsampling, are made once.
+    """A modulated convolution whose weight's energy, and kernel, are made once.
 
     Parameters
     ----------
@@ -100,58 +101,82 @@ class FrozenModulatedConv(nn.Module):
         The layer it stands for.
     gain
         What the output is multiplied by.
-    phases
-        Whether an upsampling one is convolved to phases.
+    size
+        Height and width of the map that goes in, pixels.
     """
 
     weight: Tensor
     energy: Tensor | None
 
-    def __init__(self, conv: ModulatedConv, *, gain: float = 1.0, phases: bool = False) -> None:
+    def __init__(self, conv: ModulatedConv, *, size: int, gain: float = 1.0) -> None:
         super().__init__()
         self.modulation = conv.modulation
         self.gain_in, self.gain = conv.gain, gain
         self.upsampling, self.padding = conv.upsampling, conv.padding
-        self.phases = phases and conv.upsampling
         weight = conv.weight.detach()
+        outputs, inputs, kernel, _ = weight.shape
         energy = weight.square().sum(dim=(2, 3)) if conv.demodulate else None
+        self.minimal = kernel == 3 and winograd.pays(inputs, outputs * (2 if conv.upsampling else 1), size)
+        self.phases = conv.upsampling and (self.minimal or size >= _PHASES_FROM)
         if self.phases:
             weight = phase_weight(weight)
         elif self.upsampling:
             weight = weight.transpose(0, 1)
-        self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
+        if self.minimal:
+            weight = winograd.transformed(weight, phases=self.phases)
+        else:
+            weight = weight.contiguous(memory_format=torch.channels_last)
+        self.register_buffer("weight", weight)
         self.register_buffer("energy", energy)
 
-    def forward(self, features: Tensor, style: Tensor, bias: Tensor | None = None) -> Tensor:
-        """(N, I, H, W), (N, style_dim) and a bias (O,) to (N, O, H, W), or twice that size if upsampling."""
+    def forward(
+        self, features: Tensor, style: Tensor, bias: Tensor, noise: Tensor | None = None, slope: float = 1.0
+    ) -> Tensor:
+        """Convolve, then add bias and noise and multiply what is negative by ``slope``.
+
+        Features (N, I, H, W), a style (N, style_dim), a bias (O,) and noise that broadcasts to (N, 1, H, W) give
+        (N, O, H, W); twice that size if upsampling.
+        """
         scales: Tensor = self.modulation(style) * self.gain_in
-        factors: Tensor | float = self.gain
+        factors = None
         if self.energy is not None:
             factors = torch.rsqrt(scales.square() @ self.energy.t() + 1e-8) * self.gain
-        weight = self.weight
-        is_one = features.shape[0] == 1 and (weight.numel() < features.numel() or self.energy is None)
-        if is_one:
-            weight = self._modulated(scales[0], factors)
         else:
-            features = features * scales[:, :, None, None]
-        out = self._convolve(features, weight, bias if is_one else None)
-        if not is_one:
-            out *= factors[:, :, None, None] if isinstance(factors, Tensor) else factors
-            if bias is not None:
-                out += bias[:, None, None]
-        return out
+            scales = scales * self.gain
+        if self.minimal:
+            out = winograd.convolve(
+                features,
+                self.weight,
+                bias[None],
+                phases=self.phases,
+                scales=scales,
+                factors=factors,
+                noise=noise,
+                slope=slope,
+            )
+            return out[0]
+        if features.shape[0] == 1 and (self.weight.numel() < features.numel() or factors is None):
+            out = self._convolve(features, self._modulated(scales[0], factors), bias)
+        else:
+            out = self._convolve(features * scales[:, :, None, None], self.weight, None)
+            if factors is not None:
+                out *= factors[:, :, None, None]
+            out += bias[:, None, None]
+        if noise is not None:
+            out += noise
+        return F.leaky_relu_(out, slope) if slope != 1.0 else out
 
-    def _modulated(self, scales: Tensor, factors: Tensor | float) -> Tensor:
+    def _modulated(self, scales: Tensor, factors: Tensor | None) -> Tensor:
         rows, columns = (1, 0) if self.upsampling and not self.phases else (0, 1)
         shape = [1, 1, 1, 1]
         shape[columns] = -1
         weight = self.weight * scales.reshape(shape)
-        if isinstance(factors, Tensor):
-            shape = [1, 1, 1, 1]
-            shape[rows] = -1
-            factors = factors[0].repeat_interleave(4) if self.phases else factors[0]
-            return weight.mul_(factors.reshape(shape))
-        return weight.mul_(factors)
+        if factors is None:
+            return weight
+        shape = [1, 1, 1, 1]
+        shape[rows] = -1
+        own = factors[0].repeat_interleave(4) if self.phases else factors[0]
+        return weight.mul_(own.reshape(shape))
 
     def _convolve(self, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if self.phases:
@@ -180,17 +205,18 @@ class FrozenStyledLayer(nn.Module):
     def __init__(self, layer: StyledLayer) -> None:
         super().__init__()
         self.resolution = layer.resolution
-        self.conv = FrozenModulatedConv(layer.conv, gain=_GAIN, phases=layer.resolution >= 2 * _PHASES_FROM)
+        size = layer.resolution // 2 if layer.conv.upsampling else layer.resolution
+        self.conv = FrozenModulatedConv(layer.conv, size=size, gain=_GAIN)
         self.strength = float(layer.noise_strength.detach()) * _GAIN
         self.register_buffer("bias", layer.bias.detach() * _GAIN)
         self.register_buffer("noise", layer.noise.detach())
 
     def forward(self, features: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
         """As :class:`facesynth.model.layers.StyledLayer`."""
-        out: Tensor = self.conv(features.contiguous(memory_format=torch.channels_last), style, self.bias)
-        if noise is not None and self.strength:
-            out += self.strength * noise
-        return F.leaky_relu_(out, _SLOPE)
+        noise = self.strength * noise if noise is not None and self.strength else None
+        features = features.contiguous(memory_format=torch.channels_last)
+        out: Tensor = self.conv(features, style, self.bias, noise, _SLOPE)
+        return out
 
 
 class FrozenToRGB(nn.Module):
@@ -206,7 +232,7 @@ class FrozenToRGB(nn.Module):
 
     def __init__(self, layer: ToRGB) -> None:
         super().__init__()
-        self.conv = FrozenModulatedConv(layer.conv)
+        self.conv = FrozenModulatedConv(layer.conv, size=1)
         self.register_buffer("bias", layer.bias.detach().flatten())
 
     def forward(self, features: Tensor, style: Tensor) -> Tensor:
@@ -233,6 +259,8 @@ class FrozenConv(nn.Module):
     ----------
     conv
         Without a bias.
+    size
+        Height and width of the map that goes in, pixels.
     before, after
         Its batch norms.
     """
@@ -242,7 +270,12 @@ class FrozenConv(nn.Module):
     rim: Tensor | None
 
     def __init__(
-        self, conv: nn.Conv2d, *, before: nn.BatchNorm2d | None = None, after: nn.BatchNorm2d | None = None
+        self,
+        conv: nn.Conv2d,
+        *,
+        size: int,
+        before: nn.BatchNorm2d | None = None,
+        after: nn.BatchNorm2d | None = None,
     ) -> None:
         super().__init__()
         self.stride = conv.stride
@@ -260,13 +293,18 @@ class FrozenConv(nn.Module):
             bias = bias + sums[0, :, 1, 1]
             rim = sums - sums[:, :, 1:2, 1:2]
             weight = weight * scale[None, :, None, None]
-        self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
+        self.minimal = self.stride == (1, 1) and winograd.pays(conv.in_channels, conv.out_channels, size)
+        weight = winograd.transformed(weight) if self.minimal else weight.contiguous(memory_format=torch.channels_last)
+        self.register_buffer("weight", weight)
         self.register_buffer("bias", bias)
         self.register_buffer("rim", rim)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, I, H, W), H and W at least 2 where there is a norm before, to (N, O, H / stride, W / stride)."""
-        out = F.conv2d(features, self.weight, self.bias, stride=self.stride, padding=1)
+        if self.minimal:
+            out = winograd.convolve(features, self.weight, self.bias[None])[0]
+        else:
+            out = F.conv2d(features, self.weight, self.bias, stride=self.stride, padding=1)
         if self.rim is not None:  # of stride 1, as every first convolution of a unit is
             rim = self.rim
             out[:, :, 0, 1:-1] += rim[:, :, 0, 1:2]
@@ -284,13 +322,15 @@ class FrozenUnit(nn.Module):
     ----------
     unit
         The unit it stands for.
+    size
+        Height and width of the map that goes in, pixels.
     """
 
-    def __init__(self, unit: ResidualUnit) -> None:
+    def __init__(self, unit: ResidualUnit, size: int) -> None:
         super().__init__()
-        self.conv_in = FrozenConv(unit.conv_in, before=unit.norm_in)
+        self.conv_in = FrozenConv(unit.conv_in, size=size, before=unit.norm_in)
         self.activation = unit.activation
-        self.conv_out = FrozenConv(unit.conv_out, after=unit.norm_out)
+        self.conv_out = FrozenConv(unit.conv_out, size=size, after=unit.norm_out)
         self.attention = unit.attention
         self.shortcut = unit.shortcut
         self.stride = unit.conv_out.stride[0]
@@ -322,14 +362,25 @@ class FrozenHeads(nn.Module):
         super().__init__()
         firsts = [cast("nn.Conv2d", head.convs[0]) for head in heads]
         weight = torch.cat([conv.weight.detach() for conv in firsts])
-        self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
-        self.register_buffer("bias", torch.cat([cast("Tensor", conv.bias).detach() for conv in firsts]))
+        width, size = firsts[0].in_channels, 2 ** (len(heads[0].convs) // 2)
+        self.minimal = winograd.pays(width, width, size // 2)
+        if self.minimal:
+            weight = winograd.transformed(weight, stride=2, blocks=len(heads))
+        else:
+            weight = weight.contiguous(memory_format=torch.channels_last)
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", torch.stack([cast("Tensor", conv.bias).detach() for conv in firsts]))
         self.rests = nn.ModuleList(head.convs[1:] for head in heads)
         self.linears = nn.ModuleList(head.linear for head in heads)
 
     def forward(self, features: Tensor) -> list[Tensor]:
         """(N, width, H, W) to a code (N, width) a head."""
-        firsts = F.conv2d(features, self.weight, self.bias, stride=2, padding=1).chunk(len(self.rests), dim=1)
+        if self.minimal:
+            features = features.contiguous(memory_format=torch.channels_last)
+            firsts = winograd.convolve(features, self.weight, self.bias, stride=2).unbind(0)
+        else:
+            joined = F.conv2d(features, self.weight, self.bias.flatten(), stride=2, padding=1)
+            firsts = joined.chunk(len(self.rests), dim=1)
         return [
             linear(rest(first.contiguous(memory_format=torch.channels_last)).flatten(1))
             for first, rest, linear in zip(firsts, self.rests, self.linears, strict=True)
@@ -349,12 +400,15 @@ class FrozenEncoder(nn.Module):
         super().__init__()
         self._check = encoder._check
         stem = encoder.trunk.stem
-        self.stem = FrozenConv(cast("nn.Conv2d", stem[0]), after=cast("nn.BatchNorm2d", stem[1]))
+        size = encoder.input_size
+        self.stem = FrozenConv(cast("nn.Conv2d", stem[0]), size=size, after=cast("nn.BatchNorm2d", stem[1]))
         self.activation = stem[2]
-        self.stages = nn.ModuleList(
-            nn.Sequential(*(FrozenUnit(cast("ResidualUnit", unit)) for unit in cast("nn.Sequential", stage)))
-            for stage in encoder.trunk.stages
-        )
+        self.stages = nn.ModuleList()
+        for stage in encoder.trunk.stages:
+            first, *rest = (cast("ResidualUnit", unit) for unit in cast("nn.Sequential", stage))
+            units = [FrozenUnit(first, size)]
+            size //= 2
+            self.stages.append(nn.Sequential(*units, *(FrozenUnit(unit, size) for unit in rest)))
         self.taps = encoder.trunk.taps
         self.pyramid = encoder.pyramid
         self.head_taps = encoder.head_taps

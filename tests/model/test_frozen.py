@@ -63,7 +63,9 @@ def test_a_batch_norm_before_a_convolution_sees_its_padding(size: tuple[int, int
     lively(nn.ModuleDict({"conv": conv, "norm": norm}))
     features = normal("features", 2, 3, *size)
     with torch.no_grad():
-        torch.testing.assert_close(FrozenConv(conv, before=norm)(features), conv(norm(features)), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            FrozenConv(conv, size=8, before=norm)(features), conv(norm(features)), rtol=1e-4, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize(("in_channels", "stride"), [(8, 1), (8, 2), (4, 1), (4, 2)])
@@ -71,7 +73,7 @@ def test_a_frozen_unit_is_the_unit(in_channels: int, stride: int) -> None:
     unit = lively(ResidualUnit(in_channels, 8, stride))
     features = normal("features", 2, in_channels, 8, 8)
     with torch.no_grad():
-        torch.testing.assert_close(FrozenUnit(unit)(features), unit(features), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(FrozenUnit(unit, 8)(features), unit(features), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("samples", [1, 2])
