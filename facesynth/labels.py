@@ -250,6 +250,30 @@ def get_scheme(name: str) -> LabelScheme:
     return SCHEMES[name]
 
 
+def numbered_scheme(count: int) -> LabelScheme:
+    """A scheme for label maps of which nothing is known but how many classes they have.
+
+    The classes are called class_0, class_1, ...; their colours are generated, and a flip swaps none of them.
+
+    Parameters
+    ----------
+    count : int
+        2 to 255.
+
+    Raises
+    ------
+    InputError
+        If there are fewer or more.
+
+    Examples
+    --------
+    >>> numbered_scheme(3)  # doctest: +NORMALIZE_WHITESPACE
+    LabelScheme(name='numbered-3', classes=('class_0', 'class_1', 'class_2'), colours=((0, 0, 0), (128, 0, 0), (0, 128, 0)),
+        paint_order=('class_1', 'class_2'), mirror=(0, 1, 2))
+    """
+    return LabelScheme(f"numbered-{count}", tuple(f"class_{number}" for number in range(count)))
+
+
 # ------------------------------------------------------------------------------------------------------ schemes in files
 
 

@@ -19,7 +19,7 @@ from facesynth.model import checkpoint, foreign
 from facesynth.model.checkpoint import Checkpoint, GeneratorCheckpoint
 from facesynth.model.pickles import shown
 from facesynth.model.psp import PSP
-from facesynth.model.published import config_from_published, from_published, to_published
+from facesynth.model.published import config_from_published, to_published
 from facesynth.model.published_parts import generator_to_rosinality, recogniser_from_ir_se50
 from facesynth.model.stylegan2 import Generator
 
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 Layout = Literal["facesynth", "psp", "rosinality"]
 _DATASET_TYPES = {"labels": "celebs_seg_to_face", "sketch": "celebs_sketch_to_face", "photo": "ffhq_encode"}
 """What the published code calls the tasks."""
+_ENCODER_TYPES = {
+    "gradual": "GradualStyleEncoder",
+    "last-layer-w": "BackboneEncoderUsingLastLayerIntoW",
+    "last-layer-w-plus": "BackboneEncoderUsingLastLayerIntoWPlus",
+}
+"""What the published code calls the encoders."""
 
 
 def convert(source: Path, target: Path, to: Layout = "facesynth") -> str:
@@ -106,7 +112,7 @@ def describe(path: Path) -> list[tuple[str, str]]:
     elif found.format in ("psp", "facesynth"):
         lines += _described(_given(found))
     else:
-        tensors = foreign.read_state(found.path)
+        tensors = foreign.moco_state(found) if found.format == "moco" else foreign.read_state(found.path)
         if found.format == "ir-se50":
             recogniser_from_ir_se50(tensors)
         lines += [("holds", "a network"), ("numbers", _count(tensors))]
@@ -146,28 +152,43 @@ def _generator(config: Any) -> nn.Module:
 
 def _save_psp(target: Path, given: Checkpoint) -> None:
     config, state = given.config, given.model_state()
+    is_w = config.encoder_kind == "last-layer-w"
     options = {
         "dataset_type": _DATASET_TYPES[config.condition],
-        "encoder_type": "GradualStyleEncoder",
-        "input_nc": config.input_channels,
-        "label_nc": config.input_channels if config.condition == "labels" else 0,
-        "output_size": config.output_size,
         "start_from_latent_avg": True,
-        "learn_in_w": False,
         **given.info.get("opts", {}),
+        "encoder_type": _ENCODER_TYPES[config.encoder_kind],
+        "input_nc": config.input_channels,
+        "label_nc": 0 if config.condition == "photo" else config.input_channels,
+        "output_size": config.output_size,
+        "learn_in_w": is_w,
     }
     published = to_published(state, config)
-    try:
-        is_told = from_published(published, config_from_published(published)).keys() | {"latent_avg"} == state.keys()
-    except CheckpointError:
-        is_told = False
-    if not is_told:
+    _check_told(published, given)
+    average = state["latent_avg"]
+    if is_w and not bool((average == average[:1]).all()):
         raise CheckpointError(
-            f"{given.path} has sizes that a psp file cannot tell: encoder_channels {config.encoder_channels}; needed: four "
-            "different ones"
+            f"{given.path} has an average latent for each layer; a psp file with the encoder into W has one for all"
         )
-    content = {"state_dict": published, "latent_avg": state["latent_avg"], "opts": options}
-    _save_torch(target, content)
+    _save_torch(target, {"state_dict": published, "latent_avg": average[:1] if is_w else average, "opts": options})
+
+
+def _check_told(published: Mapping[str, Tensor], given: Checkpoint) -> None:
+    """See that the tensors of a psp file tell the model's sizes to whoever reads them."""
+    config = given.config
+    labels = config.input_channels if config.condition == "labels" else 0
+    try:
+        told = config_from_published(published, label_channels=labels)
+    except CheckpointError:
+        name, needed = "encoder_channels", "four different ones"
+    else:
+        if (told.condition, told.input_size) == (config.condition, config.input_size):
+            return
+        name, needed = "input_size", f"{told.input_size} with an encoder on the last map alone"
+        if told.condition != config.condition:
+            name, needed = "input_channels", "1 for a sketch, 3 for a photo, 2 or more for labels"
+    came = f"{name} {getattr(config, name)}"
+    raise CheckpointError(f"{given.path} has sizes that a psp file cannot tell: {came}; needed: {needed}")
 
 
 def _save_rosinality(target: Path, given: GeneratorCheckpoint) -> None:

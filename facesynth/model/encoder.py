@@ -1,29 +1,37 @@
-"""The pSp encoder: a condition (a label map's one-hot, a sketch or a photo) to one code for every W+ layer.
+"""The pSp encoders: a condition (a label map's one-hot, a sketch or a photo) to codes for the W+ layers.
 
-The contract, for input size S, trunk channels (C1, C2, C3, C4), style dimension D and L = 2 log2(output size) - 2:
+The contract, for input size S, trunk channels (C1, C2, C3, C4), style dimension D and L = 2 log2(output size) - 2; codes
+are relative to the average latent:
 
 ======  ==========================  =========================================================
 in      (N, input_channels, S, S)   one-hot in {0, 1}; sketch in [0, 1]; photo in [-1, 1]
-out     (N, L, D)                   codes, relative to the average latent
+out     (N, L, D)                   gradual, last-layer-w-plus: a code for every W+ layer
+out     (N, D)                      last-layer-w: one code for all of them
 ======  ==========================  =========================================================
 
-========  =================  ========  ==========  =======================
-tap       after the trunk's  channels  stride      read by the W+ layers
-========  =================  ========  ==========  =======================
+========  =================  ========  ==========  ============================
+tap       after the trunk's  channels  stride      read by the gradual layers
+========  =================  ========  ==========  ============================
 fine      stage 2            C2        4           7 .. L - 1
 middle    stage 3            C3        8           3 .. 6
 coarse    stage 4            C4        16          0 .. 2
-========  =================  ========  ==========  =======================
+========  =================  ========  ==========  ============================
 
-The pyramid brings every tap to D channels, adding the coarser ones to the finer; a style head turns one of its maps
-into one code.
+* gradual: a pyramid brings every tap to D channels, adding the coarser ones to the finer; a style head turns one of its maps
+  into one code.
+* last-layer-w, last-layer-w-plus: the coarse tap alone, by one head (:class:`WHead`, :class:`WPlusHead`).
 
-References: Richardson et al., "Encoding in Style", CVPR 2021, section 3; the trunk: Deng et al., "ArcFace", CVPR 2019
-(improved residual units), with Hu et al., "Squeeze-and-Excitation Networks", CVPR 2018, section 3.
+Taps lie at the ends of stages, so they are the same for trunks of 50, 100 and 152 units.
+
+References: Richardson et al., "Encoding in Style", CVPR 2021, section 3 (the gradual encoder) and section 4.1 (the two that
+it is compared with); the trunk: Deng et al., "ArcFace", CVPR 2019 (improved residual units), with Hu et al.,
+"Squeeze-and-Excitation Networks", CVPR 2018, section 3.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -31,16 +39,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facesynth.errors import InputError
+from facesynth.model.config import EncoderKind
 from facesynth.model.layers import EqualizedLinear
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from facesynth.model.config import ModelConfig
 
 _SQUEEZE = 16
 _COARSE_LAYERS = 3
 _MIDDLE_LAYERS = 4
+_WINDOWS = 7
 
 
 class FeatureTap(NamedTuple):
@@ -212,8 +220,67 @@ class StyleHead(nn.Module):
         return code
 
 
+class WHead(nn.Module):
+    """A map to the one code that all W+ layers share: the mean of every channel, then an equalised linear layer.
+
+    Parameters
+    ----------
+    config
+        The model's sizes.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.linear = EqualizedLinear(config.encoder_channels[-1], config.style_dim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C4, H, W) to (N, style_dim)."""
+        code: Tensor = self.linear(features.mean(dim=(2, 3)))
+        return code
+
+
+class WPlusHead(nn.Module):
+    """A map to the codes of all W+ layers: batch norm, the means of 7 x 7 windows, a linear and an equalised linear layer.
+
+    Parameters
+    ----------
+    config
+        The model's sizes.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.encoder_channels[-1]
+        self.code_shape = (config.n_styles, config.style_dim)
+        self.norm = nn.BatchNorm2d(width)
+        self.reduce = nn.Linear(width * _WINDOWS**2, width)
+        self.linear = EqualizedLinear(width, config.n_styles * config.style_dim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C4, H, W) to (N, n_styles, style_dim)."""
+        features = self.norm(features)
+        rows, columns = (window_means(size, _WINDOWS).to(features) for size in features.shape[2:])
+        means = rows @ features @ columns.t()
+        codes: Tensor = self.linear(self.reduce(means.flatten(1)))
+        return codes.reshape(-1, *self.code_shape)
+
+
+def window_means(size: int, count: int) -> Tensor:
+    """The matrix (count, size) that takes a row of pixels to the means of ``count`` windows which together cover it.
+
+    Window i begins at the pixel with i / count of the row before it and ends with the one that reaches to (i + 1) / count;
+    neighbours share a pixel where ``count`` doesn't divide ``size``. So adaptive average pooling has them; as a matrix it
+    runs on every device, for any two numbers.
+    """
+    matrix = torch.zeros(count, size)
+    for window in range(count):
+        first, end = window * size // count, -(-(window + 1) * size // count)
+        matrix[window, first:end] = 1.0 / (end - first)
+    return matrix
+
+
 class Encoder(nn.Module):
-    """Trunk, pyramid and one style head for every W+ layer; the module's first lines hold the contract.
+    """What the encoders share: the trunk, and the check of what goes in. The module's first lines hold the contract.
 
     Parameters
     ----------
@@ -229,11 +296,6 @@ class Encoder(nn.Module):
         self.input_size = config.input_size
         self.taps = feature_taps(config)
         self.trunk = Trunk(config)
-        self.pyramid = FeaturePyramid(self.taps, config.style_dim)
-        self.head_taps = tuple(tap.name for tap in head_taps(config))
-        self.heads = nn.ModuleList(
-            StyleHead(config.style_dim, config.input_size // tap.stride) for tap in head_taps(config)
-        )
 
     def forward(self, condition: Tensor) -> Tensor:
         """A condition to its codes.
@@ -247,7 +309,7 @@ class Encoder(nn.Module):
         Returns
         -------
         Tensor
-            (N, n_styles, style_dim), to be added to the average latent.
+            (N, n_styles, style_dim), or (N, style_dim) for all layers, to be added to the average latent.
 
         Raises
         ------
@@ -255,8 +317,11 @@ class Encoder(nn.Module):
             If ``condition`` has another shape, or holds integers.
         """
         self._check(condition)
-        maps = self.pyramid(self.trunk(condition))
-        return torch.stack([head(maps[name]) for name, head in zip(self.head_taps, self.heads, strict=True)], dim=1)
+        return self.codes(self.trunk(condition))
+
+    def codes(self, maps: Mapping[str, Tensor]) -> Tensor:
+        """The map of every tap, by name, to the codes."""
+        raise NotImplementedError
 
     def _check(self, condition: Tensor) -> None:
         size = self.input_size
@@ -271,3 +336,51 @@ class Encoder(nn.Module):
             raise InputError(f"condition is {height} x {width} px; this model needs {size} x {size}")
         if not condition.is_floating_point():
             raise InputError(f"condition holds {condition.dtype}; needed: a floating-point tensor, labels as one-hot")
+
+
+class GradualEncoder(Encoder):
+    """Trunk, pyramid and one style head for every W+ layer.
+
+    Parameters
+    ----------
+    config
+        The model's sizes.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.pyramid = FeaturePyramid(self.taps, config.style_dim)
+        self.head_taps = tuple(tap.name for tap in head_taps(config))
+        self.heads = nn.ModuleList(
+            StyleHead(config.style_dim, config.input_size // tap.stride) for tap in head_taps(config)
+        )
+
+    def codes(self, maps: Mapping[str, Tensor]) -> Tensor:
+        """The map of every tap, by name, to (N, n_styles, style_dim)."""
+        joined = self.pyramid(maps)
+        return torch.stack([head(joined[name]) for name, head in zip(self.head_taps, self.heads, strict=True)], dim=1)
+
+
+class LastLayerEncoder(Encoder):
+    """Trunk, and one head on its last map.
+
+    Parameters
+    ----------
+    config
+        The model's sizes.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.head = WHead(config) if config.encoder_kind == "last-layer-w" else WPlusHead(config)
+
+    def codes(self, maps: Mapping[str, Tensor]) -> Tensor:
+        """The map of every tap, by name, to (N, style_dim) or (N, n_styles, style_dim)."""
+        codes: Tensor = self.head(maps[self.taps[-1].name])
+        return codes
+
+
+ENCODERS: Mapping[EncoderKind, type[Encoder]] = MappingProxyType(
+    {"gradual": GradualEncoder, "last-layer-w": LastLayerEncoder, "last-layer-w-plus": LastLayerEncoder}
+)
+"""The encoder of every kind."""

@@ -5,11 +5,12 @@ format           content                                                        
 ===============  ==========================================================================  ==================
 facesynth        safetensors with a description                                              model or generator
 psp              ``{"state_dict", "latent_avg", "opts"}`` of pixel2style2pixel               model
-rosinality       ``{"g_ema", "latent_avg"}`` of stylegan2-pytorch, also a run's whole state  generator
-stylegan2-ada    a pickle with the networks ``G``, ``D`` and ``G_ema``                       generator
+rosinality       ``{"g_ema", "latent_avg"}`` of stylegan2-pytorch, also a run's whole state  generator, maybe D
+stylegan2-ada    a pickle with the networks ``G``, ``D`` and ``G_ema``                       generator and D
 ir-se50          the state dict of ArcFace's IR-SE50                                         recogniser
 lpips            LPIPS's heads                                                               part of a loss
-alexnet          torchvision's AlexNet                                                       part of a loss
+alexnet, vgg16   torchvision's AlexNet and VGG16                                             part of a loss
+moco             ``{"state_dict", "arch"}`` of MoCo v2's ResNet-50                           part of a loss
 ===============  ==========================================================================  ==================
 
 Nothing that a file names is run (:mod:`facesynth.model.torch_files`). A missing average latent is computed by the mapping
@@ -30,7 +31,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from facesynth.errors import CheckpointError
-from facesynth.labels import CELEBAMASK_HQ
+from facesynth.labels import CELEBAMASK_HQ, MOST_CLASSES, LabelScheme, numbered_scheme
 from facesynth.model import checkpoint, torch_files
 from facesynth.model.checkpoint import Checkpoint, GeneratorCheckpoint
 from facesynth.model.pickles import shown
@@ -39,8 +40,9 @@ from facesynth.model.stylegan2 import Generator
 if TYPE_CHECKING:
     from os import PathLike
 
-    from facesynth.model.config import GeneratorConfig
+    from facesynth.model.config import DiscriminatorConfig, GeneratorConfig, ModelConfig
     from facesynth.model.identity import Identity
+    from facesynth.model.moco import MoCo
 
 FORMATS = {
     "facesynth": "facesynth's own",
@@ -50,6 +52,8 @@ FORMATS = {
     "ir-se50": "ArcFace's IR-SE50",
     "lpips": "LPIPS's heads",
     "alexnet": "torchvision's AlexNet",
+    "vgg16": "torchvision's VGG16",
+    "moco": "MoCo v2's ResNet-50",
 }
 """The formats, and whose they are."""
 GENERATORS = ("rosinality", "stylegan2-ada")
@@ -60,7 +64,14 @@ TASKS = {"labels": "seg2face", "sketch": "sketch2face", "photo": "photo2face"}
 """What a published model with each condition translates."""
 _PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM")
 _TEXT_STARTS = (b"<", b"version https://git-lfs")
-_STATE_DICTS = {"output_layer.3.weight": "ir-se50", "lin0.model.1.weight": "lpips", "features.0.weight": "alexnet"}
+_STATE_DICTS = {
+    "output_layer.3.weight": "ir-se50",
+    "lin0.model.1.weight": "lpips",
+    "features.28.weight": "vgg16",
+    "features.0.weight": "alexnet",
+}
+"""A key that a network's state dict has and those after it lack."""
+_MOCO = "module.encoder_q."
 _KNOWN = "a checkpoint of facesynth, pixel2style2pixel, stylegan2-pytorch or StyleGAN2-ADA"
 
 
@@ -115,7 +126,7 @@ def recognise(path: Path) -> Found:
 
 
 def load_model(path: Path | str) -> Checkpoint:
-    """The model of a checkpoint file or run folder: facesynth's, or pixel2style2pixel's with the gradual encoder.
+    """The model of a checkpoint file or run folder, facesynth's or pixel2style2pixel's.
 
     Raises
     ------
@@ -145,6 +156,34 @@ def load_generator(path: Path | str) -> GeneratorCheckpoint:
     return generator_of(found)
 
 
+def load_discriminator(path: Path | str) -> tuple[DiscriminatorConfig, dict[str, Tensor]]:
+    """Sizes and state dict of the discriminator in a run's state of rosinality's, or in a network pickle of StyleGAN2-ADA's.
+
+    Raises
+    ------
+    CheckpointError
+        If the file has none, or it does not hold what it should; the message names what is missing.
+    """
+    from facesynth.model.published_ada import discriminator_from_ada
+    from facesynth.model.published_parts import discriminator_from_rosinality
+
+    found = recognise(Path(path))
+    name = {"rosinality": "d", "stylegan2-ada": "D"}.get(found.format, "")
+    content = found.content.get(name) if name else None
+    with _naming(found.path):
+        if name == "d" and content is not None:
+            config, state = discriminator_from_rosinality(_state(content, name))
+        elif name == "D" and isinstance(content, torch_files.Record):
+            config, tensors = discriminator_from_ada(content)
+            state = _state(tensors, name)
+        else:
+            raise CheckpointError(
+                "it holds no discriminator; needed: a file with stylegan2-pytorch's d or StyleGAN2-ADA's D"
+            )
+    checkpoint.check_finite(state, found.path)
+    return config, state
+
+
 def load_identity(path: Path | str) -> Identity:
     """The identity term on a published IR-SE50 (``model_ir_se50.pth``).
 
@@ -156,6 +195,41 @@ def load_identity(path: Path | str) -> Identity:
     from facesynth.model.identity import Identity
 
     return Identity(_recogniser(path))
+
+
+def load_moco(path: Path | str) -> MoCo:
+    """The similarity term on the published MoCo v2 (``moco_v2_800ep_pretrain.pth.tar``).
+
+    Raises
+    ------
+    CheckpointError
+        If the file is another one, or damaged.
+    """
+    from facesynth.model.moco import MoCo
+
+    found = recognise(Path(path))
+    if found.format != "moco":
+        raise CheckpointError(
+            f"{found.path} holds {_what(found)}; needed: MoCo v2's ResNet-50 (moco_v2_800ep_pretrain.pth.tar)"
+        )
+    with _naming(found.path):
+        state = moco_state(found)
+        network = MoCo(state)
+    checkpoint.check_finite(state, found.path)
+    return network
+
+
+def moco_state(found: Found) -> dict[str, Tensor]:
+    """The query encoder of a published MoCo file, by torchvision's names; the embedding behind it is left out.
+
+    Raises
+    ------
+    CheckpointError
+        If the file's state dict is none.
+    """
+    state = _state(found.content["state_dict"], "state_dict")
+    encoder = {key.removeprefix(_MOCO): value for key, value in state.items() if key.startswith(_MOCO)}
+    return {key: value for key, value in encoder.items() if not key.startswith("fc.")}
 
 
 def load_trunk(path: Path | str, *, input_channels: int) -> dict[str, Tensor]:
@@ -219,20 +293,26 @@ def read_state(path: str | PathLike[str]) -> dict[str, Tensor]:
 
 
 def model_of(found: Found) -> Checkpoint:
-    """The model of a published pSp file."""
+    """The model of a published pSp file.
+
+    Such a file doesn't say what its classes are: 19 are taken for those of CelebAMask-HQ, which the published model has, any
+    other number gets a scheme of numbered names.
+
+    Raises
+    ------
+    CheckpointError
+        If it does not hold what it should.
+    """
     from facesynth.model.published import config_from_published, from_published
 
     content = found.content
+    options = _options(content.get("opts"))
     with _naming(found.path):
         published = _state(content["state_dict"], "state_dict")
-        config = config_from_published(published)
-        if config.condition == "labels" and config.input_channels != len(CELEBAMASK_HQ):
-            raise CheckpointError(
-                f"the encoder takes {config.input_channels} channels; needed: 1 for sketches, 3 for photos or "
-                f"{len(CELEBAMASK_HQ)} for the classes of {CELEBAMASK_HQ.name}"
-            )
+        label_channels = options.get("label_nc")
+        config = config_from_published(published, label_channels=label_channels if label_channels == 3 else 0)
+        scheme = _scheme(config)
         state = from_published(published, config)
-    options = _options(content.get("opts"))
     generator = {
         name.removeprefix("generator."): value for name, value in state.items() if name.startswith("generator.")
     }
@@ -243,7 +323,19 @@ def model_of(found: Found) -> Checkpoint:
         state["latent_avg"] = torch.zeros(config.n_styles, config.style_dim)
     checkpoint.check_finite(state, found.path)
     info = {"opts": options}
-    return Checkpoint(found.path, "model", config, TASKS[config.condition], CELEBAMASK_HQ, state, info)
+    return Checkpoint(found.path, "model", config, TASKS[config.condition], scheme, state, info)
+
+
+def _scheme(config: ModelConfig) -> LabelScheme:
+    """The scheme of a published model's label maps; of no meaning where it takes none."""
+    count = config.input_channels
+    if config.condition != "labels" or count == len(CELEBAMASK_HQ):
+        return CELEBAMASK_HQ
+    if not 2 <= count <= MOST_CLASSES:
+        raise CheckpointError(
+            f"the encoder takes {count} channels; needed: 1 for sketches, 3 for photos or 2 to {MOST_CLASSES} for classes"
+        )
+    return numbered_scheme(count)
 
 
 def generator_of(found: Found) -> GeneratorCheckpoint:
@@ -315,7 +407,8 @@ def _start(path: Path) -> bytes:
 def _format_of(content: Any, path: Path) -> str:
     if isinstance(content, Mapping):
         if "state_dict" in content:
-            return "psp"
+            inner = content["state_dict"]
+            return "moco" if isinstance(inner, Mapping) and f"{_MOCO}conv1.weight" in inner else "psp"
         if "g_ema" in content:
             return "rosinality"
         if isinstance(content.get("G_ema"), torch_files.Record):

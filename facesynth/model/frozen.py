@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facesynth.model import winograd
-from facesynth.model.encoder import Encoder, ResidualUnit, StyleHead
+from facesynth.model.encoder import Encoder, GradualEncoder, LastLayerEncoder, ResidualUnit, StyleHead
 from facesynth.model.layers import ModulatedConv, StyledLayer, ToRGB
 
 if TYPE_CHECKING:
@@ -388,7 +388,7 @@ class FrozenHeads(nn.Module):
 
 
 class FrozenEncoder(nn.Module):
-    """The encoder with batch norms taken into convolutions and heads joined by the map that they read.
+    """The encoder with batch norms taken into convolutions and style heads joined by the map that they read.
 
     Parameters
     ----------
@@ -410,6 +410,11 @@ class FrozenEncoder(nn.Module):
             size //= 2
             self.stages.append(nn.Sequential(*units, *(FrozenUnit(unit, size) for unit in rest)))
         self.taps = encoder.trunk.taps
+        self.head = encoder.head if isinstance(encoder, LastLayerEncoder) else None
+        if isinstance(encoder, GradualEncoder):
+            self._join(encoder)
+
+    def _join(self, encoder: GradualEncoder) -> None:
         self.pyramid = encoder.pyramid
         self.head_taps = encoder.head_taps
         self.heads = nn.ModuleDict(
@@ -433,6 +438,9 @@ class FrozenEncoder(nn.Module):
         maps = {}
         for tap, stage in zip(self.taps, self.stages[1:], strict=True):
             maps[tap.name] = features = stage(features)
+        if self.head is not None:
+            codes_of_last: Tensor = self.head(features)
+            return codes_of_last
         joined = self.pyramid(maps)
         codes = {tap: iter(heads(joined[tap])) for tap, heads in self.heads.items()}
         return torch.stack([next(codes[tap]) for tap in self.head_taps], dim=1)

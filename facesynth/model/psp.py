@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from facesynth.errors import InputError
-from facesynth.model.encoder import Encoder
+from facesynth.model.encoder import ENCODERS
 from facesynth.model.stylegan2 import Generator, NoiseMode
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class PSP(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(config)
+        self.encoder = ENCODERS[config.encoder_kind](config)
         self.generator = Generator(
             config.output_size, config.style_dim, config.mapping_depth, config.channel_base, config.channel_max
         )
@@ -57,9 +57,11 @@ class PSP(nn.Module):
         Returns
         -------
         Tensor
-            (N, n_styles, style_dim): the encoder's codes plus the average latent.
+            (N, n_styles, style_dim): the encoder's codes plus the average latent. One code for all layers is repeated.
         """
         codes: Tensor = self.encoder(condition)
+        if codes.ndim == 2:
+            codes = codes[:, None]
         return codes + self.latent_avg
 
     def mix(self, latents: Tensor, styles: Tensor, layers: Iterable[int], alpha: float = 1.0) -> Tensor:

@@ -1,9 +1,17 @@
 """State dicts of the published pSp models <-> ours: names and shapes change, values do not.
 
 A published file holds ``{"state_dict": ..., "opts": ..., "latent_avg": ...}``. What flows through here is its
-``state_dict`` with the gradual encoder (``encoder.*``) and the generator (``decoder.*``); ``latent_avg`` lies beside
+``state_dict`` with one of the three encoders (``encoder.*``) and the generator (``decoder.*``); ``latent_avg`` lies beside
 it, so neither side of the mapping has it. The published layout also stores the resampling filter in every upsampling
 layer. We keep no such constant: it is compared on the way in and written on the way out.
+
+==================  =======================================  =====================================================
+kind                the published class                      its keys beside the trunk's
+==================  =======================================  =====================================================
+gradual             GradualStyleEncoder                      ``styles.<layer>``, ``latlayer1``, ``latlayer2``
+last-layer-w        BackboneEncoderUsingLastLayerIntoW       ``linear``
+last-layer-w-plus   BackboneEncoderUsingLastLayerIntoWPlus   ``output_layer_2.0`` (norm) and ``.3``, ``linear``
+==================  =======================================  =====================================================
 """
 
 from __future__ import annotations
@@ -18,7 +26,7 @@ import torch
 from torch import Tensor
 
 from facesynth.errors import CheckpointError, InputError
-from facesynth.model.config import Condition, GeneratorConfig, ModelConfig
+from facesynth.model.config import Condition, EncoderKind, GeneratorConfig, ModelConfig
 from facesynth.model.layouts import Place, resampling_filter, to_ours, to_theirs
 from facesynth.model.psp import PSP
 from facesynth.model.stylegan2 import Generator
@@ -26,6 +34,8 @@ from facesynth.model.stylegan2 import Generator
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+LAST_LAYER_INPUT_SIZE = 256
+"""Input size of a published last-layer encoder, pixels: no tensor tells it, and the published code has no other."""
 _LONGEST_SERIES = 200
 _UNIT_PARTS = {
     "norm_in": "res_layer.0",
@@ -46,7 +56,7 @@ def from_published(state_dict: Mapping[str, Tensor], config: ModelConfig) -> dic
     Parameters
     ----------
     state_dict
-        ``state_dict`` of a published checkpoint with the gradual encoder.
+        ``state_dict`` of a published checkpoint.
     config
         The model's sizes; :func:`config_from_published` reads them off the same state dict.
 
@@ -97,16 +107,18 @@ def to_published(state_dict: Mapping[str, Tensor], config: ModelConfig) -> dict[
     return to_theirs(ours, _places(config, shapes), shapes, generator_filters(config, "decoder."), sizes=_sizes(config))
 
 
-def config_from_published(state_dict: Mapping[str, Tensor]) -> ModelConfig:
+def config_from_published(state_dict: Mapping[str, Tensor], *, label_channels: int = 0) -> ModelConfig:
     """The sizes of a published model, read off its tensors.
 
     The condition follows from the input channels: 1 is a sketch, 3 a photo, any other number labels. The trunk's stages
-    are told apart by their channels.
+    are told apart by their channels. The input size of an encoder on the last map is :data:`LAST_LAYER_INPUT_SIZE`.
 
     Parameters
     ----------
     state_dict
-        ``state_dict`` of a published checkpoint with the gradual encoder.
+        ``state_dict`` of a published checkpoint.
+    label_channels
+        ``label_nc`` of the checkpoint's options: with 3 of them, 3 input channels are labels.
 
     Returns
     -------
@@ -118,24 +130,26 @@ def config_from_published(state_dict: Mapping[str, Tensor]) -> ModelConfig:
     CheckpointError
         If a tensor that the sizes are read off is missing, or the trunk has other than four widths.
     """
-    extent, count = partial(_extent, state_dict), partial(_count, state_dict)
-    if "encoder.linear.weight" in state_dict:
-        raise CheckpointError(
-            "the published encoder gives one code for all layers (W); needed: the gradual encoder, with one for each (W+)"
-        )
+    extent, count = partial(axis_length, state_dict), partial(_count, state_dict)
+    kind = _encoder_kind(state_dict)
     input_channels = extent("encoder.input_layer.0.weight", 1)
-    conditions: dict[int, Condition] = {1: "sketch", 3: "photo"}
+    conditions: dict[int, Condition] = {1: "sketch", 3: "labels" if label_channels == 3 else "photo"}
     unit_key = "encoder.body.{}.res_layer.3.weight"
     stages = Counter(extent(unit_key.format(i), 0) for i in range(count(unit_key)))
     if len(stages) != 4:
         raise CheckpointError(f"the published trunk has units of {list(stages)} channels; needed: four widths")
-    extent("encoder.styles.0.convs.0.weight", 0)
+    if kind == "gradual":
+        extent("encoder.styles.0.convs.0.weight", 0)
+        input_size = 16 << count("encoder.styles.0.convs.{}.weight", step=2)
+    else:
+        input_size = LAST_LAYER_INPUT_SIZE
     sizes = generator_config(state_dict, "decoder.")
     try:
         return ModelConfig(
             condition=conditions.get(input_channels, "labels"),
             input_channels=input_channels,
-            input_size=16 << count("encoder.styles.0.convs.{}.weight", step=2),
+            input_size=input_size,
+            encoder_kind=kind,
             style_resolution=min(64, sizes.output_size),
             **asdict(sizes),
             encoder_units=_four(stages.values()),
@@ -143,6 +157,15 @@ def config_from_published(state_dict: Mapping[str, Tensor]) -> ModelConfig:
         )
     except InputError as error:
         raise CheckpointError(f"the published state dict is of no usable model: {error}") from error
+
+
+def _encoder_kind(state_dict: Mapping[str, Tensor]) -> EncoderKind:
+    if "encoder.styles.0.convs.0.weight" not in state_dict:
+        if "encoder.output_layer_2.3.weight" in state_dict:
+            return "last-layer-w-plus"
+        if "encoder.linear.weight" in state_dict:
+            return "last-layer-w"
+    return "gradual"
 
 
 def generator_config(state_dict: Mapping[str, Tensor], prefix: str = "") -> GeneratorConfig:
@@ -160,7 +183,7 @@ def generator_config(state_dict: Mapping[str, Tensor], prefix: str = "") -> Gene
     CheckpointError
         If a tensor that the sizes are read off is missing, or they are those of no generator.
     """
-    extent, count = partial(_extent, state_dict), partial(_count, state_dict)
+    extent, count = partial(axis_length, state_dict), partial(_count, state_dict)
     n_blocks = count(prefix + "to_rgbs.{}.conv.weight")
     widths = {4: extent(f"{prefix}input.input", 1)}
     widths |= {8 << i: extent(f"{prefix}convs.{2 * i}.conv.weight", 1) for i in range(n_blocks)}
@@ -191,7 +214,14 @@ def config_of_widths(widths: Mapping[int, int], *, style_dim: int, mapping_depth
         raise CheckpointError(f"its tensors make no usable generator: {error}") from error
 
 
-def _extent(state_dict: Mapping[str, Tensor], key: str, axis: int) -> int:
+def axis_length(state_dict: Mapping[str, Tensor], key: str, axis: int) -> int:
+    """How long an axis of a tensor is.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such tensor or axis.
+    """
     if key not in state_dict:
         raise CheckpointError(f"the published state dict lacks {key}; needed to tell the sizes")
     shape = tuple(state_dict[key].shape)
@@ -258,6 +288,11 @@ def trunk_modules(config: ModelConfig, ours: str, published: str) -> Iterator[tu
 def _encoder_modules(config: ModelConfig) -> Iterator[tuple[str, str]]:
     """Our and the published name of every module of the encoder that may hold tensors."""
     yield from trunk_modules(config, "encoder.trunk.", "encoder.")
+    if config.encoder_kind != "gradual":
+        yield "encoder.head.linear", "encoder.linear"
+        yield "encoder.head.norm", "encoder.output_layer_2.0"
+        yield "encoder.head.reduce", "encoder.output_layer_2.3"
+        return
     yield "encoder.pyramid.lateral.middle", "encoder.latlayer1"
     yield "encoder.pyramid.lateral.fine", "encoder.latlayer2"
     n_halvings = config.input_size.bit_length() - 1
@@ -316,5 +351,5 @@ def _n_blocks(config: ModelConfig | GeneratorConfig) -> int:
 def _sizes(config: ModelConfig) -> str:
     return (
         f"a model of {config.input_channels} x {config.input_size} px in, {config.output_size} px out, "
-        f"style_dim {config.style_dim}"
+        f"style_dim {config.style_dim}, encoder {config.encoder_kind}"
     )

@@ -1,12 +1,13 @@
-"""Generators of StyleGAN2-ADA network pickles -> ours: the record of ``G_ema`` in, sizes and a state dict out.
+"""Networks of StyleGAN2-ADA network pickles -> ours: the record of ``G_ema`` or ``D`` in, sizes and a state dict out.
 
 What flows through here are the :class:`~facesynth.model.torch_files.Record` objects that stand for the pickled modules;
 StyleGAN3's program writes StyleGAN2 networks in the same layout. Its layers are ours under other names: ``conv0`` enlarges,
-``conv1`` refines, ``affine`` modulates, ``fc<i>`` maps. The values of weights are kept; their gains are compared, because
-ours are fixed.
+``conv1`` refines, ``affine`` modulates, ``fc<i>`` maps; in a discriminator ``conv0`` refines and ``conv1`` reduces. The values
+of weights are kept; their gains are compared, because ours are fixed.
 
-Reference: Karras et al., "Training Generative Adversarial Networks with Limited Data", NeurIPS 2020; the network is that of
-"Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020, with the skip architecture.
+Reference: Karras et al., "Training Generative Adversarial Networks with Limited Data", NeurIPS 2020; the networks are those
+of "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020, a generator with the skip architecture and a residual
+discriminator.
 """
 
 from __future__ import annotations
@@ -22,17 +23,22 @@ from facesynth.errors import CheckpointError
 from facesynth.model.layouts import Place, resampling_filter, to_ours
 from facesynth.model.pickles import shown
 from facesynth.model.published import config_of_widths, generator_shapes
+from facesynth.model.published_parts import discriminator_config, discriminator_shapes
 from facesynth.model.torch_files import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from facesynth.model.config import GeneratorConfig
+    from facesynth.model.config import DiscriminatorConfig, GeneratorConfig
 
 _MOST_MODULES = 1000
 _LONGEST_NAME = 64
 _W_AVG = "mapping.w_avg"
 _MAPPING_LR_MULTIPLIER = 0.01
+_NEEDED = {
+    "Generator": "an unconditional StyleGAN2 generator of RGB pictures",
+    "Discriminator": "an unconditional StyleGAN2 discriminator of RGB pictures",
+}
 
 
 def generator_from_ada(record: Record) -> tuple[GeneratorConfig, dict[str, Tensor], Tensor | None]:
@@ -59,10 +65,10 @@ def generator_from_ada(record: Record) -> tuple[GeneratorConfig, dict[str, Tenso
         expected, or a shape, a filter or a gain is another one.
     """
     modules = dict(_modules(record))
-    _check_kind(modules)
-    tensors = {
-        f"{name}.{leaf}".lstrip("."): value for name, module in modules.items() for leaf, value in _own_tensors(module)
-    }
+    if "synthesis.input" in modules:
+        raise CheckpointError(f"the network is one of StyleGAN3; needed: {_NEEDED['Generator']}")
+    _check_kind(modules, "Generator", parts=("mapping", "synthesis"), architecture="skip")
+    tensors = _tensors(modules)
     config = _config(tensors)
     sizes = f"a StyleGAN2-ADA generator of {config.output_size} px, style_dim {config.style_dim}"
     w_avg = tensors.pop(_W_AVG, None)
@@ -75,6 +81,54 @@ def generator_from_ada(record: Record) -> tuple[GeneratorConfig, dict[str, Tenso
     return config, state, w_avg
 
 
+def discriminator_from_ada(record: Record) -> tuple[DiscriminatorConfig, dict[str, Tensor]]:
+    """The discriminator of a network pickle.
+
+    Parameters
+    ----------
+    record
+        The pickle's ``D``.
+
+    Returns
+    -------
+    config : DiscriminatorConfig
+        Its sizes, read off its tensors, and its group size.
+    state : dict of str to tensor
+        State dict of :class:`facesynth.model.discriminator.Discriminator`.
+
+    Raises
+    ------
+    CheckpointError
+        If it is another kind of network (conditional, without residual connections), a key is missing or not expected, or a
+        shape, a filter or a gain is another one.
+    """
+    modules = dict(_modules(record))
+    _check_kind(modules, "Discriminator", parts=("b4", "b4.mbstd"), architecture="resnet")
+    tensors = _tensors(modules)
+    widths = {}
+    for key, value in tensors.items():
+        match = re.fullmatch(r"b(\d{1,4})\.(?:conv0|conv)\.weight", key)
+        if match and value.ndim == 4:
+            widths[int(match[1])] = value.shape[0]
+    if not widths:
+        raise CheckpointError(f"the network has no convolutions; needed: {_NEEDED['Discriminator']}")
+    group_size = modules["b4.mbstd"].state.get("group_size")
+    if not isinstance(group_size, int):
+        raise CheckpointError(f"b4.mbstd has the group_size {shown(group_size)}; needed: a number")
+    config = discriminator_config(widths, group_size=group_size)
+    sizes = f"a StyleGAN2-ADA discriminator of {config.input_size} px"
+    places, shapes = dict(_discriminator_places(config)), discriminator_shapes(config)
+    state = to_ours(tensors, places, shapes, _discriminator_filters(config), what="the network", sizes=sizes)
+    _check_gains(modules)
+    return config, state
+
+
+def _tensors(modules: Mapping[str, Record]) -> dict[str, Tensor]:
+    return {
+        f"{name}.{leaf}".lstrip("."): value for name, module in modules.items() for leaf, value in _own_tensors(module)
+    }
+
+
 def _modules(record: Record) -> Iterator[tuple[str, Record]]:
     """A module and its parts, by dotted name; a part that is shared comes under each of its names."""
     counted = 0
@@ -83,14 +137,12 @@ def _modules(record: Record) -> Iterator[tuple[str, Record]]:
         name, record = pending.pop()
         counted += 1
         if counted > _MOST_MODULES:
-            raise CheckpointError(f"the network has more than {_MOST_MODULES} modules; needed: a StyleGAN2 generator")
+            raise CheckpointError(f"the network has more than {_MOST_MODULES} modules; needed: a StyleGAN2 network")
         yield name, record
         parts = record.state.get("_modules", {})
         for key, part in parts.items() if isinstance(parts, dict) else ():
             if not isinstance(part, Record) or len(str(key)) > _LONGEST_NAME:
-                raise CheckpointError(
-                    f"the part {shown(key)} of the network is no module; needed: a StyleGAN2 generator"
-                )
+                raise CheckpointError(f"the part {shown(key)} of the network is no module; needed: a StyleGAN2 network")
             pending.append((f"{name}.{key}".lstrip("."), part))
 
 
@@ -102,28 +154,24 @@ def _own_tensors(module: Record) -> Iterator[tuple[str, Tensor]]:
                 yield leaf, value
 
 
-def _check_kind(modules: dict[str, Record]) -> None:
+def _check_kind(modules: Mapping[str, Record], kind: str, *, parts: tuple[str, ...], architecture: str) -> None:
     def attribute(name: str, key: str, default: Any) -> Any:
         return modules[name].state.get(key, default) if name in modules else default
 
-    needed = "needed: an unconditional StyleGAN2 generator of RGB pictures"
-    if modules[""].class_name != "Generator" or {"mapping", "synthesis"} - modules.keys():
+    needed = f"needed: {_NEEDED[kind]}"
+    if modules[""].class_name != kind or set(parts) - modules.keys():
         raise CheckpointError(f"the network is a {shown(modules[''].class_name)}; {needed}")
-    if "synthesis.input" in modules:
-        raise CheckpointError(f"the network is one of StyleGAN3; {needed}")
     if attribute("mapping", "c_dim", 0) or attribute("", "c_dim", 0):
-        raise CheckpointError(f"the network is conditional: it takes a class along with z; {needed}")
+        raise CheckpointError(f"the network is conditional: it takes a class as well; {needed}")
     if attribute("", "img_channels", 3) != 3:
-        raise CheckpointError(
-            f"the network makes pictures of {shown(attribute('', 'img_channels', 3))} channels; {needed}"
-        )
+        raise CheckpointError(f"its pictures have {shown(attribute('', 'img_channels', 3))} channels; {needed}")
     for name in modules:
-        architecture = attribute(name, "architecture", "skip")
-        if architecture != "skip":
-            raise CheckpointError(f"{shown(name)} has the architecture {shown(architecture)}; needed: skip")
+        came = attribute(name, "architecture", architecture)
+        if came != architecture:
+            raise CheckpointError(f"{shown(name)} has the architecture {shown(came)}; needed: {architecture}")
 
 
-def _check_gains(modules: dict[str, Record]) -> None:
+def _check_gains(modules: Mapping[str, Record]) -> None:
     """See that weights are scaled as ours are: by the learning rate multiplier over the root of the fan-in."""
     for name, module in modules.items():
         weight = dict(_own_tensors(module)).get("weight")
@@ -184,3 +232,27 @@ def _conv_places(ours: str, theirs: str) -> Iterator[tuple[str, Place]]:
     yield f"{ours}.bias", Place(f"{theirs}.bias", trailing_axes=2 if ours.endswith("to_rgb") else 0)
     for leaf in ("weight", "bias"):
         yield f"{ours}.conv.modulation.{leaf}", Place(f"{theirs}.affine.{leaf}")
+
+
+def _discriminator_places(config: DiscriminatorConfig) -> Iterator[tuple[str, Place]]:
+    """Our name and the place of every tensor."""
+    modules = {"from_rgb": f"b{config.input_size}.fromrgb"}
+    for block, resolution in enumerate(_halved(config)):
+        for ours, theirs in (("refine", "conv0"), ("reduce", "conv1"), ("shortcut", "skip")):
+            modules[f"blocks.{block}.{ours}"] = f"b{resolution}.{theirs}"
+    modules |= {"last_conv": "b4.conv", "hidden": "b4.fc", "score": "b4.out"}
+    for ours, theirs in modules.items():
+        for leaf in ("weight",) if ours.endswith("shortcut") else ("weight", "bias"):
+            yield f"{ours}.{leaf}", Place(f"{theirs}.{leaf}")
+
+
+def _discriminator_filters(config: DiscriminatorConfig) -> dict[str, Tensor]:
+    """The resampling filter under every name that stores it; it sums to 1 there."""
+    keys = [f"b{config.input_size}.fromrgb", "b4.conv"]
+    keys += [f"b{resolution}{part}" for resolution in _halved(config) for part in ("", ".conv0", ".conv1", ".skip")]
+    return {f"{key}.resample_filter": resampling_filter(1.0) for key in keys}
+
+
+def _halved(config: DiscriminatorConfig) -> list[int]:
+    """The sizes of the maps that the blocks take, in order."""
+    return [config.input_size >> block for block in range(config.input_size.bit_length() - 3)]

@@ -14,11 +14,14 @@ to-RGB at 4 2^k             2 k + 1
 ==========================  ============
 
 References: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020, sections 2 and 4; the
-mapping network and noise inputs: Karras et al., "A Style-Based Generator Architecture for GANs", CVPR 2019, section 2.
+mapping network and noise inputs: Karras et al., "A Style-Based Generator Architecture for GANs", CVPR 2019, section 2 and,
+for truncation, appendix B.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -29,6 +32,7 @@ from facesynth.model.config import is_power_of_two
 from facesynth.model.layers import EqualizedLinear, StyledLayer, ToRGB, pixel_norm, scaled_leaky_relu, upsample
 
 NoiseMode = Literal["constant", "random", "none"]
+NoiseSource = torch.Generator | Sequence[torch.Generator] | None
 
 _MAPPING_LR_MULTIPLIER = 0.01
 _SAMPLES_AT_ONCE = 4096
@@ -128,7 +132,7 @@ class Generator(nn.Module):
             width = narrower
             resolution *= 2
 
-    def forward(self, latents: Tensor, *, noise: NoiseMode = "constant", rng: torch.Generator | None = None) -> Tensor:
+    def forward(self, latents: Tensor, *, noise: NoiseMode = "constant", rng: NoiseSource = None) -> Tensor:
         """W+ latents to pictures.
 
         Parameters
@@ -138,7 +142,7 @@ class Generator(nn.Module):
         noise
             ``constant``: each layer's own stored noise. ``random``: new noise for every sample. ``none``: no noise.
         rng
-            Source of the random noise, on any device; the device's global one if not given.
+            Source of the random noise, on any device, or one for each sample; the device's global one if not given.
 
         Returns
         -------
@@ -158,19 +162,34 @@ class Generator(nn.Module):
         if noise not in get_args(NoiseMode):
             raise InputError(f"noise is {noise!r}; needed: {', '.join(get_args(NoiseMode))}")
 
+        layers = [self.first]
+        for block in self.blocks:
+            assert isinstance(block, SynthesisBlock)
+            layers += [block.enlarge, block.refine]
+        return self.synthesise(latents, [_noise_map(layer, latents.shape[0], noise, rng) for layer in layers])
+
+    def synthesise(self, latents: Tensor, noise: Sequence[Tensor | None]) -> Tensor:
+        """W+ latents to pictures by given noise, which draws nothing at random and so can be compiled as a whole.
+
+        Parameters
+        ----------
+        latents
+            (N, n_styles, style_dim).
+        noise
+            For every convolution, lowest resolution first, what broadcasts to (N, 1, resolution, resolution), or None.
+
+        Returns
+        -------
+        Tensor
+            (N, 3, size, size), float32.
+        """
         styles = latents.unbind(dim=1)
-        n_samples = latents.shape[0]
-
-        def apply(layer: StyledLayer, features: Tensor, style: Tensor) -> Tensor:
-            out: Tensor = layer(features, style, _noise_map(layer, n_samples, noise, rng))
-            return out
-
-        features = apply(self.first, self.constant.expand(n_samples, -1, -1, -1), styles[0])
+        features: Tensor = self.first(self.constant.expand(latents.shape[0], -1, -1, -1), styles[0], noise[0])
         picture: Tensor = self.first_to_rgb(features, styles[1])
         for k, block in enumerate(self.blocks, start=1):
             assert isinstance(block, SynthesisBlock)
-            features = apply(block.enlarge, features, styles[2 * k - 1])
-            features = apply(block.refine, features, styles[2 * k])
+            features = block.enlarge(features, styles[2 * k - 1], noise[2 * k - 1])
+            features = block.refine(features, styles[2 * k], noise[2 * k])
             picture = upsample(picture).float() + block.to_rgb(features, styles[2 * k + 1])
         return picture
 
@@ -201,12 +220,63 @@ class Generator(nn.Module):
         return (total / n_samples).float().to(device)
 
 
-def _noise_map(layer: StyledLayer, n_samples: int, noise: NoiseMode, rng: torch.Generator | None) -> Tensor | None:
+def truncate(latents: Tensor, average: Tensor, psi: float, *, cutoff: int | None = None) -> Tensor:
+    """Latents drawn towards the average, for better pictures of less variety: average + psi (latents - average).
+
+    Parameters
+    ----------
+    latents
+        (N, style_dim), or (N, n_styles, style_dim).
+    average
+        (style_dim,), or (n_styles, style_dim) for latents that have layers.
+    psi
+        1 leaves them as they are, 0 gives the average.
+    cutoff
+        Draw the first so many W+ layers alone; all if not given. Needs latents that have layers.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of ``latents``, a new tensor.
+
+    Raises
+    ------
+    InputError
+        If the shapes don't fit or a number is out of its range.
+
+    Examples
+    --------
+    >>> truncate(torch.tensor([[2.0, 4.0]]), torch.tensor([0.0, 2.0]), 0.5)
+    tensor([[1., 3.]])
+    """
+    if latents.ndim not in (2, 3) or tuple(average.shape) not in (latents.shape[-1:], latents.shape[1:]):
+        raise InputError(
+            f"latents has shape {tuple(latents.shape)} and average {tuple(average.shape)}; needed: (N, style_dim) or "
+            "(N, n_styles, style_dim), and that without its first axis or (style_dim,)"
+        )
+    if not math.isfinite(psi):
+        raise InputError(f"psi is {psi}; needed: a finite number, as a rule from 0 to 1")
+    drawn = average + psi * (latents - average)
+    if cutoff is None:
+        return drawn
+    if latents.ndim != 3 or not 0 <= cutoff <= latents.shape[1]:
+        needed = f"0 to {latents.shape[1]}" if latents.ndim == 3 else "none, since the latents have no layers"
+        raise InputError(f"cutoff is {cutoff}; needed: {needed}")
+    return torch.cat([drawn[:, :cutoff], latents[:, cutoff:]], dim=1)
+
+
+def _noise_map(layer: StyledLayer, n_samples: int, noise: NoiseMode, rng: NoiseSource) -> Tensor | None:
     """The noise for one pass through ``layer``: (resolution, resolution), (N, 1, resolution, resolution) or None."""
     if noise == "none":
         return None
     if noise == "constant":
         return layer.noise
+    if isinstance(rng, Sequence):
+        return torch.cat([_drawn(layer, 1, each) for each in rng])
+    return _drawn(layer, n_samples, rng)
+
+
+def _drawn(layer: StyledLayer, n_samples: int, rng: torch.Generator | None) -> Tensor:
     device = layer.noise.device if rng is None else rng.device
     shape = (n_samples, 1, layer.resolution, layer.resolution)
     return torch.randn(shape, generator=rng, device=device).to(layer.noise.device)

@@ -115,6 +115,35 @@ def ada_tensors(size: int, style_dim: int, depth: int, base: int, most: int) -> 
     return {key: ada_tensor(key, *shape) for key, shape in shapes.items()}
 
 
+def ada_discriminator_tensors(size: int, base: int, most: int) -> dict[str, Tensor]:
+    """Every tensor of a StyleGAN2-ADA discriminator by its name."""
+
+    def width(resolution: int) -> int:
+        return min(most, base // resolution)
+
+    def conv(name: str, wide: int, narrow: int, side: int) -> dict[str, tuple[int, ...]]:
+        bias = {} if name.endswith("skip") else {f"{name}.bias": (narrow,)}
+        return {f"{name}.weight": (narrow, wide, side, side), **bias, f"{name}.resample_filter": (4, 4)}
+
+    shapes = conv(f"b{size}.fromrgb", 3, width(size), 1)
+    resolution = size
+    while resolution > 4:
+        block, wide, narrow = f"b{resolution}", width(resolution), width(resolution // 2)
+        shapes[f"{block}.resample_filter"] = (4, 4)
+        shapes |= conv(f"{block}.conv0", wide, wide, 3) | conv(f"{block}.conv1", wide, narrow, 3)
+        shapes |= conv(f"{block}.skip", wide, narrow, 1)
+        resolution //= 2
+    last = width(4)
+    shapes |= conv("b4.conv", last + 1, last, 3)
+    shapes |= {
+        "b4.fc.weight": (last, last * 16),
+        "b4.fc.bias": (last,),
+        "b4.out.weight": (1, last),
+        "b4.out.bias": (1,),
+    }
+    return {key: ada_tensor(key, *shape) for key, shape in shapes.items()}
+
+
 BUFFERS = ("resample_filter", "noise_const", "w_avg")
 
 
@@ -124,7 +153,9 @@ def _module(
     below = {key: value for key, value in tensors.items() if not name or key.startswith(f"{name}.")}
     leaves = {key.removeprefix(f"{name}.").lstrip("."): value for key, value in below.items()}
     own = {leaf: value for leaf, value in leaves.items() if "." not in leaf}
-    parts = dict.fromkeys(leaf.partition(".")[0] for leaf in leaves if "." in leaf)
+    named = [leaf.partition(".")[0] for leaf in leaves if "." in leaf]
+    named += [other.rpartition(".")[2] for other in attributes if other and other.rpartition(".")[0] == name]
+    parts = dict.fromkeys(named)  # those without tensors are there for their attributes
     state: dict[str, Any] = {
         "training": False,
         "_parameters": {key: torch.nn.Parameter(value) for key, value in own.items() if key not in BUFFERS},
@@ -137,9 +168,9 @@ def _module(
         "_init_args": (),
         **attributes.get(name, {}),
     }
-    if "weight" in own and not name.endswith(("conv0", "conv1", "torgb")):
+    if "weight" in own:
         multiplier = 0.01 if name.startswith("mapping.") else 1.0
-        state |= {"weight_gain": multiplier / np.sqrt(own["weight"].shape[1]), "bias_gain": multiplier}
+        state |= {"weight_gain": multiplier / np.sqrt(math.prod(own["weight"].shape[1:])), "bias_gain": multiplier}
     state |= {"architecture": "skip"} if name.startswith("synthesis.b") and name.count(".") == 1 else {}
     classes = {"": "Generator", "synthesis": "SynthesisNetwork", "mapping": "MappingNetwork"}
     return Module(classes.get(name, "Layer"), {**state, **attributes.get(name, {})}, source)
@@ -150,6 +181,7 @@ def ada_pickle(
     *,
     attributes: Mapping[str, Mapping[str, Any]] | None = None,
     class_name: str = "Generator",
+    discriminator: Mapping[str, Tensor] | None = None,
     source: str = "",
     protocol: int = 4,
 ) -> bytes:
@@ -160,18 +192,25 @@ def ada_pickle(
     tensors
         By name.
     attributes
-        Attributes of modules that differ from a usual network's, by the module's name.
+        Attributes of modules that differ from a usual network's, by the module's name: the discriminator's, if there is one.
     class_name
         Of the whole.
+    discriminator
+        The tensors of ``D``, if there is one.
     source
         The source text that comes with every object.
     protocol
         Of pickle.
     """
     with written_elsewhere() as easy_dict:
-        network = _module(tensors, "", attributes or {}, source)
+        network = _module(tensors, "", {} if discriminator else attributes or {}, source)
         network.meta["class_name"] = class_name
         network.meta["state"]["_init_kwargs"] = easy_dict(mapping_kwargs=easy_dict(num_layers=math.inf))
         described = easy_dict(class_name="training.dataset.ImageFolderDataset")
-        content = {"G": None, "D": None, "G_ema": network, "training_set_kwargs": described, "augment_pipe": None}
+        judge = None
+        if discriminator is not None:
+            usual = {"b4.mbstd": {"group_size": 4, "num_channels": 1}}
+            judge = _module(discriminator, "", usual | dict(attributes or {}), source)
+            judge.meta["class_name"] = "Discriminator"
+        content = {"G": None, "D": judge, "G_ema": network, "training_set_kwargs": described, "augment_pipe": None}
         return pickle.dumps(content, protocol=protocol)

@@ -75,7 +75,23 @@ def published_tensor(key: str, shape: tuple[int, ...], dtype: str) -> Tensor:
 
 
 def published_keys(case: str) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Key, shape and dtype of every tensor of a published checkpoint, ``seg_256`` or ``seg_1024``."""
+    """Key, shape and dtype of every tensor of a published checkpoint.
+
+    Kept are ``seg_256``, ``seg_1024`` and ``seg_w_256``. ``sketch_256`` differs from ``seg_256`` in the first convolution.
+    ``seg_w_plus_256`` is ``seg_w_256`` with the head that the published code defines for the last-layer encoder into W+.
+    """
+    if case == "sketch_256":
+        return published_keys("seg_256") | {"encoder.input_layer.0.weight": ((64, 1, 3, 3), "float32")}
+    if case == "seg_w_plus_256":
+        norm = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), ((512,), "float32"))
+        norm["num_batches_tracked"] = ((), "int64")
+        return (
+            published_keys("seg_w_256")
+            | {f"encoder.output_layer_2.0.{leaf}": entry for leaf, entry in norm.items()}
+            | {"encoder.output_layer_2.3.weight": ((512, 512 * 7 * 7), "float32")}
+            | {"encoder.output_layer_2.3.bias": ((512,), "float32")}
+            | {"encoder.linear.weight": ((14 * 512, 512), "float32"), "encoder.linear.bias": ((14 * 512,), "float32")}
+        )
     entries = json.loads(gzip.decompress((DATA / f"published_{case}_keys.json.gz").read_bytes()))
     return {key: (tuple(shape), dtype) for key, (shape, dtype) in entries.items()}
 

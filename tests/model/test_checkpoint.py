@@ -64,6 +64,13 @@ def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path):
         assert torch.equal(given.tensors[name], value)
 
 
+def test_a_file_from_before_there_were_other_encoders(tmp_path):
+    save_model(tmp_path / "a.safetensors")
+    header = described(tmp_path / "a.safetensors")
+    assert header["config"].pop("encoder_kind") == "gradual"
+    assert checkpoint.load(describe(tmp_path / "b", header)).config == small_model()
+
+
 def test_an_own_scheme_comes_back_whole(tmp_path):
     scheme = LabelScheme("cats", ("none", "cat", "l_ear", "r_ear"), ((0, 0, 0), (9, 9, 9), (1, 2, 3), (4, 5, 6)))
     save(tmp_path / "a", scheme=scheme)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from facesynth.errors import CheckpointError, InputError, OutputError
+from facesynth.labels import CELEBAMASK_HQ
 from facesynth.model import checkpoint, foreign, torch_files
 from facesynth.model.convert import convert, describe
 from facesynth.model.psp import PSP
@@ -92,6 +94,49 @@ def test_ours_to_published_has_the_options_that_its_code_needs(tmp_path, ours, m
     assert_same(foreign.load_model(tmp_path / "a.pt").model_state(), model.state_dict())
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"encoder_kind": "last-layer-w", "input_size": 256},
+            {"encoder_type": "BackboneEncoderUsingLastLayerIntoW", "learn_in_w": True, "label_nc": 19},
+        ),
+        (
+            {"encoder_kind": "last-layer-w-plus", "input_size": 256},
+            {"encoder_type": "BackboneEncoderUsingLastLayerIntoWPlus", "learn_in_w": False, "label_nc": 19},
+        ),
+        (
+            {"task": "sketch2face"},
+            {"encoder_type": "GradualStyleEncoder", "learn_in_w": False, "label_nc": 1, "input_nc": 1},
+        ),
+    ],
+)
+def test_other_models_to_published_and_back(tmp_path, changes, told):
+    path = save_model(tmp_path / "a", **SIZES, **changes)
+    given = checkpoint.load(path)
+    is_w = changes.get("encoder_kind") == "last-layer-w"
+    if is_w:
+        with pytest.raises(CheckpointError, match=r"a has an average latent for each layer; .* has one for all"):
+            convert(path, tmp_path / "b", "psp")
+        average = given.tensors["latent_avg"][:1].expand(8, 16).contiguous()
+        spoilt(path, "latent_avg", average)
+        given = checkpoint.load(path)
+    convert(path, tmp_path / "b", "psp")
+    content = torch.load(tmp_path / "b", weights_only=True)
+    assert told.items() <= content["opts"].items()
+    assert content["latent_avg"].shape == ((1, 16) if is_w else (8, 16))
+    convert(tmp_path / "b", tmp_path / "c")
+    back = checkpoint.load(tmp_path / "c")
+    assert (back.config, back.task) == (given.config, given.task)
+    assert_same(back.tensors, given.tensors)
+    lines = dict(describe(tmp_path / "b"))
+    assert lines["encoder_kind"] == changes.get("encoder_kind", "gradual")
+    convert(tmp_path / "c", tmp_path / "d", "psp")
+    again = torch.load(tmp_path / "d", weights_only=True)
+    assert_same(again["state_dict"], content["state_dict"])
+    assert (again["opts"], again["latent_avg"].tolist()) == (content["opts"], content["latent_avg"].tolist())
+
+
 def test_a_training_state_becomes_the_model_that_it_stands_for(tmp_path, model):
     state = save_model(tmp_path / "step.safetensors", kind="training", **SIZES)
     assert convert(state, tmp_path / "a") == "model"
@@ -168,6 +213,16 @@ def test_a_model_whose_sizes_the_published_layout_cannot_tell(tmp_path):
     with pytest.raises(
         CheckpointError, match=r"cannot tell: encoder_channels \(8, 8, 16, 16\); needed: four different"
     ):
+        convert(path, tmp_path / "b", "psp")
+    path = save_model(tmp_path / "a", **SIZES, encoder_kind="last-layer-w")
+    with pytest.raises(
+        CheckpointError, match="cannot tell: input_size 32; needed: 256 with an encoder on the last map"
+    ):
+        convert(path, tmp_path / "b", "psp")
+    config = dataclasses.replace(CONFIG, condition="sketch", input_channels=3)
+    state = model_of(config).state_dict()
+    checkpoint.save(path, "model", state, config=config, task="sketch2face", scheme=CELEBAMASK_HQ, info={})
+    with pytest.raises(CheckpointError, match="cannot tell: input_channels 3; needed: 1 for a sketch, 3 for a photo"):
         convert(path, tmp_path / "b", "psp")
     assert not (tmp_path / "b").exists()
 

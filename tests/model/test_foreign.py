@@ -12,12 +12,13 @@ import torch
 from PIL import Image
 
 from facesynth.errors import CheckpointError, InputError
-from facesynth.labels import CELEBAMASK_HQ
+from facesynth.labels import CELEBAMASK_HQ, numbered_scheme
 from facesynth.model import checkpoint, foreign
 from facesynth.model.config import ModelConfig
 from facesynth.model.psp import PSP
 from facesynth.model.published import to_published
 from facesynth.model.published_parts import generator_to_rosinality
+from facesynth.model.translate import Translator
 
 from ..runs import model_of, save_model, small_model
 from .hostile import ada_pickle, ada_tensors
@@ -74,6 +75,33 @@ def test_models_of_other_conditions(tmp_path, channels, task):
     assert (given.task, given.config) == (task, config)
 
 
+@pytest.mark.parametrize(("count", "options"), [(2, {}), (3, {"label_nc": 3}), (18, {"label_nc": 18}), (255, {})])
+def test_any_number_of_classes(tmp_path, count, options):
+    config = dataclasses.replace(CONFIG, input_channels=count)
+    state = to_published(model_of(config).state_dict(), config)
+    given = foreign.load_model(saved(tmp_path, {"state_dict": state, "opts": argparse.Namespace(**options)}))
+    assert (given.task, given.config, given.scheme) == ("seg2face", config, numbered_scheme(count))
+    maps = np.random.default_rng(0).integers(0, count, (2, 32, 32), np.uint8)
+    faces = Translator(given, device="cpu").translate(maps)
+    assert np.abs(faces[0].astype(int) - faces[1]).mean() > 1
+
+
+@pytest.mark.parametrize(("kind", "codes"), [("last-layer-w", 1), ("last-layer-w-plus", 8)])
+def test_models_with_an_encoder_on_the_last_map(tmp_path, kind, codes):
+    config = dataclasses.replace(CONFIG, encoder_kind=kind, input_size=256)
+    model = model_of(config)
+    state = to_published(model.state_dict(), config)
+    path = saved(tmp_path, {"state_dict": state, "latent_avg": model.latent_avg[:codes]})
+    given = foreign.load_model(path)
+    assert given.config == config
+    assert torch.equal(given.tensors["latent_avg"], model.latent_avg[:codes].expand(8, 16))
+    state["encoder.linear.bias"] = torch.zeros(3)
+    with pytest.raises(
+        CheckpointError, match=rf"{path}: encoder\.linear\.bias has shape \(3,\); needed: \({codes * 16},\)"
+    ):
+        foreign.load_model(saved(tmp_path, {"state_dict": state}))
+
+
 def test_an_average_for_all_layers(tmp_path, model, psp):
     for average in (model.latent_avg[2], model.latent_avg[2:3]):
         given = foreign.load_model(saved(tmp_path, {**psp, "latent_avg": average}))
@@ -118,7 +146,7 @@ def nan(tensor: torch.Tensor) -> torch.Tensor:
         (lambda psp: psp["state_dict"].update({"a\nb\x1b[1m\ud800": torch.ones(1)}), r"unexpected a\?b\?\[1m\?;"),
         (
             lambda psp: psp["state_dict"].update({"encoder.linear.weight": torch.ones(1)}),
-            r"one code for all layers \(W\)",
+            r"unexpected encoder\.linear\.weight; needed: a model of .* encoder gradual",
         ),
         (lambda psp: psp.update(state_dict=[1]), ": its state_dict is no state dict; needed: tensors by name"),
         (lambda psp: psp["state_dict"].update(extra=3), ": its state_dict is no state dict"),
@@ -138,8 +166,8 @@ def nan(tensor: torch.Tensor) -> torch.Tensor:
             r"has values in 'generator\.constant' that are no finite numbers; give a checkpoint from before that",
         ),
         (
-            lambda psp: psp["state_dict"].update({"encoder.input_layer.0.weight": torch.ones(8, 18, 3, 3)}),
-            "takes 18 channels; needed: 1 for sketches, 3 for photos or 19 for the classes of celebamask-hq",
+            lambda psp: psp["state_dict"].update({"encoder.input_layer.0.weight": torch.ones(8, 256, 3, 3)}),
+            "takes 256 channels; needed: 1 for sketches, 3 for photos or 2 to 255 for classes",
         ),
     ],
 )
@@ -228,6 +256,8 @@ def test_formats_are_told_by_the_content(tmp_path, psp, rosinality):
         "rosinality": rosinality,
         "lpips": {f"lin{i}.model.1.weight": torch.ones(1, 4, 1, 1) for i in range(5)},
         "alexnet": {"features.0.weight": torch.ones(1)},
+        "vgg16": {"features.0.weight": torch.ones(1), "features.28.weight": torch.ones(1)},
+        "moco": {"arch": "resnet50", "state_dict": {"module.encoder_q.conv1.weight": torch.ones(1)}},
         "ir-se50": {"output_layer.3.weight": torch.ones(1)},
     }
     for name, content in contents.items():

@@ -78,8 +78,9 @@ def test_a_frozen_unit_is_the_unit(in_channels: int, stride: int) -> None:
 
 @pytest.mark.parametrize("samples", [1, 2])
 @pytest.mark.parametrize("output_size", [32, 64])
-def test_a_frozen_model_makes_the_same_faces(samples: int, output_size: int) -> None:
-    model = lively(PSP(tiny_config(output_size=output_size)))
+@pytest.mark.parametrize("kind", ["gradual", "last-layer-w", "last-layer-w-plus"])
+def test_a_frozen_model_makes_the_same_faces(samples: int, output_size: int, kind: str) -> None:
+    model = lively(PSP(tiny_config(output_size=output_size, encoder_kind=kind)))
     condition = normal("condition", samples, 19, 32, 32)
     with torch.no_grad():
         codes, face = model.encode(condition), model(condition)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from facesynth.errors import InputError
+from facesynth.model.encoder import ENCODERS
 from facesynth.model.psp import PSP
 
 from . import recipe
@@ -25,6 +26,18 @@ def test_encode_adds_the_average_latent(psp):
     condition = conditions(2)
     torch.testing.assert_close(psp.encode(condition), psp.encoder(condition) + psp.latent_avg)
     assert "latent_avg" in psp.state_dict()
+
+
+def test_one_code_is_repeated_over_the_layers():
+    torch.manual_seed(0)
+    psp = PSP(recipe.tiny_config(encoder_kind="last-layer-w")).eval()
+    psp.latent_avg.normal_()
+    condition = conditions(2)
+    codes = psp.encoder(condition)
+    assert codes.shape == (2, 16)
+    latents = psp.encode(condition)
+    torch.testing.assert_close(latents - psp.latent_avg, codes[:, None].expand(2, 8, 16))
+    assert psp(condition, styles=torch.randn(2, 16)).shape == (2, 3, 32, 32)
 
 
 def test_forward_is_encode_mix_generate(psp):
@@ -74,8 +87,10 @@ def test_a_sample_does_not_depend_on_its_batch(psp):
         torch.testing.assert_close(alone[0], together[i], atol=1e-4, rtol=1e-4)
 
 
-def test_a_frozen_generator_trains_the_encoder_only(psp):
-    psp.train()
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_a_frozen_generator_trains_the_encoder_only(kind):
+    torch.manual_seed(0)
+    psp = PSP(recipe.tiny_config(encoder_kind=kind)).train()
     psp.generator.requires_grad_(False)
     psp(conditions(2), styles=torch.randn(2, 16), layers=[7], alpha=0.5).square().mean().backward()
     assert [name for name, p in psp.encoder.named_parameters() if p.grad is None] == []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import json
 
 import numpy as np
@@ -8,8 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from facesynth.errors import CheckpointError
-from facesynth.model import losses
-from facesynth.model.config import ModelConfig
+from facesynth.model import foreign, losses
+from facesynth.model.config import TRUNK_UNITS, ModelConfig
 from facesynth.model.psp import PSP
 from facesynth.model.published import config_from_published, from_published, to_published
 
@@ -84,6 +85,29 @@ def test_published_sketch_to_face_outputs(seg_256):
     assert_within(F.avg_pool2d(face, 4), expected["image_64"], 2e-3)
 
 
+def test_published_w_encoder_outputs_from_a_file(tmp_path, seg_256):
+    # The trunk and the generator are those of the other models.
+    state = {
+        key: seg_256[key] if key in seg_256 else recipe.published_tensor(key, shape, dtype)
+        for key, (shape, dtype) in recipe.published_keys("seg_w_256").items()
+    }
+    opts = argparse.Namespace(encoder_type="BackboneEncoderUsingLastLayerIntoW", learn_in_w=True, label_nc=19)
+    opts.start_from_latent_avg = True
+    torch.save({"state_dict": state, "latent_avg": recipe.latent_avg(1), "opts": opts}, tmp_path / "w.pt")
+    given, expected = foreign.load_model(tmp_path / "w.pt"), golden("seg_w_256")
+    with torch.device("meta"):
+        psp = PSP(given.config)
+    psp.load_state_dict(given.tensors, assign=True)
+    psp.requires_grad_(False).eval()
+    with torch.inference_mode():
+        codes = psp.encoder(recipe.label_map())
+        latents = psp.encode(recipe.label_map())
+        face = psp.generator(latents)
+    assert_within(codes, expected["codes"], 1e-4)
+    assert_within(latents, expected["latent"][:, None].expand(1, 14, 512), 1e-4)
+    assert_within(F.avg_pool2d(face, 4), expected["image_64"], 2e-3)
+
+
 def test_published_training_step(seg_256):
     expected = json.loads((recipe.DATA / "train_step.json").read_text())
     psp = model_of(seg_256).train()
@@ -112,11 +136,23 @@ def test_published_training_step(seg_256):
     assert norms == pytest.approx(expected["grad_norm"], rel=1e-2)
 
 
-@pytest.mark.parametrize(("case", "size"), [("seg_256", 256), ("seg_1024", 1024)])
-def test_published_keys_and_shapes_are_ours(case, size):
+LABELS = {"condition": "labels", "input_channels": 19}
+
+
+@pytest.mark.parametrize(
+    ("case", "sizes"),
+    [
+        ("seg_256", LABELS),
+        ("seg_1024", {**LABELS, "output_size": 1024}),
+        ("sketch_256", {"condition": "sketch", "input_channels": 1}),
+        ("seg_w_256", {**LABELS, "encoder_kind": "last-layer-w"}),
+        ("seg_w_plus_256", {**LABELS, "encoder_kind": "last-layer-w-plus"}),
+    ],
+)
+def test_published_keys_and_shapes_are_ours(case, sizes):
     published = hollow(case)
     config = config_from_published(published)
-    assert config == ModelConfig(condition="labels", input_channels=19, output_size=size)
+    assert config == ModelConfig(**sizes)
     back = to_published(from_published(published, config), config)
     assert {key: (tensor.shape, tensor.dtype) for key, tensor in back.items()} == {
         key: (tensor.shape, tensor.dtype) for key, tensor in published.items()
@@ -124,21 +160,26 @@ def test_published_keys_and_shapes_are_ours(case, size):
 
 
 @pytest.mark.parametrize(
-    "sizes", [{}, {"input_size": 64, "output_size": 64, "channel_base": 256}, {"input_channels": 3}]
+    "sizes",
+    [
+        {},
+        {"input_size": 64, "output_size": 64, "channel_base": 256},
+        {"input_channels": 3, "condition": "photo"},
+        {"input_channels": 3},
+        {"encoder_kind": "last-layer-w", "input_size": 256, "style_dim": 24},
+        {"encoder_kind": "last-layer-w-plus", "input_size": 256, "style_dim": 24},
+        {"encoder_kind": "last-layer-w-plus", "input_size": 256, "output_size": 64, "encoder_units": TRUNK_UNITS[152]},
+    ],
 )
 def test_round_trip(sizes):
-    if "input_channels" in sizes:
-        sizes = {**sizes, "condition": "photo"}
-    config = recipe.tiny_config(
-        encoder_units=(2, 1, 3, 1),
-        encoder_channels=(4, 8, 12, 16),
-        style_resolution=sizes.get("output_size", 32),
-        **sizes,
-    )
+    resolution = sizes.get("output_size", 32)
+    few = {"encoder_units": (2, 1, 3, 1), "encoder_channels": (4, 8, 12, 16), "style_resolution": resolution}
+    config = recipe.tiny_config(**(few | sizes))
     torch.manual_seed(0)
     psp = PSP(config)
     published = to_published(psp.state_dict(), config)
-    assert config_from_published(published) == config
+    labels = config.input_channels if config.condition == "labels" else 0
+    assert config_from_published(published, label_channels=labels) == config
     ours = from_published(published, config)
     assert ours.keys() | {"latent_avg"} == psp.state_dict().keys()
     assert all(torch.equal(tensor, psp.state_dict()[key]) for key, tensor in ours.items())
@@ -171,6 +212,27 @@ def test_missing_and_misshapen_tensors_are_named(published, key):
     del other[key]
     with pytest.raises(CheckpointError, match=f"lacks {key}"):
         from_published(other, TINY)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [
+        ("last-layer-w", "encoder.linear.bias"),
+        ("last-layer-w-plus", "encoder.linear.weight"),
+        ("last-layer-w-plus", "encoder.output_layer_2.0.running_var"),
+        ("last-layer-w-plus", "encoder.output_layer_2.3.bias"),
+    ],
+)
+def test_last_layer_encoders_are_read_strictly(kind, key):
+    config = recipe.tiny_config(encoder_channels=(4, 8, 12, 16), encoder_kind=kind, input_size=256)
+    published = to_published(PSP(config).state_dict(), config)
+    for value in (None, torch.zeros(5, 7)):
+        other = {name: tensor for name, tensor in {**published, key: value}.items() if tensor is not None}
+        with pytest.raises(CheckpointError, match=f"lacks {key}; needed for .* encoder {kind}|{key} has shape"):
+            from_published(other, config_from_published(other))
+    published["encoder.latlayer1.bias"] = torch.zeros(16)
+    with pytest.raises(CheckpointError, match=r"unexpected encoder\.latlayer1\.bias; needed: .* encoder " + kind):
+        from_published(published, config_from_published(published))
 
 
 def test_unexpected_keys_are_named(published):

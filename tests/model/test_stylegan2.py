@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from facesynth.errors import InputError
 from facesynth.model.layers import EqualizedLinear, ModulatedConv, pixel_norm, scaled_leaky_relu, upsample
-from facesynth.model.stylegan2 import Generator, MappingNetwork
+from facesynth.model.stylegan2 import Generator, MappingNetwork, truncate
 
 
 @pytest.fixture
@@ -192,6 +192,40 @@ def test_mean_latent_is_an_average_and_seeded(generator):
     z = torch.randn(100, 16, generator=torch.Generator().manual_seed(3))
     torch.testing.assert_close(generator.mean_latent(100, 3), generator.mapping(z).mean(dim=0))
     assert not generator.mean_latent(5000, 3).requires_grad
+
+
+@pytest.mark.parametrize("average", [torch.randn(16), torch.randn(8, 16)])
+def test_truncation_draws_towards_the_average(average):
+    codes = latents(3)
+    kept = codes.clone()
+    assert torch.equal(truncate(codes, average, 1.0, cutoff=0), codes)
+    torch.testing.assert_close(truncate(codes, average, 0.0), average.expand(3, 8, 16))
+    halfway = truncate(codes, average, 0.5, cutoff=3)
+    torch.testing.assert_close(halfway[:, :3], (codes + average)[:, :3] / 2)
+    assert torch.equal(halfway[:, 3:], codes[:, 3:])
+    torch.testing.assert_close(truncate(codes, average, 0.5, cutoff=8), truncate(codes, average, 0.5))
+    torch.testing.assert_close(truncate(codes, average, -1.0), 2 * average - codes)
+    assert torch.equal(codes, kept)
+    w, one = codes[:, 0], torch.randn(16)
+    torch.testing.assert_close(truncate(w, one, 0.7), one + 0.7 * (w - one))
+
+
+@pytest.mark.parametrize(
+    ("latents", "average", "psi", "cutoff", "named"),
+    [
+        ((16,), (16,), 0.5, None, r"latents has shape \(16,\) and average \(16,\); needed: \(N, style_dim\)"),
+        ((2, 16), (8, 16), 0.5, None, r"latents has shape \(2, 16\) and average \(8, 16\)"),
+        ((2, 8, 16), (7, 16), 0.5, None, r"average \(7, 16\)"),
+        ((2, 8, 16), (1, 16), 0.5, None, r"average \(1, 16\)"),
+        ((2, 8, 16), (16,), float("nan"), None, "psi is nan; needed: a finite number"),
+        ((2, 8, 16), (16,), 0.5, 9, "cutoff is 9; needed: 0 to 8"),
+        ((2, 8, 16), (16,), 0.5, -1, "cutoff is -1; needed: 0 to 8"),
+        ((2, 16), (16,), 0.5, 1, "cutoff is 1; needed: none, since the latents have no layers"),
+    ],
+)
+def test_what_cannot_be_truncated(latents, average, psi, cutoff, named):
+    with pytest.raises(InputError, match=named):
+        truncate(torch.zeros(latents), torch.zeros(average), psi, cutoff=cutoff)
 
 
 @pytest.mark.parametrize(
