@@ -14,17 +14,16 @@ import os
 os.environ["OMP_NUM_THREADS"] = "2"
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # or threads that wait for each other take the processor of others
 
-import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import torch
-from faces import MIB, condition_of, model_of, peak_memory, reference
+from faces import condition_of, model_of, reference
 from torch import Tensor
+from turns import MIB, serve, take_turns
 
 from facesynth.model import losses
+from facesynth.model.devices import keep_memory
 from facesynth.model.frozen_training import freeze_for_training
 
 RUNS = 5
@@ -33,12 +32,19 @@ WAYS = ("reference", "trained layers, frozen generator", "ours")
 
 def step_of(way: str) -> Callable[[], None]:
     """What makes one step, from a condition to the encoder's gradients."""
+    if way == "ours":
+        keep_memory()
     model = model_of(256).train()
     model.encoder.requires_grad_(requires_grad=True)
     model.generator.requires_grad_(requires_grad=way == "reference")
     condition = condition_of(2)
     photo = torch.rand(2, 3, 256, 256) * 2 - 1
-    generator = freeze_for_training(model.generator) if way == "ours" else model.generator
+    generator = model.generator
+    if way == "ours":
+        model.encoder.trunk.recomputes = True
+        model.encoder.to(memory_format=torch.channels_last)
+        condition = condition.contiguous(memory_format=torch.channels_last)
+        generator = freeze_for_training(generator)
 
     def faces(latents: Tensor) -> Tensor:
         return reference(model.generator, latents) if way == "reference" else generator(latents)
@@ -52,45 +58,21 @@ def step_of(way: str) -> Callable[[], None]:
     return step
 
 
-def serve(way: str) -> None:
-    """Make a step for every line that comes in; answer with the seconds, the loss's gradient and the memory."""
-    torch.set_num_threads(2)
-    step = step_of(way)
-    print(peak_memory(), flush=True)
-    for _ in sys.stdin:
-        started = time.perf_counter()
-        step()
-        print(time.perf_counter() - started, peak_memory(), flush=True)
-
-
 def main(runs: int) -> None:
-    processes = {}
+    turns = take_turns(__file__, WAYS, [], runs)
+    whole = turns["reference"]
     for way in WAYS:
-        command = [sys.executable, __file__, "serve", way]
-        processes[way] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    before = {way: float(process.stdout.readline()) for way, process in processes.items()}
-    times: dict[str, list[float]] = {way: [] for way in WAYS}
-    peaks = dict(before)
-    for run in range(runs + 1):
-        for way, process in processes.items():
-            print("step", file=process.stdin, flush=True)
-            seconds, peaks[way] = map(float, process.stdout.readline().split())
-            if run:  # the first fills the caches
-                times[way].append(seconds)
-    for process in processes.values():
-        process.communicate()
-    median = {way: statistics.median(values) for way, values in times.items()}
-    whole, beyond = peaks["reference"], peaks["reference"] - before["reference"]
-    for way in WAYS:
-        own = peaks[way] - before[way]
+        own = turns[way]
+        step, beyond = own.peak - own.before, whole.peak - whole.before
         print(
-            f"{way:34s} {median[way]:6.2f} s  {median['reference'] / median[way]:4.1f} x  peak {peaks[way] / MIB:5.0f} MiB "
-            f"({peaks[way] / whole:4.0%}), {own / MIB:5.0f} MiB of the step ({own / beyond:4.0%})"
+            f"{way:34s} {own.median:6.2f} s  {whole.median / own.median:4.1f} x  peak {own.peak / MIB:5.0f} MiB "
+            f"({own.peak / whole.peak:4.0%}), {step / MIB:5.0f} MiB of the step ({step / beyond:4.0%})"
         )
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(2)
     if sys.argv[1:2] == ["serve"]:
-        serve(sys.argv[2])
+        serve(step_of(sys.argv[2]))
     else:
         main(int(sys.argv[1]) if sys.argv[1:] else RUNS)

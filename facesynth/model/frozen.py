@@ -2,18 +2,15 @@
 
 :func:`freeze` swaps layers for ones that give the same numbers, to rounding, with less memory moved:
 
-* an upsampling convolution and its blur become one 3 x 3 convolution to the four phases of the larger map, where that is
-  the faster;
-* what a style does to a layer goes into whichever is smaller, its weight or its map; the gain of the activation goes along;
+* what a style does to a layer goes into whichever is smaller, its weight or its map; the gain of the activation goes along,
+  and what demodulation needs of a weight is summed once;
 * batch norm goes into the convolutions beside it. Its shift would be wrong where a convolution sees padding, so the rim is
   put right afterwards;
 * style heads that read the same map make their first convolution in one.
 
 Maps are kept with their channels last in memory, which oneDNN's convolutions like.
 
-References: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020, section 2.2 (modulation); Shi et
-al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network", CVPR
-2016, section 3.2 (phases).
+Reference: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020, section 2.2 (modulation).
 """
 
 from __future__ import annotations
@@ -35,8 +32,6 @@ if TYPE_CHECKING:
 
 _GAIN = math.sqrt(2.0)
 _SLOPE = 0.2
-_PHASES_FROM = 128
-"""Map size from which an upsampling layer is convolved to phases: below, four times the arithmetic costs more."""
 
 
 def freeze(model: PSP) -> PSP:
@@ -64,45 +59,41 @@ def freeze_generator(generator: Generator) -> Generator:
     return generator
 
 
+def compiled(model: PSP) -> PSP:
+    """Have :func:`torch.compile` compile the parts of a frozen model for which that was measured to pay; returns the model.
+
+    That is the generator: the encoder's time on a CPU is that of its convolutions, compiled or not.
+    """
+    model.generator.compile()
+    return model
+
+
 # ------------------------------------------------------------------------------------------------------- the generator
 
 
-def phase_weight(weight: Tensor) -> Tensor:
-    """The 3 x 3 kernels of the four phases of an upsampling convolution with its blur.
+def is_minimal(weight: Tensor, size: int) -> bool:
+    """Whether a 3 x 3 kernel of stride 1 is to go through maps of that size by minimal filtering."""
+    return (
+        weight.device.type == "cpu" and weight.shape[2] == 3 and winograd.pays(weight.shape[1], weight.shape[0], size)
+    )
 
-    Parameters
-    ----------
-    weight : Tensor
-        (O, I, 3, 3), of a transposed convolution of stride 2 which the [1, 3, 3, 1] filter of gain 4 follows.
 
-    Returns
-    -------
-    Tensor
-        (4 O, I, 3, 3), the phases of a channel side by side, as :func:`torch.nn.functional.pixel_shuffle` takes them.
-    """
-    taps = (0.25, 0.75, 0.75, 0.25)
-    phases = torch.zeros(2, 3, 3, dtype=torch.float64)
-    for phase in range(2):
-        for shift in range(3):  # the input pixel, relative to the one above the phase, is shift - 1
-            for tap in range(3):
-                place = tap - phase + 2 * (shift - 1) + 1
-                if 0 <= place < 4:
-                    phases[phase, shift, tap] = taps[place]
-    made = torch.einsum("oiab,pya,qxb->opqiyx", weight.double(), phases, phases)
-    return made.reshape(-1, *weight.shape[1:]).to(weight.dtype)
+def _ready(weight: Tensor, *, minimal: bool) -> Tensor:
+    """A kernel in the form that its convolution takes."""
+    return winograd.transformed(weight) if minimal else weight.contiguous(memory_format=torch.channels_last)
 
 
 class FrozenModulatedConv(nn.Module):
-    """A modulated convolution whose weight's energy, and kernel, are made once.
+    """A modulated convolution whose weight's energy is summed once, and its kernel made ready.
 
     Parameters
     ----------
     conv
         The layer it stands for.
-    gain
-        What the output is multiplied by.
     size
         Height and width of the map that goes in, pixels.
+    gain
+        What the output is multiplied by.
     """
 
     weight: Tensor
@@ -114,74 +105,48 @@ class FrozenModulatedConv(nn.Module):
         self.gain_in, self.gain = conv.gain, gain
         self.upsampling, self.padding = conv.upsampling, conv.padding
         weight = conv.weight.detach()
-        outputs, inputs, kernel, _ = weight.shape
         energy = weight.square().sum(dim=(2, 3)) if conv.demodulate else None
-        self.minimal = kernel == 3 and winograd.pays(inputs, outputs * (2 if conv.upsampling else 1), size)
-        self.phases = conv.upsampling and (self.minimal or size >= _PHASES_FROM)
-        if self.phases:
-            weight = phase_weight(weight)
-        elif self.upsampling:
+        self.minimal = conv.demodulate and not conv.upsampling and is_minimal(weight, size)
+        if self.upsampling:
             weight = weight.transpose(0, 1)
-        if self.minimal:
-            weight = winograd.transformed(weight, phases=self.phases)
-        else:
-            weight = weight.contiguous(memory_format=torch.channels_last)
-        self.register_buffer("weight", weight)
+        self.register_buffer("weight", _ready(weight, minimal=self.minimal))
         self.register_buffer("energy", energy)
 
-    def forward(
-        self, features: Tensor, style: Tensor, bias: Tensor, noise: Tensor | None = None, slope: float = 1.0
-    ) -> Tensor:
-        """Convolve, then add bias and noise and multiply what is negative by ``slope``.
-
-        Features (N, I, H, W), a style (N, style_dim), a bias (O,) and noise that broadcasts to (N, 1, H, W) give
-        (N, O, H, W); twice that size if upsampling.
-        """
+    def forward(self, features: Tensor, style: Tensor, bias: Tensor | None = None) -> Tensor:
+        """(N, I, H, W), (N, style_dim) and a bias (O,) to (N, O, H, W), or twice that size if upsampling."""
         scales: Tensor = self.modulation(style) * self.gain_in
-        factors = None
+        factors: Tensor | float = self.gain
         if self.energy is not None:
             factors = torch.rsqrt(scales.square() @ self.energy.t() + 1e-8) * self.gain
-        else:
-            scales = scales * self.gain
         if self.minimal:
-            out = winograd.convolve(
-                features,
-                self.weight,
-                bias[None],
-                phases=self.phases,
-                scales=scales,
-                factors=factors,
-                noise=noise,
-                slope=slope,
-            )
-            return out[0]
-        if features.shape[0] == 1 and (self.weight.numel() < features.numel() or factors is None):
-            out = self._convolve(features, self._modulated(scales[0], factors), bias)
+            assert isinstance(factors, Tensor)
+            assert bias is not None
+            return winograd.convolve(features, self.weight, bias, scales=scales, factors=factors)
+        weight = self.weight
+        is_one = features.shape[0] == 1 and (weight.numel() < features.numel() or self.energy is None)
+        if is_one:
+            weight = self._modulated(scales[0], factors)
         else:
-            out = self._convolve(features * scales[:, :, None, None], self.weight, None)
-            if factors is not None:
-                out *= factors[:, :, None, None]
-            out += bias[:, None, None]
-        if noise is not None:
-            out += noise
-        return F.leaky_relu_(out, slope) if slope != 1.0 else out
+            features = features * scales[:, :, None, None]
+        out = self._convolve(features, weight, bias if is_one else None)
+        if not is_one:
+            out *= factors[:, :, None, None] if isinstance(factors, Tensor) else factors
+            if bias is not None:
+                out += bias[:, None, None]
+        return out
 
-    def _modulated(self, scales: Tensor, factors: Tensor | None) -> Tensor:
-        rows, columns = (1, 0) if self.upsampling and not self.phases else (0, 1)
+    def _modulated(self, scales: Tensor, factors: Tensor | float) -> Tensor:
+        rows, columns = (1, 0) if self.upsampling else (0, 1)
         shape = [1, 1, 1, 1]
         shape[columns] = -1
         weight = self.weight * scales.reshape(shape)
-        if factors is None:
-            return weight
-        shape = [1, 1, 1, 1]
-        shape[rows] = -1
-        own = factors[0].repeat_interleave(4) if self.phases else factors[0]
-        return weight.mul_(own.reshape(shape))
+        if isinstance(factors, Tensor):
+            shape = [1, 1, 1, 1]
+            shape[rows] = -1
+            return weight.mul_(factors[0].reshape(shape))
+        return weight.mul_(factors)
 
     def _convolve(self, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if self.phases:
-            bias = None if bias is None else bias.repeat_interleave(4)
-            return F.pixel_shuffle(F.conv2d(features, weight, bias, padding=1), 2)
         if not self.upsampling:
             return F.conv2d(features, weight, bias, padding=self.padding)
         taps = features.new_tensor((0.25, 0.75, 0.75, 0.25))
@@ -213,10 +178,10 @@ class FrozenStyledLayer(nn.Module):
 
     def forward(self, features: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
         """As :class:`facesynth.model.layers.StyledLayer`."""
-        noise = self.strength * noise if noise is not None and self.strength else None
-        features = features.contiguous(memory_format=torch.channels_last)
-        out: Tensor = self.conv(features, style, self.bias, noise, _SLOPE)
-        return out
+        out: Tensor = self.conv(features.contiguous(memory_format=torch.channels_last), style, self.bias)
+        if noise is not None and self.strength:
+            out += self.strength * noise
+        return F.leaky_relu_(out, _SLOPE)
 
 
 class FrozenToRGB(nn.Module):
@@ -270,12 +235,7 @@ class FrozenConv(nn.Module):
     rim: Tensor | None
 
     def __init__(
-        self,
-        conv: nn.Conv2d,
-        *,
-        size: int,
-        before: nn.BatchNorm2d | None = None,
-        after: nn.BatchNorm2d | None = None,
+        self, conv: nn.Conv2d, *, size: int, before: nn.BatchNorm2d | None = None, after: nn.BatchNorm2d | None = None
     ) -> None:
         super().__init__()
         self.stride = conv.stride
@@ -293,16 +253,15 @@ class FrozenConv(nn.Module):
             bias = bias + sums[0, :, 1, 1]
             rim = sums - sums[:, :, 1:2, 1:2]
             weight = weight * scale[None, :, None, None]
-        self.minimal = self.stride == (1, 1) and winograd.pays(conv.in_channels, conv.out_channels, size)
-        weight = winograd.transformed(weight) if self.minimal else weight.contiguous(memory_format=torch.channels_last)
-        self.register_buffer("weight", weight)
+        self.minimal = conv.stride == (1, 1) and is_minimal(weight, size)
+        self.register_buffer("weight", _ready(weight, minimal=self.minimal))
         self.register_buffer("bias", bias)
         self.register_buffer("rim", rim)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, I, H, W), H and W at least 2 where there is a norm before, to (N, O, H / stride, W / stride)."""
         if self.minimal:
-            out = winograd.convolve(features, self.weight, self.bias[None])[0]
+            out = winograd.convolve(features, self.weight, self.bias)
         else:
             out = F.conv2d(features, self.weight, self.bias, stride=self.stride, padding=1)
         if self.rim is not None:  # of stride 1, as every first convolution of a unit is
@@ -362,25 +321,14 @@ class FrozenHeads(nn.Module):
         super().__init__()
         firsts = [cast("nn.Conv2d", head.convs[0]) for head in heads]
         weight = torch.cat([conv.weight.detach() for conv in firsts])
-        width, size = firsts[0].in_channels, 2 ** (len(heads[0].convs) // 2)
-        self.minimal = winograd.pays(width, width, size // 2)
-        if self.minimal:
-            weight = winograd.transformed(weight, stride=2, blocks=len(heads))
-        else:
-            weight = weight.contiguous(memory_format=torch.channels_last)
-        self.register_buffer("weight", weight)
-        self.register_buffer("bias", torch.stack([cast("Tensor", conv.bias).detach() for conv in firsts]))
-        self.rests = nn.ModuleList(head.convs[1:] for head in heads)
+        self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
+        self.register_buffer("bias", torch.cat([cast("Tensor", conv.bias).detach() for conv in firsts]))
+        self.rests = nn.ModuleList(head.convs[1:] for head in heads).to(memory_format=torch.channels_last)
         self.linears = nn.ModuleList(head.linear for head in heads)
 
     def forward(self, features: Tensor) -> list[Tensor]:
         """(N, width, H, W) to a code (N, width) a head."""
-        if self.minimal:
-            features = features.contiguous(memory_format=torch.channels_last)
-            firsts = winograd.convolve(features, self.weight, self.bias, stride=2).unbind(0)
-        else:
-            joined = F.conv2d(features, self.weight, self.bias.flatten(), stride=2, padding=1)
-            firsts = joined.chunk(len(self.rests), dim=1)
+        firsts = F.conv2d(features, self.weight, self.bias, stride=2, padding=1).chunk(len(self.rests), dim=1)
         return [
             linear(rest(first.contiguous(memory_format=torch.channels_last)).flatten(1))
             for first, rest, linear in zip(firsts, self.rests, self.linears, strict=True)

@@ -22,10 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.grad import conv2d_input
 
-from facesynth.model import winograd
-from facesynth.model.frozen import phase_weight
 from facesynth.model.layers import binomial_kernel, blur_upsampled
 
 if TYPE_CHECKING:
@@ -34,8 +31,6 @@ if TYPE_CHECKING:
 
 _GAIN = math.sqrt(2.0)
 _SLOPE = 0.2
-_MINIMAL_FROM = 64
-"""Map size from which kernels are transformed: below, they would take much memory for little arithmetic."""
 
 
 def freeze_for_training(generator: Generator) -> Generator:
@@ -78,7 +73,7 @@ class FrozenTrainingLayer(nn.Module):
     def __init__(self, layer: StyledLayer) -> None:
         super().__init__()
         self.resolution = layer.resolution
-        self.conv = _Convolution(layer.conv, layer.resolution)
+        self.conv = _Convolution(layer.conv)
         self.modulation = copy.deepcopy(layer.conv.modulation).requires_grad_(requires_grad=False)
         self.scale = layer.conv.gain
         self.strength = float(layer.noise_strength.detach()) * _GAIN
@@ -92,7 +87,7 @@ class FrozenTrainingLayer(nn.Module):
         factors = torch.rsqrt(scales.square() @ self.energy.t() + 1e-8) * _GAIN
         noise = self.strength * noise if noise is not None and self.strength else None
         features = features.contiguous(memory_format=torch.channels_last)
-        out: Tensor = _Layer.apply(features, scales, factors, self.conv, self.bias, noise)  # type: ignore[no-untyped-call]
+        out: Tensor = _Layer.apply(features, scales, factors, self.conv, self.bias, noise)
         return out
 
 
@@ -135,13 +130,17 @@ class _Layer(torch.autograd.Function):
         bias: Tensor,
         noise: Tensor | None,
     ) -> Tensor:
-        out = conv(features, scales, factors, bias, noise)
+        out: Tensor = conv(features * scales[:, :, None, None])
+        out.mul_(factors[:, :, None, None]).add_(bias[:, None, None])
+        if noise is not None:
+            out += noise
+        F.leaky_relu_(out, _SLOPE)
         ctx.save_for_backward(features, scales, factors, out, bias, noise)
         ctx.conv = conv
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         features, scales, factors, out, bias, noise = ctx.saved_tensors
         linear = F.leaky_relu(out, 1 / _SLOPE)
         grad = torch.ops.aten.leaky_relu_backward(grad.contiguous(memory_format=torch.channels_last), out, _SLOPE, True)
@@ -149,9 +148,10 @@ class _Layer(torch.autograd.Function):
         if noise is not None:
             by_factors -= _inner(grad, noise.expand(len(grad), 1, -1, -1))
         by_factors /= factors
-        by_scaled = ctx.conv.input_gradient(grad, factors)
+        by_scaled: Tensor = ctx.conv.input_gradient(grad.mul_(factors[:, :, None, None]))
         by_scales = _inner(by_scaled, features)
-        return by_scaled.mul_(scales[:, :, None, None]), by_scales, by_factors, None, None, None
+        by_features = by_scaled.mul_(scales[:, :, None, None])
+        return by_features, by_scales, by_factors, None, None, None
 
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:
@@ -160,60 +160,30 @@ def _inner(a: Tensor, b: Tensor) -> Tensor:
 
 
 class _Convolution(nn.Module):
-    """The linear part of a layer, and what takes a gradient back through it.
+    """The linear part of a layer, and what takes a gradient back through it; the weight is the layer's own.
 
     Parameters
     ----------
     conv
         The layer it stands for.
-    resolution
-        Height and width of what comes out, pixels.
     """
 
     weight: Tensor
-    forth: Tensor | None
-    back: Tensor | None
 
-    def __init__(self, conv: ModulatedConv, resolution: int) -> None:
+    def __init__(self, conv: ModulatedConv) -> None:
         super().__init__()
         self.upsampling = conv.upsampling
-        weight = conv.weight.detach()
-        outputs, inputs = weight.shape[:2]
-        size = resolution // 2 if conv.upsampling else resolution
-        forth = back = None
-        if size >= _MINIMAL_FROM and winograd.pays(inputs, outputs, size) and weight.device.type == "cpu":
-            whole = phase_weight(weight) if conv.upsampling else weight
-            forth = winograd.transformed(whole, phases=conv.upsampling)
-            if not conv.upsampling:
-                back = winograd.transformed(weight.flip(2, 3).transpose(0, 1))
-        self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
-        self.register_buffer("forth", forth)
-        self.register_buffer("back", back)
+        self.register_buffer("weight", conv.weight.detach())
 
-    def forward(
-        self, features: Tensor, scales: Tensor, factors: Tensor, bias: Tensor, noise: Tensor | None
-    ) -> Tensor:
+    def forward(self, scaled: Tensor) -> Tensor:
         """(N, I, H, W) to (N, O, H, W), or twice that size if upsampling."""
-        if self.forth is not None:
-            steps: dict[str, Any] = {"scales": scales, "factors": factors, "noise": noise, "slope": _SLOPE}
-            return winograd.convolve(features, self.forth, bias[None], phases=self.upsampling, **steps)[0]
-        scaled = features * scales[:, :, None, None]
         if self.upsampling:
-            out = blur_upsampled(F.conv_transpose2d(scaled, self.weight.transpose(0, 1), stride=2))
-        else:
-            out = F.conv2d(scaled, self.weight, padding=1)
-        out = out.mul_(factors[:, :, None, None]).add_(bias[:, None, None])
-        if noise is not None:
-            out += noise
-        return F.leaky_relu_(out, _SLOPE)
+            return blur_upsampled(F.conv_transpose2d(scaled, self.weight.transpose(0, 1), stride=2))
+        return F.conv2d(scaled, self.weight, padding=1)
 
-    def input_gradient(self, grad: Tensor, factors: Tensor) -> Tensor:
-        """The gradient of the convolution's input, from that of its output times ``factors``."""
-        if self.back is not None:
-            return winograd.convolve(grad, self.back, grad.new_zeros(1, self.back.shape[3]), scales=factors)[0]
-        grad = grad * factors[:, :, None, None]
+    def input_gradient(self, grad: Tensor) -> Tensor:
+        """The gradient of what went in, from that of what came out."""
         if not self.upsampling:
-            return conv2d_input(grad.shape[:1] + self.weight.shape[1:2] + grad.shape[2:], self.weight, grad, padding=1)
-        kernel = binomial_kernel(grad)
-        blurred = F.conv2d(grad, kernel, padding=2, groups=grad.shape[1])  # the kernel is its own mirror
+            return F.conv_transpose2d(grad, self.weight, padding=1)
+        blurred = F.conv2d(grad, binomial_kernel(grad), padding=2, groups=grad.shape[1])  # the filter is its own mirror
         return F.conv2d(blurred, self.weight.transpose(0, 1), stride=2)
