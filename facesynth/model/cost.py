@@ -50,13 +50,11 @@ class Cost:
     gradients: int
     optimizer: int
     activations: int
-    is_accumulating: bool
 
     @property
     def memory(self) -> int:
-        """Bytes at the peak. Gradients come as activations go, unless those of parts before are there already."""
-        passing = self.gradients + self.activations if self.is_accumulating else max(self.gradients, self.activations)
-        return self.weights + self.optimizer + passing
+        """Bytes at the peak, all of these together: most gradients are the style heads', which come before activations go."""
+        return self.weights + self.gradients + self.optimizer + self.activations
 
 
 def cost(config: TrainConfig, objective: Objective, *, n_photos: int, n_processes: int = 1) -> Cost:
@@ -93,7 +91,6 @@ def cost(config: TrainConfig, objective: Objective, *, n_photos: int, n_processe
         gradients=4 * trained * (2 if n_processes > 1 else 1),
         optimizer=_kept_by_optimizer(config, network),
         activations=_kept(config, network, objective, part),
-        is_accumulating=config.accumulate > 1,
     )
 
 

@@ -7,6 +7,7 @@ shared out, so that a run on several devices is the run on one, up to rounding.
 from __future__ import annotations
 
 import importlib.util
+import secrets
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from torch import distributed
 from torch.utils.data import Sampler
 
 from facesynth.errors import InputError
+from facesynth.files import make_folder, write_text
+from facesynth.model.data import Pick
 from facesynth.model.devices import choose_device
 
 if TYPE_CHECKING:
@@ -82,15 +85,22 @@ def start(device: str, config: TrainConfig, out: Path, trackers: Sequence[str] =
 def track(accelerator: Accelerator, out: Path, settings: Mapping[str, Any], step: int) -> None:
     """Begin tracking a run, or go on with it after ``step``."""
     flat = {name: value if isinstance(value, int | float | str) else str(value) for name, value in settings.items()}
-    begin = {
-        "tensorboard": {"purge_step": step + 1},
-        "wandb": {"name": out.resolve().name, "dir": str(out), "resume": "allow"},
-    }
+    begin: dict[str, dict[str, Any]] = {"tensorboard": {"purge_step": step + 1}}
+    if accelerator.is_main_process and any(str(name) == "wandb" for name in accelerator.log_with):
+        begin["wandb"] = {"name": out.resolve().name, "dir": str(out), "resume": "allow", "id": _wandb_id(out)}
     accelerator.init_trackers("facesynth", config=flat, init_kwargs=begin)
 
 
-class Shares(Sampler[list[int]]):
-    """Each step's batch of indices, as the parts that one process takes one after another.
+def _wandb_id(out: Path) -> str:
+    """What W&B knows the run by, which a run that goes on goes on with."""
+    path = make_folder(out / "wandb") / "run-id"
+    if not path.is_file():
+        write_text(path, secrets.token_hex(8))
+    return path.read_text("utf-8")
+
+
+class Shares(Sampler[list[Pick]]):
+    """Each step's batch of pairs, as the parts that one process takes one after another.
 
     Parameters
     ----------
@@ -107,7 +117,7 @@ class Shares(Sampler[list[int]]):
     def __len__(self) -> int:
         return len(self.order) * self.n_parts
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[Pick]]:
         for batch in self.order:
             yield from ([batch[place] for place in part] for part in self.places)
 

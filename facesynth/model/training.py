@@ -11,23 +11,22 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from facesynth import images
-from facesynth.errors import DatasetError, DivergenceError
+from facesynth.errors import DivergenceError
 from facesynth.files import locked, make_folder
 from facesynth.model import checkpoint, processes
 from facesynth.model.batch_norm import share_batch_norms
 from facesynth.model.curves import plot_losses
-from facesynth.model.data import TrainingOrder, flip_pairs
+from facesynth.model.data import TrainingOrder, batches
 from facesynth.model.metrics import Metrics
 from facesynth.model.objective import Objective
 from facesynth.model.plan import Plan, plan
@@ -95,7 +94,7 @@ class Execution:
     device : str
         auto, cpu, cuda or mps.
     workers : int
-        Processes that read pictures, where they don't all fit in memory.
+        Processes that read pictures; on a CPU only where they don't all fit in memory.
     keep : int
         How many of the newest checkpoints stay.
     compile : bool
@@ -122,6 +121,7 @@ def train(
     sketch: str | None = None,
     generator: Path | None = None,
     networks: Mapping[str, nn.Module] | None = None,
+    skip_bad: int = 0,
     report: Report | None = None,
     announce: Callable[[str], None] | None = None,
     **execution: Any,
@@ -136,13 +136,16 @@ def train(
         The run folder; made if missing.
     config : TrainConfig
     sketch : str, optional
-        The sketch method, where the dataset holds several.
+        The sketch method, where the dataset holds several, or some joined by commas; if conditions are to be rough, all
+        of them by default.
     generator : Path, optional
         A checkpoint of any known format, or a run folder, whose generator and average latent to start from; it stays as it
         is unless the config trains it.
     networks : mapping of str to module, optional
         What terms of the loss need, as far as the config weighs them: ``lpips``, ``identity`` and ``moco``, each of two
         (N, 3, H, W) tensors in [-1, 1].
+    skip_bad : int
+        So many pairs with a bad picture are left out of each split; by default the first stops the run, named by its id.
     report : callable, optional
         Told of every step and every validation, in the first process alone.
     announce : callable, optional
@@ -162,7 +165,7 @@ def train(
     how = Execution(**execution)
     folder = RunFolder(out, how.keep)
     objective = Objective(config, networks or {})
-    planned = plan(data, config, sketch=sketch, generator=generator)
+    planned = plan(data, config, sketch=sketch, generator=generator, skip_bad=skip_bad)
     accelerator = processes.start(how.device, config, out, how.trackers)
     if accelerator.is_main_process:
         make_folder(out)
@@ -170,7 +173,9 @@ def train(
         folder.refuse_another(planned.settings)
         if announce and accelerator.is_main_process:
             announce(planned.text(objective, accelerator.num_processes))
-        return _Run(planned, folder, objective, accelerator, how, report).finish()
+        run = _Run(planned, folder, objective, accelerator, how, report)
+        del planned  # the given generator is in the model now
+        return run.finish()
 
 
 class _Run:
@@ -263,15 +268,21 @@ class _Run:
         if not self.started:
             self._at_interval(began)
         before = time.monotonic()
-        for parts in self._steps():
-            terms = self._train_step(parts)
-            self.step += 1
-            now = time.monotonic()
-            self.metrics.add(self.step, "train", terms, now - began, config.batch_size / (now - before))
-            self._tell("train", terms)
-            if self.step % config.interval == 0 or self.step == config.steps:
-                self._at_interval(began)
-            before = time.monotonic()
+        with closing(self._steps()) as steps:  # whatever happens, its reading processes end with it
+            for parts in steps:
+                try:
+                    terms = self._train_step(parts)
+                except DivergenceError:
+                    if is_main:
+                        self.metrics.write()  # how it came to that
+                    raise
+                self.step += 1
+                now = time.monotonic()
+                self.metrics.add(self.step, "train", terms, now - began, config.batch_size / (now - before))
+                self._tell("train", terms)
+                if self.step % config.interval == 0 or self.step == config.steps:
+                    self._at_interval(began)
+                before = time.monotonic()
         self.accelerator.end_training()
         if is_main:
             self.folder.prune()
@@ -296,24 +307,20 @@ class _Run:
     def _order(self, start: int, stop: int) -> TrainingOrder:
         return TrainingOrder(len(self.train_pairs), self.config.batch_size, self.config.seed, start, stop)
 
-    def _steps(self) -> Iterator[tuple[tuple[Tensor, Tensor, Tensor], ...]]:
+    def _steps(self) -> Generator[tuple[tuple[Tensor, Tensor, Tensor], ...]]:
         """The share of this process in every step, in its parts."""
         config, accelerator = self.config, self.accelerator
         order = self._order(self.step, config.steps)
         shares = processes.Shares(order, accelerator.process_index, accelerator.num_processes, config.accumulate)
-        workers = 0 if self.train_pairs.cached else self.how.workers
-        try:
-            parts = iter(DataLoader(self.train_pairs, batch_sampler=shares, num_workers=workers))
-            yield from zip(*[parts] * config.accumulate, strict=True)
-        except DatasetError as error:  # that of a worker process comes with its traceback in front
-            last = str(error).strip().splitlines()[-1]
-            raise DatasetError(last.removeprefix("facesynth.errors.DatasetError: ")) from error
+        # On a CPU reading ahead would take from the steps what it saves, but for files that are waited for.
+        workers = 0 if self.train_pairs.cached and self.device.type == "cpu" else self.how.workers
+        parts = batches(self.train_pairs, shares, workers=workers)
+        yield from zip(*[parts] * config.accumulate, strict=True)
 
     def _train_step(self, parts: Sequence[tuple[Tensor, Tensor, Tensor]]) -> dict[str, float]:
         """One step of the optimiser; the terms are means over the photos of all processes."""
         config, accelerator = self.config, self.accelerator
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
-        is_flipped = torch.rand(config.batch_size, generator=rng) < (0.5 if config.flip else 0.0)
         is_styled = torch.rand(config.batch_size, generator=rng) < config.style_probability
         factors = chosen_factors(config, torch.randint(2**31, (config.batch_size,), generator=rng).tolist())
         self.network.train()
@@ -321,8 +328,6 @@ class _Run:
         total = torch.zeros(())
         for places, (indices, conditions, photos) in zip(self.places, parts, strict=True):
             where = list(places)
-            mirror = self.scheme.mirror if config.model.condition == "labels" else None
-            conditions, photos = flip_pairs(conditions, photos, is_flipped[where], mirror)
             condition, photo = network_inputs(
                 config, conditions, photos, [factors[place] for place in where], self.device
             )
@@ -362,7 +367,7 @@ class _Run:
         if name is None or (name == "gradient_norm" and self.accelerator.scaler is not None):
             return
         (batch,) = self._order(self.step, self.step + 1)
-        ids = ", ".join(self.train_pairs.ids[index] for index in batch)
+        ids = ", ".join(self.train_pairs.ids[pick.pair] for pick in batch)
         raise self._divergence(f"the {name.replace('_', ' ')} is {values[name]} at step {self.step + 1}, photos {ids}")
 
     def _divergence(self, what: str) -> DivergenceError:
@@ -374,6 +379,9 @@ class _Run:
 
     def _at_interval(self, began: float) -> None:
         """Validate, and leave metrics, samples, the best model and last the checkpoint."""
+        if self.train_pairs.skip_bad:
+            found = self.accelerator.reduce(self.train_pairs.bad.int().to(self.device))
+            self.train_pairs.add_bad(found.cpu())
         terms = self.validation.measure(self.averaged)
         broken = next((name for name, value in terms.items() if not math.isfinite(value)), None)
         if broken:

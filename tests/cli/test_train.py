@@ -91,6 +91,9 @@ def test_weights_of_the_terms_reach_the_run(faces, tmp_path, facesynth):
         (("--learning-rate", "nan"), "learning_rate is nan; needed: more than 0 and less than 1"),
         (("--learning-rate", 2), r"learning_rate is 2\.0"),
         (("--interval", 0), "interval is 0"),
+        (("--rough", 9), r"rough is 9\.0; needed: 0 to 5"),
+        (("--augment", "nan"), "augment is nan; needed: 0 to 5"),
+        (("--task", "sketch2face", "--sketch", "xdog,pencil"), "has no sketches 'pencil'"),
         (("--generator", "nothing"), r"checkpoint nothing does not exist; give a \.safetensors file"),
         (("--identity", 0.1), r"identity is 0\.1 but output_size 64; needed: at least 256 px, or 0"),
         (
@@ -113,7 +116,8 @@ def test_wrong_options(faces, tmp_path, facesynth, options, says):
 
 
 @pytest.mark.parametrize(
-    "options", [("--workers", -1), ("--task", "face2face"), ("--preset", "huge"), ("--device", "tpu")]
+    "options",
+    [("--workers", -1), ("--skip-bad", -1), ("--task", "face2face"), ("--preset", "huge"), ("--device", "tpu")],
 )
 def test_options_that_the_command_line_knows_to_be_wrong(faces, tmp_path, facesynth, options):
     code, _, err = facesynth(*train(faces, tmp_path / "run"), *options)
@@ -141,6 +145,41 @@ def test_a_bad_picture_is_named(faces, tmp_path, facesynth):
     shutil.copytree(faces, tmp_path / "data")
     (tmp_path / "data/labels/00002.png").write_bytes(b"")
     assert_refused(facesynth(*train(tmp_path / "data", tmp_path / "run", "-q")), r"id 00002: .*labels/00002\.png")
+
+
+def test_a_bad_pair_may_be_skipped(faces, tmp_path, facesynth):
+    shutil.copytree(faces, tmp_path / "data")
+    (tmp_path / "data/labels/00002.png").write_bytes(b"")
+    code, out, _ = facesynth(*train(tmp_path / "data", tmp_path / "run", "-q", "--skip-bad", 1))
+    assert (code, out.count("validation L2 from")) == (0, 1)
+    (tmp_path / "data/labels/00004.png").write_bytes(b"")
+    command = train(tmp_path / "data", tmp_path / "other", "-q", "--skip-bad", 1)
+    assert_refused(facesynth(*command), "2 bad pairs are more than the 1 that may be skipped")
+
+
+def test_rough_and_moved_pairs_by_option_and_preset(faces, tmp_path, facesynth):
+    options = ("--quiet", "--augment", 0.5, "--rough", 1.5)
+    assert facesynth(*train(faces, tmp_path / "run", *options, task="sketch2face"))[0] == 0
+    noted = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    wanted = {"augment": 0.5, "rough": 1.5, "column": "sketch_dodge,sketch_xdog"}
+    assert {name: noted[name] for name in wanted} == wanted
+    again = train(faces, tmp_path / "run", *options[:-1], 2, task="sketch2face")
+    assert_refused(facesynth(*again), r"another rough \(1.5, now 2.0\)")
+    saved = ("--config", tmp_path / "run/config.yaml", "--augment", 0.25)
+    code, out, _ = facesynth(*train(faces, tmp_path / "other", *saved, "--dry-run", task="sketch2face"))
+    planned = yaml.safe_load(out.split("\n\n")[0])
+    assert (code, {name: planned[name] for name in wanted}) == (0, wanted | {"augment": 0.25})
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("task", ["seg2face", "sketch2face"])
+def test_the_preset_freehand(faces, tmp_path, facesynth, task):
+    options = ("--task", task, "--preset", "freehand", "--train-generator", "--dry-run")
+    code, out, _ = facesynth("train", "--data", faces, "--out", tmp_path / "run", *options)
+    planned = yaml.safe_load(out.split("\n\n")[0])
+    assert (code, planned["augment"], planned["rough"], planned["model"]["output_size"]) == (0, 1, 1, 256)
+    assert planned["column"] == {"seg2face": "labels", "sketch2face": "sketch_dodge,sketch_xdog"}[task]
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_killed_at_any_time_ends_as_an_undisturbed_one(faces, undisturbed, tmp_path):

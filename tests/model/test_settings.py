@@ -59,7 +59,7 @@ def test_lists_may_be_given_with_commas():
         ("metric: 3\n", "metric is 3; needed: a word"),
         ("low_resolution: [a]\n", "low_resolution is 'a'; needed: a whole number"),
         ("steps: 0\n", "steps is 0; needed: at least 1"),
-        ("preset: huge\n", "preset 'huge' is not known; give one of: published, super-resolution, small"),
+        ("preset: huge\n", "preset 'huge' is not known; give one of: published, freehand, super-resolution, small"),
         ("- a\n", "holds no settings; needed: YAML with a value by name"),
         ("", "holds no settings"),
         ("{", "cannot be read as settings"),
