@@ -24,7 +24,7 @@ from turns import MIB, serve, take_turns
 
 from facesynth.model.config import ModelConfig
 from facesynth.model.devices import keep_memory
-from facesynth.model.frozen import compiled, freeze
+from facesynth.model.frozen import freeze
 from facesynth.model.layers import ModulatedConv, StyledLayer, ToRGB
 from facesynth.model.psp import PSP
 from facesynth.model.stylegan2 import Generator
@@ -156,7 +156,7 @@ def work_of(way: str, size: int) -> Callable[[], object]:
     keep_memory()
     frozen = freeze(model)
     if way == "frozen, compiled":
-        compiled(frozen)
+        frozen.generator.compile()
     return lambda: frozen(condition)
 
 

@@ -305,3 +305,17 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None
     """
     check_state(model.state_dict(), state, path)
     model.load_state_dict(dict(state))
+
+
+def fill(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Have a model that was made on the meta device take a state dict's tensors as its own, strictly and in float32.
+
+    Raises
+    ------
+    CheckpointError
+        As :func:`check_state` does.
+    """
+    check_state(model.state_dict(), state, path)
+    model.load_state_dict(
+        {name: value.float() if value.is_floating_point() else value for name, value in state.items()}, assign=True
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import shutil
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -49,6 +51,22 @@ def precise(name: str, device: torch.device) -> Callable[[], AbstractContextMana
     if name == "float32":
         return nullcontext
     return partial(torch.autocast, device.type, dtype=getattr(torch, name))
+
+
+def need_compiler() -> None:
+    """See that :func:`torch.compile` finds the C++ compiler that it needs for a CPU: what CXX names, else g++ or clang++.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    name = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(name) is None:
+        raise InputError(
+            f"compiling needs a C++ compiler, and {name} is not to be found: install one (on Debian: apt-get install g++), "
+            "set CXX, or leave compiling away"
+        )
 
 
 def keep_memory() -> None:

@@ -172,7 +172,9 @@ class Trunk(nn.Module):
             return cast("Tensor", part(features))
         from torch.utils.checkpoint import checkpoint
 
-        made: Tensor = checkpoint(part, features, use_reentrant=False, context_fn=lambda: (nullcontext(), _uncounted(part)))
+        made: Tensor = checkpoint(
+            part, features, use_reentrant=False, context_fn=lambda: (nullcontext(), _uncounted(part))
+        )
         return made
 
 

@@ -59,15 +59,6 @@ def freeze_generator(generator: Generator) -> Generator:
     return generator
 
 
-def compiled(model: PSP) -> PSP:
-    """Have :func:`torch.compile` compile the parts of a frozen model for which that was measured to pay; returns the model.
-
-    That is the generator: the encoder's time on a CPU is that of its convolutions, compiled or not.
-    """
-    model.generator.compile()
-    return model
-
-
 # ------------------------------------------------------------------------------------------------------- the generator
 
 

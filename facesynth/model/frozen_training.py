@@ -76,7 +76,7 @@ class FrozenTrainingLayer(nn.Module):
         self.conv = _Convolution(layer.conv)
         self.modulation = copy.deepcopy(layer.conv.modulation).requires_grad_(requires_grad=False)
         self.scale = layer.conv.gain
-        self.strength = float(layer.noise_strength.detach()) * _GAIN
+        self.strength = layer.noise_strength
         self.register_buffer("energy", layer.conv.weight.detach().square().sum(dim=(2, 3)))
         self.register_buffer("bias", layer.bias.detach() * _GAIN)
         self.register_buffer("noise", layer.noise)
@@ -85,7 +85,7 @@ class FrozenTrainingLayer(nn.Module):
         """As :class:`facesynth.model.layers.StyledLayer`."""
         scales: Tensor = self.modulation(style) * self.scale
         factors = torch.rsqrt(scales.square() @ self.energy.t() + 1e-8) * _GAIN
-        noise = self.strength * noise if noise is not None and self.strength else None
+        noise = None if noise is None else self.strength * _GAIN * noise
         features = features.contiguous(memory_format=torch.channels_last)
         out: Tensor = _Layer.apply(features, scales, factors, self.conv, self.bias, noise)
         return out
@@ -114,7 +114,8 @@ class FrozenTrainingRGB(nn.Module):
         weight = self.modulation(style)[:, :, None] * self.weight
         count, channels, height, width = features.shape
         pixels = features.permute(0, 2, 3, 1).reshape(count, height * width, channels)
-        return (pixels @ weight).transpose(1, 2).reshape(count, 3, height, width) + self.bias
+        picture: Tensor = (pixels @ weight).transpose(1, 2).reshape(count, 3, height, width) + self.bias
+        return picture
 
 
 class _Layer(torch.autograd.Function):
@@ -130,7 +131,7 @@ class _Layer(torch.autograd.Function):
         bias: Tensor,
         noise: Tensor | None,
     ) -> Tensor:
-        out: Tensor = conv(features * scales[:, :, None, None])
+        out: Tensor = conv(features * scales[:, :, None, None]).contiguous(memory_format=torch.channels_last)
         out.mul_(factors[:, :, None, None]).add_(bias[:, None, None])
         if noise is not None:
             out += noise
