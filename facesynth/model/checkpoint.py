@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import safetensors
 import torch
+from torch.overrides import TorchFunctionMode
 
 import facesynth
 from facesynth.errors import CheckpointError, InputError
@@ -307,8 +308,23 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None
     model.load_state_dict(dict(state))
 
 
+class unfilled(TorchFunctionMode):  # noqa: N801 - it is used as a function
+    """In this context weights are made without values, which takes no time; they are to come from :func:`fill`."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """No random numbers, nor what is made of them."""
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name.endswith(("uniform_", "normal_")) or name in ("div", "__truediv__"):
+            unfilled: Tensor = args[0] if args else kwargs["tensor"]
+            return unfilled
+        return (torch.empty if func is torch.randn else func)(*args, **kwargs)
+
+
 def fill(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Have a model that was made on the meta device take a state dict's tensors as its own, strictly and in float32.
+    """Have a model take a state dict's tensors as its own, strictly and in float32.
 
     Raises
     ------

@@ -17,7 +17,7 @@ from facesynth.errors import InputError
 DEVICES = ("auto", "cpu", "cuda", "mps")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Names of settings in glibc's malloc.h."""
-_LARGEST = 2**31 - 1
+_LARGEST = 2**30
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 

@@ -80,7 +80,7 @@ class Translator(
         self._hub_mixin_config = {"task": given.task, **dataclasses.asdict(given.config)}
         if compiled and self.device.type == "cpu":
             need_compiler()
-        with torch.device("meta"):
+        with checkpoint.unfilled():
             model = PSP(given.config)
         checkpoint.fill(model, given.model_state(), given.path)
         self.model = model.to(self.device).eval().requires_grad_(requires_grad=False)
