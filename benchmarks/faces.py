@@ -2,9 +2,10 @@
 
 One sample, float32, two threads, the published sizes with random weights. The reference is what the published code does where
 its CUDA kernels are not compiled: a weight for every sample in a grouped convolution, upsampling by zero insertion and a
-4 x 4 blur in steps of their own, and the encoder layer by layer. Ours is :mod:`facesynth.model.frozen`. Both give the same
-face to 2e-3, which is asserted. Medians of five runs in turns, and the share of each that the bare convolutions would take
-at the speed of a large matrix product.
+4 x 4 blur in steps of their own, and the encoder layer by layer. Ours is what ``facesynth translate`` does:
+:mod:`facesynth.model.frozen` and memory that is kept, without and with ``--compile``. All give the same face to 2e-3, which
+is asserted. Medians of five runs in turns, each way in a process of its own, with that process's peak memory (Linux); and
+what share of each the convolutions would take, at the speed of a large matrix product and run bare, one by one.
 """
 
 from __future__ import annotations
@@ -13,22 +14,24 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "2"
 
-import copy
-import statistics
 import sys
-import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from turns import MIB, serve, take_turns
 
 from facesynth.model.config import ModelConfig
+from facesynth.model.devices import keep_memory
 from facesynth.model.frozen import freeze
 from facesynth.model.layers import ModulatedConv, StyledLayer, ToRGB
 from facesynth.model.psp import PSP
+from facesynth.model.stylegan2 import Generator
 
 RUNS = 5
+WAYS = ("reference", "trained layers", "frozen", "frozen, compiled")
+BOUNDS = ("a matrix product", "bare convolutions")
 TAPS = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4] * 2)
 """The blur, with the gain of 4 that zero insertion needs."""
 
@@ -85,10 +88,10 @@ def enlarged(picture: Tensor) -> Tensor:
     return blurred(zeros.reshape(count, channels, 2 * height, 2 * width), 2, 1)
 
 
-def reference(model: PSP, condition: Tensor) -> Tensor:
-    styles = model.encode(condition).unbind(dim=1)
-    generator = model.generator
-    features = layer(generator.first, generator.constant[None], styles[0])
+def reference(generator: Generator, latents: Tensor) -> Tensor:
+    """W+ latents to pictures."""
+    styles = latents.unbind(dim=1)
+    features = layer(generator.first, generator.constant.expand(len(latents), -1, -1, -1), styles[0])
     picture = to_rgb(generator.first_to_rgb, features, styles[1])
     for k, block in enumerate(generator.blocks, start=1):
         features = layer(block.enlarge, features, styles[2 * k - 1])
@@ -97,64 +100,99 @@ def reference(model: PSP, condition: Tensor) -> Tensor:
     return picture
 
 
-def arithmetic(model: PSP, condition: Tensor) -> float:
-    """Multiplications and additions of the model's convolutions."""
-    total = 0.0
+def convolutions(model: PSP, condition: Tensor) -> list[tuple[Tensor, torch.nn.Module]]:
+    """The model's convolutions in their order, each with a map of the size that goes in."""
+    met = []
 
-    def count(module: torch.nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
-        nonlocal total
-        weight = module.weight
-        area = given[0].shape[2:].numel() if isinstance(module, ModulatedConv) else out.shape[2:].numel()
-        total += 2 * weight.numel() * (area if weight.ndim == 4 else 1)
+    def note(module: torch.nn.Module, given: tuple[Tensor, ...], _: Tensor) -> None:
+        met.append((torch.randn(given[0].shape).contiguous(memory_format=torch.channels_last), module))
 
     kinds = (torch.nn.Conv2d, ModulatedConv)
-    hooks = [module.register_forward_hook(count) for module in model.modules() if isinstance(module, kinds)]
+    hooks = [module.register_forward_hook(note) for module in model.modules() if isinstance(module, kinds)]
     model(condition)
     for hook in hooks:
         hook.remove()
+    return met
+
+
+def arithmetic(met: list[tuple[Tensor, torch.nn.Module]]) -> float:
+    """Multiplications and additions of convolutions."""
+    total = 0.0
+    for given, module in met:
+        area = given.shape[2:].numel() / (1 if isinstance(module, ModulatedConv) else module.stride[0] ** 2)
+        total += 2 * module.weight.numel() * area
     return total
 
 
-def matrix_speed() -> float:
-    """Operations a second of a large matrix product."""
-    one = torch.randn(2048, 2048)
-    return 2 * 2048**3 / min(seconds(lambda: one @ one) for _ in range(RUNS))
+def bare(given: Tensor, module: torch.nn.Module) -> Tensor:
+    """A convolution alone, as oneDNN does it."""
+    if not isinstance(module, ModulatedConv):
+        return F.conv2d(given, module.weight, stride=module.stride, padding=module.padding)
+    if module.upsampling:
+        return F.conv_transpose2d(given, module.weight.transpose(0, 1), stride=2)
+    return F.conv2d(given, module.weight, padding=module.padding)
 
 
-def seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+def condition_of(samples: int) -> Tensor:
+    """Label maps of noise as one-hot."""
+    return F.one_hot(torch.randint(0, 19, (samples, 256, 256)), 19).permute(0, 3, 1, 2).float()
+
+
+def work_of(way: str, size: int) -> Callable[[], object]:
+    """What one way does in its turn."""
+    if way == "a matrix product":
+        one = torch.randn(2048, 2048)
+        return lambda: one @ one
+    condition, model = condition_of(1), model_of(size)
+    if way == "bare convolutions":
+        met = [
+            (given, module) for given, module in convolutions(model.to(memory_format=torch.channels_last), condition)
+        ]
+        return lambda: [bare(given, module) for given, module in met]
+    if way == "reference":
+        return lambda: reference(model.generator, model.encode(condition))
+    if way == "trained layers":
+        return lambda: model(condition)
+    keep_memory()
+    frozen = freeze(model)
+    if way == "frozen, compiled":
+        frozen.generator.compile()
+    return lambda: frozen(condition)
 
 
 @torch.no_grad()
-def measure(size: int) -> None:
-    model = model_of(size)
-    condition = F.one_hot(torch.randint(0, 19, (1, 256, 256)), 19).permute(0, 3, 1, 2).float()
-    least = arithmetic(model, condition) / matrix_speed()
-    frozen = freeze(copy.deepcopy(model))
-    difference = (frozen(condition) - reference(model, condition)).abs().max().item()
+def assert_equal(size: int) -> float:
+    """The largest difference between the reference's face and ours; returns the arithmetic too."""
+    model, condition = model_of(size), condition_of(1)
+    face = reference(model.generator, model.encode(condition))
+    total = arithmetic(convolutions(model, condition))
+    difference = (freeze(model)(condition) - face).abs().max().item()
     assert difference < 2e-3, difference
-    ways: dict[str, Callable[[], object]] = {
-        "reference": lambda: reference(model, condition),
-        "trained layers": lambda: model(condition),
-        "frozen": lambda: frozen(condition),
-        "encoder, as trained": lambda: model.encode(condition),
-        "encoder, frozen": lambda: frozen.encode(condition),
-    }
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(RUNS):
-        for name, work in ways.items():
-            times[name].append(seconds(work))
-    whole = statistics.median(times["reference"])
-    print(f"{size} px; the faces differ by {difference:.1e}; the arithmetic alone {least:.2f} s")
-    for name, values in times.items():
-        median = statistics.median(values)
-        more = "" if "encoder" in name else f"{whole / median:4.1f} x, {least / median:4.0%} of the time is arithmetic"
-        print(f"  {name:20s} {median:6.2f} s  {more}".rstrip())
+    print(f"{size} px; the faces differ by {difference:.1e}")
+    return total
+
+
+def measure(size: int) -> None:
+    total = assert_equal(size)
+    turns = take_turns(__file__, [*WAYS, *BOUNDS], [str(size)], RUNS)
+    least = total / (2 * 2048**3 / min(turns["a matrix product"].seconds))
+    apart = turns["bare convolutions"].median
+    print(f"  the arithmetic alone {least:.2f} s, the bare convolutions {apart:.2f} s")
+    whole = turns["reference"]
+    for way in WAYS:
+        own = turns[way]
+        print(
+            f"  {way:17s} {own.median:6.2f} s  {whole.median / own.median:4.1f} x  (the first {own.first:6.2f} s)  arithmetic "
+            f"{least / own.median:4.0%}, bare convolutions {apart / own.median:4.0%}  peak {own.peak / MIB:5.0f} MiB "
+            f"({own.peak / whole.peak:4.0%})"
+        )
 
 
 if __name__ == "__main__":
     torch.set_num_threads(2)
-    for text in sys.argv[1:] or ["256", "1024"]:
-        measure(int(text))
+    if sys.argv[1:2] == ["serve"]:
+        with torch.no_grad():
+            serve(work_of(sys.argv[2], int(sys.argv[3])))
+    else:
+        for text in sys.argv[1:] or ["256", "1024"]:
+            measure(int(text))

@@ -150,6 +150,7 @@ def train(
         raise click.UsageError(f"Missing option '{'--data' if data is None else '--out'}'.")
 
     from facesynth.manifest import read_dataset
+    from facesynth.model.devices import keep_memory
     from facesynth.model.settings import resolve
     from facesynth.model.training import train as run
 
@@ -171,6 +172,7 @@ def train(
         click.echo(_plan(data, out, settings, networks, sketch=sketch, generator=generator, skip_bad=skip_bad))
         click.echo(notice or "nothing was begun: this was a dry run")
         return
+    keep_memory()
     done = run(
         data,
         out,

@@ -98,6 +98,7 @@ def translate(
     again makes what is missing.
     """
     from facesynth.errors import InputError, WrongKindError
+    from facesynth.model.devices import keep_memory
     from facesynth.model.styles import Styling
     from facesynth.model.translate_files import Writing, translate_files
 
@@ -108,6 +109,7 @@ def translate(
         inputs = tuple(path for item in inputs for path in (listed if item == _STDIN else [item]))
     if batch_size != "auto" and not batch_size.removeprefix("-").isdecimal():
         raise InputError(f"batch_size is {batch_size!r}; needed: a number or auto")
+    keep_memory()
     done = translate_files(
         inputs,
         checkpoint,

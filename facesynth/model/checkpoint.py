@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import safetensors
 import torch
+from torch.overrides import TorchFunctionMode
 
 import facesynth
 from facesynth.errors import CheckpointError, InputError
@@ -305,3 +306,32 @@ def load_into(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None
     """
     check_state(model.state_dict(), state, path)
     model.load_state_dict(dict(state))
+
+
+class unfilled(TorchFunctionMode):  # noqa: N801 - it is used as a function
+    """In this context weights are made without values, which takes no time; they are to come from :func:`fill`."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """No random numbers, nor what is made of them."""
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name.endswith(("uniform_", "normal_")) or name in ("div", "__truediv__"):
+            unfilled: Tensor = args[0] if args else kwargs["tensor"]
+            return unfilled
+        return (torch.empty if func is torch.randn else func)(*args, **kwargs)
+
+
+def fill(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Have a model take a state dict's tensors as its own, strictly and in float32.
+
+    Raises
+    ------
+    CheckpointError
+        As :func:`check_state` does.
+    """
+    check_state(model.state_dict(), state, path)
+    model.load_state_dict(
+        {name: value.float() if value.is_floating_point() else value for name, value in state.items()}, assign=True
+    )

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from facesynth.model.psp import PSP
-from facesynth.model.translation import Translation, freeze_untrained, make_optimizer
+from facesynth.model.translation import Translation, freeze_untrained, is_lean, make_optimizer
 
 if TYPE_CHECKING:
     from facesynth.model.config import TrainConfig
@@ -74,7 +74,7 @@ def cost(config: TrainConfig, objective: Objective, *, n_photos: int, n_processe
         model = PSP(config.model)
         codes = nn.Parameter(torch.empty(n_photos if config.style_probability else 0, config.model.style_dim))
     freeze_untrained(model, config)
-    network = Translation(model, codes).train()
+    network = Translation(model, codes, lean=is_lean(config, compiled=False)).train()
     all_weights = [*network.parameters(), *network.buffers()]
     of_loss = [*objective.parameters(), *objective.buffers()]
     trained = sum(weight.numel() for weight in network.parameters() if weight.requires_grad)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import shutil
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -11,6 +15,9 @@ import torch
 from facesynth.errors import InputError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Names of settings in glibc's malloc.h."""
+_LARGEST = 2**30
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
@@ -44,3 +51,35 @@ def precise(name: str, device: torch.device) -> Callable[[], AbstractContextMana
     if name == "float32":
         return nullcontext
     return partial(torch.autocast, device.type, dtype=getattr(torch, name))
+
+
+def need_compiler() -> None:
+    """See that :func:`torch.compile` finds the C++ compiler that it needs for a CPU: what CXX names, else g++ or clang++.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    name = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(name) is None:
+        raise InputError(
+            f"compiling needs a C++ compiler, and {name} is not to be found: install one (on Debian: apt-get install g++), "
+            "set CXX, or leave compiling away"
+        )
+
+
+def keep_memory() -> None:
+    """Make this process keep the memory of tensors that it frees, for those that come; on Linux, for the CPU.
+
+    Otherwise glibc returns that of every large map to the system and asks for it again at the next layer, and the system clears
+    it page by page, which can take as long as the arithmetic. The commands do this; who translates or trains in Python
+    on a CPU may.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:  # another C library
+        return
+    mallopt(_M_MMAP_THRESHOLD, _LARGEST)
+    mallopt(_M_TRIM_THRESHOLD, _LARGEST)

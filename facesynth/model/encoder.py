@@ -30,9 +30,10 @@ it is compared with); the trunk: Deng et al., "ArcFace", CVPR 2019 (improved res
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +50,8 @@ _SQUEEZE = 16
 _COARSE_LAYERS = 3
 _MIDDLE_LAYERS = 4
 _WINDOWS = 7
+_LARGE_STAGES = 1
+"""Stages of the trunk whose maps take most of the memory."""
 
 
 class FeatureTap(NamedTuple):
@@ -149,15 +152,45 @@ class Trunk(nn.Module):
             self.stages.append(nn.Sequential(*units))
             width = channels
         self.taps = feature_taps(config)
+        self.recomputes = False
+        """Whether large maps are made again for the gradients instead of kept: half the memory for a step a little longer."""
 
     def forward(self, condition: Tensor) -> dict[str, Tensor]:
         """(N, input_channels, S, S) to the map of every tap, by name."""
-        features = self.stages[0](self.stem(condition))
         maps: dict[str, Tensor] = {}
-        for tap, stage in zip(self.taps, self.stages[1:], strict=True):
-            features = stage(features)
-            maps[tap.name] = features
+        features = self._large(self.stem, condition)
+        for index, stage in enumerate(self.stages):
+            for unit in cast("nn.Sequential", stage):
+                features = self._large(unit, features) if index < _LARGE_STAGES else unit(features)
+            if index:
+                maps[self.taps[index - 1].name] = features
         return maps
+
+    def _large(self, part: nn.Module, features: Tensor) -> Tensor:
+        """What a part makes of large maps, which are kept or made again."""
+        if not (self.recomputes and self.training and torch.is_grad_enabled()):
+            return cast("Tensor", part(features))
+        from torch.utils.checkpoint import checkpoint
+
+        made: Tensor = checkpoint(
+            part, features, use_reentrant=False, context_fn=lambda: (nullcontext(), _uncounted(part))
+        )
+        return made
+
+
+@contextmanager
+def _uncounted(part: nn.Module) -> Iterator[None]:
+    """Batch norms in ``part`` leave their running statistics as they are: they have counted these features already."""
+    norms = [module for module in part.modules() if isinstance(module, nn.BatchNorm2d)]
+    before = [(norm.momentum, cast("Tensor", norm.num_batches_tracked).clone()) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, (momentum, counted) in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            cast("Tensor", norm.num_batches_tracked).copy_(counted)
 
 
 class FeaturePyramid(nn.Module):

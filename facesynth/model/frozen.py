@@ -2,18 +2,15 @@
 
 :func:`freeze` swaps layers for ones that give the same numbers, to rounding, with less memory moved:
 
-* an upsampling convolution and its blur become one 3 x 3 convolution to the four phases of the larger map, where that is
-  the faster;
-* what a style does to a layer goes into whichever is smaller, its weight or its map; the gain of the activation goes along;
+* what a style does to a layer goes into whichever is smaller, its weight or its map; the gain of the activation goes along,
+  and what demodulation needs of a weight is summed once;
 * batch norm goes into the convolutions beside it. Its shift would be wrong where a convolution sees padding, so the rim is
   put right afterwards;
 * style heads that read the same map make their first convolution in one.
 
 Maps are kept with their channels last in memory, which oneDNN's convolutions like.
 
-References: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020, section 2.2 (modulation); Shi et
-al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network", CVPR
-2016, section 3.2 (phases).
+Reference: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020, section 2.2 (modulation).
 """
 
 from __future__ import annotations
@@ -25,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from facesynth.model import winograd
 from facesynth.model.encoder import Encoder, GradualEncoder, LastLayerEncoder, ResidualUnit, StyleHead
 from facesynth.model.layers import ModulatedConv, StyledLayer, ToRGB
 
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
 
 _GAIN = math.sqrt(2.0)
 _SLOPE = 0.2
-_PHASES_FROM = 128
-"""Map size from which an upsampling layer is convolved to phases: below, four times the arithmetic costs more."""
 
 
 def freeze(model: PSP) -> PSP:
@@ -66,60 +62,45 @@ def freeze_generator(generator: Generator) -> Generator:
 # ------------------------------------------------------------------------------------------------------- the generator
 
 
-def phase_weight(weight: Tensor) -> Tensor:
-    """The 3 x 3 kernels of the four phases of an upsampling convolution with its blur.
+def is_minimal(weight: Tensor, size: int) -> bool:
+    """Whether a 3 x 3 kernel of stride 1 is to go through maps of that size by minimal filtering."""
+    return (
+        weight.device.type == "cpu" and weight.shape[2] == 3 and winograd.pays(weight.shape[1], weight.shape[0], size)
+    )
 
-    Parameters
-    ----------
-    weight : Tensor
-        (O, I, 3, 3), of a transposed convolution of stride 2 which the [1, 3, 3, 1] filter of gain 4 follows.
 
-    Returns
-    -------
-    Tensor
-        (4 O, I, 3, 3), the phases of a channel side by side, as :func:`torch.nn.functional.pixel_shuffle` takes them.
-    """
-    taps = (0.25, 0.75, 0.75, 0.25)
-    phases = torch.zeros(2, 3, 3, dtype=torch.float64)
-    for phase in range(2):
-        for shift in range(3):  # the input pixel, relative to the one above the phase, is shift - 1
-            for tap in range(3):
-                place = tap - phase + 2 * (shift - 1) + 1
-                if 0 <= place < 4:
-                    phases[phase, shift, tap] = taps[place]
-    made = torch.einsum("oiab,pya,qxb->opqiyx", weight.double(), phases, phases)
-    return made.reshape(-1, *weight.shape[1:]).to(weight.dtype)
+def _ready(weight: Tensor, *, minimal: bool) -> Tensor:
+    """A kernel in the form that its convolution takes."""
+    return winograd.transformed(weight) if minimal else weight.contiguous(memory_format=torch.channels_last)
 
 
 class FrozenModulatedConv(nn.Module):
-    """A modulated convolution whose weight's energy, and kernel for upsampling, are made once.
+    """A modulated convolution whose weight's energy is summed once, and its kernel made ready.
 
     Parameters
     ----------
     conv
         The layer it stands for.
+    size
+        Height and width of the map that goes in, pixels.
     gain
         What the output is multiplied by.
-    phases
-        Whether an upsampling one is convolved to phases.
     """
 
     weight: Tensor
     energy: Tensor | None
 
-    def __init__(self, conv: ModulatedConv, *, gain: float = 1.0, phases: bool = False) -> None:
+    def __init__(self, conv: ModulatedConv, *, size: int, gain: float = 1.0) -> None:
         super().__init__()
         self.modulation = conv.modulation
         self.gain_in, self.gain = conv.gain, gain
         self.upsampling, self.padding = conv.upsampling, conv.padding
-        self.phases = phases and conv.upsampling
         weight = conv.weight.detach()
         energy = weight.square().sum(dim=(2, 3)) if conv.demodulate else None
-        if self.phases:
-            weight = phase_weight(weight)
-        elif self.upsampling:
+        self.minimal = conv.demodulate and not conv.upsampling and is_minimal(weight, size)
+        if self.upsampling:
             weight = weight.transpose(0, 1)
-        self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
+        self.register_buffer("weight", _ready(weight, minimal=self.minimal))
         self.register_buffer("energy", energy)
 
     def forward(self, features: Tensor, style: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -128,6 +109,10 @@ class FrozenModulatedConv(nn.Module):
         factors: Tensor | float = self.gain
         if self.energy is not None:
             factors = torch.rsqrt(scales.square() @ self.energy.t() + 1e-8) * self.gain
+        if self.minimal:
+            assert isinstance(factors, Tensor)
+            assert bias is not None
+            return winograd.convolve(features, self.weight, bias, scales=scales, factors=factors)
         weight = self.weight
         is_one = features.shape[0] == 1 and (weight.numel() < features.numel() or self.energy is None)
         if is_one:
@@ -142,21 +127,17 @@ class FrozenModulatedConv(nn.Module):
         return out
 
     def _modulated(self, scales: Tensor, factors: Tensor | float) -> Tensor:
-        rows, columns = (1, 0) if self.upsampling and not self.phases else (0, 1)
+        rows, columns = (1, 0) if self.upsampling else (0, 1)
         shape = [1, 1, 1, 1]
         shape[columns] = -1
         weight = self.weight * scales.reshape(shape)
         if isinstance(factors, Tensor):
             shape = [1, 1, 1, 1]
             shape[rows] = -1
-            factors = factors[0].repeat_interleave(4) if self.phases else factors[0]
-            return weight.mul_(factors.reshape(shape))
+            return weight.mul_(factors[0].reshape(shape))
         return weight.mul_(factors)
 
     def _convolve(self, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if self.phases:
-            bias = None if bias is None else bias.repeat_interleave(4)
-            return F.pixel_shuffle(F.conv2d(features, weight, bias, padding=1), 2)
         if not self.upsampling:
             return F.conv2d(features, weight, bias, padding=self.padding)
         taps = features.new_tensor((0.25, 0.75, 0.75, 0.25))
@@ -180,7 +161,8 @@ class FrozenStyledLayer(nn.Module):
     def __init__(self, layer: StyledLayer) -> None:
         super().__init__()
         self.resolution = layer.resolution
-        self.conv = FrozenModulatedConv(layer.conv, gain=_GAIN, phases=layer.resolution >= 2 * _PHASES_FROM)
+        size = layer.resolution // 2 if layer.conv.upsampling else layer.resolution
+        self.conv = FrozenModulatedConv(layer.conv, size=size, gain=_GAIN)
         self.strength = float(layer.noise_strength.detach()) * _GAIN
         self.register_buffer("bias", layer.bias.detach() * _GAIN)
         self.register_buffer("noise", layer.noise.detach())
@@ -206,7 +188,7 @@ class FrozenToRGB(nn.Module):
 
     def __init__(self, layer: ToRGB) -> None:
         super().__init__()
-        self.conv = FrozenModulatedConv(layer.conv)
+        self.conv = FrozenModulatedConv(layer.conv, size=1)
         self.register_buffer("bias", layer.bias.detach().flatten())
 
     def forward(self, features: Tensor, style: Tensor) -> Tensor:
@@ -233,6 +215,8 @@ class FrozenConv(nn.Module):
     ----------
     conv
         Without a bias.
+    size
+        Height and width of the map that goes in, pixels.
     before, after
         Its batch norms.
     """
@@ -242,7 +226,7 @@ class FrozenConv(nn.Module):
     rim: Tensor | None
 
     def __init__(
-        self, conv: nn.Conv2d, *, before: nn.BatchNorm2d | None = None, after: nn.BatchNorm2d | None = None
+        self, conv: nn.Conv2d, *, size: int, before: nn.BatchNorm2d | None = None, after: nn.BatchNorm2d | None = None
     ) -> None:
         super().__init__()
         self.stride = conv.stride
@@ -260,13 +244,17 @@ class FrozenConv(nn.Module):
             bias = bias + sums[0, :, 1, 1]
             rim = sums - sums[:, :, 1:2, 1:2]
             weight = weight * scale[None, :, None, None]
-        self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
+        self.minimal = conv.stride == (1, 1) and is_minimal(weight, size)
+        self.register_buffer("weight", _ready(weight, minimal=self.minimal))
         self.register_buffer("bias", bias)
         self.register_buffer("rim", rim)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, I, H, W), H and W at least 2 where there is a norm before, to (N, O, H / stride, W / stride)."""
-        out = F.conv2d(features, self.weight, self.bias, stride=self.stride, padding=1)
+        if self.minimal:
+            out = winograd.convolve(features, self.weight, self.bias)
+        else:
+            out = F.conv2d(features, self.weight, self.bias, stride=self.stride, padding=1)
         if self.rim is not None:  # of stride 1, as every first convolution of a unit is
             rim = self.rim
             out[:, :, 0, 1:-1] += rim[:, :, 0, 1:2]
@@ -284,13 +272,15 @@ class FrozenUnit(nn.Module):
     ----------
     unit
         The unit it stands for.
+    size
+        Height and width of the map that goes in, pixels.
     """
 
-    def __init__(self, unit: ResidualUnit) -> None:
+    def __init__(self, unit: ResidualUnit, size: int) -> None:
         super().__init__()
-        self.conv_in = FrozenConv(unit.conv_in, before=unit.norm_in)
+        self.conv_in = FrozenConv(unit.conv_in, size=size, before=unit.norm_in)
         self.activation = unit.activation
-        self.conv_out = FrozenConv(unit.conv_out, after=unit.norm_out)
+        self.conv_out = FrozenConv(unit.conv_out, size=size, after=unit.norm_out)
         self.attention = unit.attention
         self.shortcut = unit.shortcut
         self.stride = unit.conv_out.stride[0]
@@ -324,7 +314,7 @@ class FrozenHeads(nn.Module):
         weight = torch.cat([conv.weight.detach() for conv in firsts])
         self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
         self.register_buffer("bias", torch.cat([cast("Tensor", conv.bias).detach() for conv in firsts]))
-        self.rests = nn.ModuleList(head.convs[1:] for head in heads)
+        self.rests = nn.ModuleList(head.convs[1:] for head in heads).to(memory_format=torch.channels_last)
         self.linears = nn.ModuleList(head.linear for head in heads)
 
     def forward(self, features: Tensor) -> list[Tensor]:
@@ -349,12 +339,15 @@ class FrozenEncoder(nn.Module):
         super().__init__()
         self._check = encoder._check
         stem = encoder.trunk.stem
-        self.stem = FrozenConv(cast("nn.Conv2d", stem[0]), after=cast("nn.BatchNorm2d", stem[1]))
+        size = encoder.input_size
+        self.stem = FrozenConv(cast("nn.Conv2d", stem[0]), size=size, after=cast("nn.BatchNorm2d", stem[1]))
         self.activation = stem[2]
-        self.stages = nn.ModuleList(
-            nn.Sequential(*(FrozenUnit(cast("ResidualUnit", unit)) for unit in cast("nn.Sequential", stage)))
-            for stage in encoder.trunk.stages
-        )
+        self.stages = nn.ModuleList()
+        for stage in encoder.trunk.stages:
+            first, *rest = (cast("ResidualUnit", unit) for unit in cast("nn.Sequential", stage))
+            units = [FrozenUnit(first, size)]
+            size //= 2
+            self.stages.append(nn.Sequential(*units, *(FrozenUnit(unit, size) for unit in rest)))
         self.taps = encoder.trunk.taps
         self.head = encoder.head if isinstance(encoder, LastLayerEncoder) else None
         if isinstance(encoder, GradualEncoder):

@@ -51,7 +51,7 @@ def pixel_norm(vectors: Tensor) -> Tensor:
     return vectors * torch.rsqrt(vectors.square().mean(dim=1, keepdim=True) + 1e-8)
 
 
-def _binomial_kernel(like: Tensor) -> Tensor:
+def binomial_kernel(like: Tensor) -> Tensor:
     """The (C, 1, 4, 4) depthwise filter [1, 3, 3, 1] x [1, 3, 3, 1] for a map with C channels.
 
     Its taps sum to 4, which makes up for the three zeros that upsampling by 2 puts beside every pixel. Filling it in on
@@ -75,7 +75,7 @@ def blur_upsampled(features: Tensor) -> Tensor:
     Tensor
         (N, C, 2 H, 2 W), with the gain of 4 that zero insertion needs.
     """
-    return F.conv2d(features, _binomial_kernel(features), padding=1, groups=features.shape[1])
+    return F.conv2d(features, binomial_kernel(features), padding=1, groups=features.shape[1])
 
 
 def upsample(picture: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ def upsample(picture: Tensor) -> Tensor:
     Tensor
         (N, C, 2 H, 2 W).
     """
-    return F.conv_transpose2d(picture, _binomial_kernel(picture), stride=2, padding=1, groups=picture.shape[1])
+    return F.conv_transpose2d(picture, binomial_kernel(picture), stride=2, padding=1, groups=picture.shape[1])
 
 
 class EqualizedLinear(nn.Module):

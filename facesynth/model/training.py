@@ -37,6 +37,7 @@ from facesynth.model.translation import (
     chosen_factors,
     compile_networks,
     first_model,
+    is_lean,
     make_optimizer,
     move_average,
     network_inputs,
@@ -211,7 +212,8 @@ class _Run:
         self.metrics = Metrics(folder.metrics, self.step if self.started else -1)
         if how.compile:
             compile_networks(self.model)
-        self.network, self.stepper = accelerator.prepare(Translation(self.model, self.codes), self.optimizer)
+        network = Translation(self.model, self.codes, lean=is_lean(config, compiled=how.compile))
+        self.network, self.stepper = accelerator.prepare(network, self.optimizer)
         self.places = processes.places(
             config.batch_size, accelerator.process_index, accelerator.num_processes, config.accumulate
         )

@@ -26,7 +26,7 @@ from torch import Tensor
 from facesynth import images
 from facesynth.errors import InputError
 from facesynth.model import checkpoint, foreign
-from facesynth.model.devices import choose_device, precise
+from facesynth.model.devices import choose_device, need_compiler, precise
 from facesynth.model.frozen import freeze
 from facesynth.model.hub import CARD, card_values, fetch, is_repository
 from facesynth.model.inputs import read_input
@@ -64,8 +64,8 @@ class Translator(
     precision : str
         float32; bfloat16 or float16 for convolutions and products, the rest stays in float32.
     compiled : bool
-        Compile the model with :func:`torch.compile`: the first face of every batch size then takes a minute or so longer, the
-        others less time.
+        Compile with :func:`torch.compile` what that makes faster: the first face of every batch size then takes longer.
+        On a CPU it needs a C++ compiler.
     """
 
     _hub_mixin_config: dict[str, Any] = {}  # noqa: RUF012 - not None, lest the mixin copy the checkpoint for a config
@@ -78,13 +78,17 @@ class Translator(
         self.path, self.task, self.info = given.path, given.task, given.info
         self.config, self.scheme = given.config, given.scheme
         self._hub_mixin_config = {"task": given.task, **dataclasses.asdict(given.config)}
-        model = PSP(given.config)
-        checkpoint.load_into(model, given.model_state(), given.path)
+        if compiled and self.device.type == "cpu":
+            need_compiler()
+        with checkpoint.unfilled():
+            model = PSP(given.config)
+        checkpoint.fill(model, given.model_state(), given.path)
         self.model = model.to(self.device).eval().requires_grad_(requires_grad=False)
         if self.device.type == "cpu" and precision == "float32":
             freeze(self.model)
-        if compiled:
+        elif compiled:
             self.model.encoder.compile()
+        if compiled:
             self.model.generator.compile()
 
     # ------------------------------------------------------------------------------------------------ from and to files

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from facesynth import images
 from facesynth.errors import CheckpointError, InputError
 from facesynth.model import checkpoint
+from facesynth.model.frozen_training import freeze_for_training
 from facesynth.model.low_resolution import lowered
 from facesynth.model.optim import Muon, Ranger
 from facesynth.model.psp import PSP
@@ -42,11 +43,19 @@ class Translation(nn.Module):
     model
     codes
         (photos, style_dim): a style code a training photo; none of them where styles are not trained.
+    lean
+        Keep less for the gradients: large maps of the encoder are made again, and a generator that is not trained
+        is drawn with through :func:`facesynth.model.frozen_training.freeze_for_training`, with the weights of now. In
+        float32, and not compiled.
     """
 
-    def __init__(self, model: PSP, codes: nn.Parameter) -> None:
+    def __init__(self, model: PSP, codes: nn.Parameter, *, lean: bool = False) -> None:
         super().__init__()
         self.model, self.codes = model, codes
+        model.encoder.trunk.recomputes = lean
+        is_trained = any(weight.requires_grad for weight in model.generator.parameters())
+        twin = freeze_for_training(model.generator) if lean and not is_trained else model.generator
+        self._drawing = (twin,)  # a tuple, as its weights are the model's
         codes.requires_grad_(codes.numel() > 0)
 
     def forward(
@@ -78,7 +87,13 @@ class Translation(nn.Module):
             styles = model.generator.mapping(self.codes[indices])
             restyled = model.mix(latents, styles, model.config.style_layers)
             mixed = torch.where(styled[:, None, None], restyled, latents)
-        return model.generator(mixed, noise="constant" if noise is None else "random", rng=noise), latents
+        (drawing,) = self._drawing
+        return drawing(mixed, noise="constant" if noise is None else "random", rng=noise), latents
+
+
+def is_lean(config: TrainConfig, *, compiled: bool) -> bool:
+    """Whether a run's steps keep less for the gradients (see :class:`Translation`)."""
+    return config.precision == "float32" and not compiled
 
 
 def first_model(config: TrainConfig, pairs: PairedFaces, given: GeneratorCheckpoint | None) -> tuple[PSP, Tensor]:

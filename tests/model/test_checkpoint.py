@@ -262,3 +262,17 @@ def test_an_interrupted_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(OutputError, match=r"cannot write .*/a: No such file or directory"):
         save(tmp_path / "none" / "a")
+
+
+def test_a_model_made_without_values_is_filled(tmp_path):
+    config = small_model()
+    state = PSP(config).state_dict()
+    with checkpoint.unfilled():
+        model = PSP(config)
+    checkpoint.fill(model, {**state, "latent_avg": state["latent_avg"].double()}, tmp_path)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, state[name].float() if value.is_floating_point() else state[name]), name
+        assert value.dtype == state[name].dtype
+    assert all(weight.requires_grad for weight in model.parameters())
+    with pytest.raises(CheckpointError, match="lacks 'latent_avg'"):
+        checkpoint.fill(model, {name: value for name, value in state.items() if name != "latent_avg"}, tmp_path)

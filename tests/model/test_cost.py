@@ -9,7 +9,7 @@ from facesynth.model.cost import _keeping, cost
 from facesynth.model.objective import Objective
 from facesynth.model.psp import PSP
 from facesynth.model.tensors import condition_tensor
-from facesynth.model.translation import Translation, freeze_untrained, make_optimizer
+from facesynth.model.translation import Translation, freeze_untrained, is_lean, make_optimizer
 
 from ..runs import small_run
 
@@ -32,7 +32,7 @@ def test_the_memory_is_what_a_real_step_keeps(config):
     model = PSP(config.model)
     codes = torch.nn.Parameter(torch.randn(9 if config.style_probability else 0, config.model.style_dim))
     freeze_untrained(model, config)
-    network = Translation(model, codes).train()
+    network = Translation(model, codes, lean=is_lean(config, compiled=False)).train()
     weights = [*network.parameters(), *network.buffers()]
     labels = torch.randint(19, (4, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
     condition, photos = condition_tensor(labels, "labels", 19), torch.zeros(4, 3, 32, 32)
@@ -65,5 +65,7 @@ def test_how_the_memory_grows():
     half = cost(dataclasses.replace(config, precision="bf16"), objective, n_photos=9)
     assert parts.activations == pytest.approx(one.activations / 4, rel=0.1)
     assert two.activations == pytest.approx(one.activations / 2, rel=0.1)
-    assert one.activations / 2 < half.activations < 0.6 * one.activations
+    assert (
+        one.activations / 2 < half.activations < 0.75 * one.activations
+    )  # large maps are kept in bf16, made again in float32
     assert (one.steps_per_epoch, one.epochs) == (3, 2.0)
