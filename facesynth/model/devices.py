@@ -18,6 +18,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Names of settings in glibc's malloc.h."""
 _LARGEST = 2**30
+"""A tensor of more bytes is given back all the same."""
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
@@ -82,4 +83,4 @@ def keep_memory() -> None:
     if mallopt is None:  # another C library
         return
     mallopt(_M_MMAP_THRESHOLD, _LARGEST)
-    mallopt(_M_TRIM_THRESHOLD, _LARGEST)
+    mallopt(_M_TRIM_THRESHOLD, 2 * _LARGEST - 1)
