@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 import os
 import re
 import shutil
@@ -59,6 +60,11 @@ def model_of(config: ModelConfig) -> PSP:
             if name.endswith("linear.weight"):
                 weight.mul_(20)
     return model.eval()
+
+
+def reading_processes() -> list[multiprocessing.process.BaseProcess]:
+    """Those of a loader; joblib keeps its own for the next call."""
+    return [process for process in multiprocessing.active_children() if not process.name.startswith("Loky")]
 
 
 def save_model(path: Path, task: str = "seg2face", kind: str = "model", **changes: Any) -> Path:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import multiprocessing
 import shutil
 from itertools import chain
 
@@ -28,7 +27,7 @@ from facesynth.model.freehand import Roughness, roughen
 from facesynth.prep.stages import prepare_photos
 from facesynth.prep.workers import Workers
 
-from ..runs import shuffle_rows, small_model
+from ..runs import reading_processes, shuffle_rows, small_model
 
 
 def pairs_of(root, column="labels", split="train", **sizes):
@@ -282,9 +281,9 @@ def test_processes_that_read_end_with_their_iterator(faces):
         reading = iter(batches(pairs, TrainingOrder(3, 1, 0, 0, 6), workers=2))
         for _ in range(taken):
             next(reading)
-        assert len(multiprocessing.active_children()) == 2
+        assert len(reading_processes()) == 2
         del reading
-        assert multiprocessing.active_children() == []
+        assert reading_processes() == []
 
 
 # ------------------------------------------------------------------------------------------------------- bad pictures
@@ -350,7 +349,7 @@ def test_bad_pairs_are_counted_over_all_processes(faces, tmp_path, allowed):
     if allowed == 1:
         with pytest.raises(DatasetError, match=r"^id 0000[24]: .*; 2 bad pairs are more than the 1"):
             list(batches(pairs, order, workers=2))
-        assert multiprocessing.active_children() == []
+        assert reading_processes() == []
     else:
         assert [int(indices[0]) for indices, _, _ in batches(pairs, order, workers=2)] == [0] * 7
         assert pairs.skipped == ["00002", "00004"]

@@ -3,7 +3,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import logging
-import multiprocessing
 import os
 import pickle
 import shutil
@@ -33,6 +32,7 @@ from ..runs import (
     assert_same_outcome,
     cell_of,
     outcome,
+    reading_processes,
     resplit,
     save_model,
     shuffle_rows,
@@ -222,7 +222,7 @@ def test_bad_pairs_are_left_out_if_allowed(faces, tmp_path, monkeypatch, caplog,
     run(tmp_path / "data", tmp_path / "run", config, workers=workers, skip_bad=1)
     assert rows_of(tmp_path / "run")[-1]["step"] == "3"
     assert "left out, 1 of 1 that may be: id 00003: " in caplog.text
-    assert multiprocessing.active_children() == []
+    assert reading_processes() == []
 
 
 def test_the_seed_is_all_that_is_random(faces, tmp_path):
