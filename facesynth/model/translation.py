@@ -44,15 +44,17 @@ class Translation(nn.Module):
     codes
         (photos, style_dim): a style code a training photo; none of them where styles are not trained.
     lean
-        Keep less for the gradients: large maps of the encoder are made again, and a generator that is not trained
-        is drawn with through :func:`facesynth.model.frozen_training.freeze_for_training`, with the weights of now. In
-        float32, and not compiled.
+        Faster on a CPU, and less is kept for the gradients: the encoder has its channels last in memory and makes large maps
+        again, and a generator that is not trained is drawn with through
+        :func:`facesynth.model.frozen_training.freeze_for_training`, with the weights of now. In float32, and not compiled.
     """
 
     def __init__(self, model: PSP, codes: nn.Parameter, *, lean: bool = False) -> None:
         super().__init__()
         self.model, self.codes = model, codes
-        model.encoder.trunk.recomputes = lean
+        model.encoder.trunk.recomputes = self._is_lean = lean
+        if lean:
+            model.encoder.to(memory_format=torch.channels_last)
         is_trained = any(weight.requires_grad for weight in model.generator.parameters())
         twin = freeze_for_training(model.generator) if lean and not is_trained else model.generator
         self._drawing = (twin,)  # a tuple, as its weights are the model's
@@ -82,6 +84,8 @@ class Translation(nn.Module):
             (N, n_styles, style_dim), as the encoder makes them.
         """
         model = self.model
+        if self._is_lean:
+            condition = condition.contiguous(memory_format=torch.channels_last)
         latents = mixed = model.encode(condition)
         if styled is not None:
             styles = model.generator.mapping(self.codes[indices])
