@@ -2,8 +2,8 @@
 
 256 px, two samples, float32, two threads, the published sizes with random weights; from the label maps to the gradients of the
 encoder's weights. The reference is that of ``benchmarks/faces.py``, whose generator has gradients of its weights too, as
-in the published code. Ours trains through :func:`facesynth.model.frozen_training.freeze_for_training`. Each way has a process
-of its own, which makes a step whenever it is its turn; medians of five. Peak memory is the process's own (VmHWM, so
+in the published code. Ours is what ``facesynth train`` does, :class:`facesynth.model.translation.Translation`. Each way has a
+process of its own, which makes a step whenever it is its turn; medians of five. Peak memory is the process's own (VmHWM, so
 Linux only), whole and beyond what it held before the first step: weights, pictures and Python itself.
 """
 
@@ -24,7 +24,7 @@ from turns import MIB, serve, take_turns
 
 from facesynth.model import losses
 from facesynth.model.devices import keep_memory
-from facesynth.model.frozen_training import freeze_for_training
+from facesynth.model.translation import Translation
 
 RUNS = 5
 WAYS = ("reference", "trained layers, frozen generator", "ours")
@@ -37,22 +37,21 @@ def step_of(way: str) -> Callable[[], None]:
     model = model_of(256).train()
     model.encoder.requires_grad_(requires_grad=True)
     model.generator.requires_grad_(requires_grad=way == "reference")
-    condition = condition_of(2)
+    condition, indices = condition_of(2), torch.arange(2)
     photo = torch.rand(2, 3, 256, 256) * 2 - 1
-    generator = model.generator
-    if way == "ours":
-        model.encoder.trunk.recomputes = True
-        model.encoder.to(memory_format=torch.channels_last)
-        condition = condition.contiguous(memory_format=torch.channels_last)
-        generator = freeze_for_training(generator)
+    no_codes = torch.nn.Parameter(torch.empty(0, model.config.style_dim))
+    translation = Translation(model, no_codes, lean=way == "ours")
 
-    def faces(latents: Tensor) -> Tensor:
-        return reference(model.generator, latents) if way == "reference" else generator(latents)
+    def translated() -> tuple[Tensor, Tensor]:
+        if way != "reference":
+            return translation(condition, indices, None, None)
+        latents = model.encode(condition)
+        return reference(model.generator, latents), latents
 
     def step() -> None:
         model.zero_grad(set_to_none=True)
-        latents = model.encode(condition)
-        loss = losses.l2(faces(latents), photo) + 0.005 * losses.w_norm(latents, model.latent_avg)
+        faces, latents = translated()
+        loss = losses.l2(faces, photo) + 0.005 * losses.w_norm(latents, model.latent_avg)
         loss.backward()
 
     return step

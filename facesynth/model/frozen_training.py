@@ -92,7 +92,9 @@ class FrozenTrainingLayer(nn.Module):
 
 
 class FrozenTrainingRGB(nn.Module):
-    """What a resolution adds to the picture: one matrix product a sample, so that no scaled map is kept.
+    """What a resolution adds to the picture: a matrix product a row of pixels, so that no scaled map is kept.
+
+    One product a sample would do, but the gradient of its weight, a few numbers out of all pixels, is slow on a CPU.
 
     Parameters
     ----------
@@ -112,9 +114,7 @@ class FrozenTrainingRGB(nn.Module):
     def forward(self, features: Tensor, style: Tensor) -> Tensor:
         """As :class:`facesynth.model.layers.ToRGB`."""
         weight = self.modulation(style)[:, :, None] * self.weight
-        count, channels, height, width = features.shape
-        pixels = features.permute(0, 2, 3, 1).reshape(count, height * width, channels)
-        picture: Tensor = (pixels @ weight).transpose(1, 2).reshape(count, 3, height, width) + self.bias
+        picture: Tensor = (features.permute(0, 2, 3, 1) @ weight[:, None]).permute(0, 3, 1, 2) + self.bias
         return picture
 
 
