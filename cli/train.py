@@ -3,127 +3,252 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ._training import reporter
+
 if TYPE_CHECKING:
-    from facesynth.model.losses import LPIPS
-    from facesynth.model.training import Report
+    from torch import nn
+
+    from facesynth.model.config import TrainConfig
 
 _PATH = click.Path(path_type=Path)
+_PRESETS = "  [default: the preset's]"
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
+    return click.option(f"--{name}", type=float, help=f"Weight of {what}.{_PRESETS}")
 
 
 @click.command()
-@click.option("--data", type=_PATH, required=True, help="A dataset folder, as `facesynth prep` makes.")
-@click.option("--task", type=click.Choice(["seg2face", "sketch2face"]), required=True, help="What to translate.")
-@click.option("--out", type=_PATH, required=True, help="The run folder; the same command again continues it.")
-@click.option("--preset", type=click.Choice(["small", "published"]), default="small", help="Sizes and settings.")
+@click.argument("runs", type=_PATH, nargs=-1, metavar="[RUN...]")
+@click.option("--data", type=_PATH, help="A dataset folder, as `facesynth prep` makes.")
+@click.option("--task", type=click.Choice(["seg2face", "sketch2face", "photo2face"]), help="What to translate.")
+@click.option("--out", type=_PATH, help="The run folder; the same command again continues it.")
+@click.option(
+    "--preset",
+    type=click.Choice(["small", "published", "super-resolution"]),
+    help="Sizes and settings.  [default: small]",
+)
+@click.option("--config", type=_PATH, help="Settings as YAML, such as a run's config.yaml; options count more.")
+@click.option("--model", "sizes", multiple=True, metavar="NAME=VALUE", help="A size of the model, as output_size=512.")
 @click.option(
     "--generator", type=_PATH, help="A checkpoint, also of other programs, whose generator to use, kept as it is."
 )
-@click.option("--train-generator", is_flag=True, help="Train the generator along with the encoder.")
+@click.option("--train-generator", is_flag=True, default=None, help="Train the generator along with the encoder.")
 @click.option("--sketch", help="The sketch method, where the dataset holds several.")
-@click.option("--steps", type=int, help="Optimiser steps in all.  [default: the preset's]")
-@click.option("--batch-size", type=int, help="Photos a step.  [default: the preset's]")
-@click.option("--learning-rate", type=float, help="Of the optimiser.  [default: the preset's]")
-@click.option("--interval", type=int, help="Steps between validations.  [default: the preset's]")
+@click.option("--steps", type=int, help=f"Optimiser steps in all.{_PRESETS}")
+@click.option("--batch-size", type=int, help=f"Photos a step, over all processes together.{_PRESETS}")
+@click.option("--accumulate", type=int, help=f"Parts of a step that go one after another, to save memory.{_PRESETS}")
+@click.option("--optimizer", type=click.Choice(["ranger", "adam", "muon"]), help=f"How weights are updated.{_PRESETS}")
+@click.option("--learning-rate", type=float, help=f"Of the encoder.{_PRESETS}")
+@click.option("--generator-learning-rate", type=float, help=f"Of the generator, where it is trained.{_PRESETS}")
+@click.option("--clip-norm", type=float, help=f"Longest that all gradients together may be; 0: any.{_PRESETS}")
+@click.option(
+    "--ema", type=float, help=f"Decay a step of the weights' moving average, which is kept; 0: none.{_PRESETS}"
+)
+@click.option("--interval", type=int, help=f"Steps between validations, each with its checkpoint.{_PRESETS}")
+@_weight("l2", "the pictures' L2")
+@_weight("l2-crop", "the same on the face alone")
 @click.option(
     "--lpips", type=float, help="Weight of the perceptual loss.  [default: the preset's, or 0 with no weights]"
 )
+@_weight("lpips-crop", "the same on the face alone")
+@_weight("identity", "the persons' difference")
+@_weight("moco", "the same for what are no faces")
+@_weight("laplacian", "the Laplacian pyramids' difference")
+@_weight("w-norm", "the latents' distance from the average")
 @click.option(
-    "--lpips-backbone", type=_PATH, help="AlexNet weights.  [default: torchvision's download, if it is there]"
+    "--lpips-net", "lpips_network", type=click.Choice(["alex", "vgg"]), help=f"Of the perceptual loss.{_PRESETS}"
+)
+@click.option(
+    "--lpips-backbone",
+    type=_PATH,
+    help="Its weights, AlexNet's or VGG16's.  [default: torchvision's download, if there]",
 )
 @click.option("--lpips-heads", type=_PATH, help="LPIPS heads.  [default: those of the package lpips, if installed]")
-@click.option("--seed", default=0, help="Of the weights, the data order and all that is random.")
+@click.option("--identity-weights", type=_PATH, help="ArcFace's IR-SE50, model_ir_se50.pth; for --identity.")
+@click.option("--moco-weights", type=_PATH, help="MoCo v2's moco_v2_800ep_pretrain.pth.tar; for --moco.")
+@click.option("--metric", help=f"Term whose lowest validation value tells which model is kept.{_PRESETS}")
+@click.option("--style-probability", type=float, help=f"Share of photos with a style code of their own.{_PRESETS}")
+@click.option("--low-resolution", help=f"How many times smaller photos go in, such as 1,2,4.{_PRESETS}")
+@click.option("--flip/--no-flip", default=None, help=f"Mirror half of the pairs.{_PRESETS}")
+@click.option("--precision", type=click.Choice(["float32", "bf16", "fp16"]), help=f"Of the networks.{_PRESETS}")
+@click.option("--seed", type=int, help="Of the weights, the data order and all that is random.  [default: 0]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Where to compute.")
+@click.option("--compile", is_flag=True, help="Compile the networks first, which pays in long runs.")
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
     default=2,
     help="Processes that read pictures, where they don't fit in memory.",
 )
+@click.option("--keep", type=click.IntRange(min=1), default=2, help="How many of the newest checkpoints stay.")
+@click.option(
+    "--tracker",
+    "trackers",
+    type=click.Choice(["tensorboard", "wandb"]),
+    multiple=True,
+    help="Tell the losses there too.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done and what it takes, and stop.")
+@click.option("--plot", is_flag=True, help="Train nothing: draw the curves of every RUN into one picture, --out.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def train(
-    data: Path,
-    task: Any,
-    out: Path,
-    preset: str,
+    runs: tuple[Path, ...],
+    data: Path | None,
+    task: str | None,
+    out: Path | None,
+    preset: str | None,
+    config: Path | None,
+    sizes: tuple[str, ...],
     generator: Path | None,
-    train_generator: bool,
     sketch: str | None,
     lpips_backbone: Path | None,
     lpips_heads: Path | None,
+    identity_weights: Path | None,
+    moco_weights: Path | None,
     device: str,
+    compile: bool,  # noqa: A002 - the option's name
     workers: int,
+    keep: int,
+    trackers: tuple[str, ...],
+    dry_run: bool,
+    plot: bool,
     quiet: bool,
     **values: Any,
 ) -> None:
-    """Train a pixel2style2pixel model: an encoder, and the generator too if asked."""
+    """Train a pixel2style2pixel model: an encoder, and the generator too if asked.
+
+    Or, with --plot, compare the losses of runs.
+    """
+    if plot:
+        _compare(runs, out or Path("comparison.png"))
+        return
+    if runs:
+        raise click.UsageError(f"Got unexpected extra argument ({runs[0]}); runs are for --plot.")
+    if data is None or out is None:
+        raise click.UsageError(f"Missing option '{'--data' if data is None else '--out'}'.")
+
     from facesynth.manifest import read_dataset
-    from facesynth.model import config as configs
+    from facesynth.model.settings import resolve
     from facesynth.model.training import train as run
 
     given = {name: value for name, value in values.items() if value is not None}
-    n_classes = len(read_dataset(data).scheme)
-    config = configs.preset(preset, task, n_classes=n_classes, train_generator=train_generator, **given)
-    perceptual, notice = None, ""
-    if config.lpips > 0:
-        perceptual, notice = _perceptual(lpips_backbone, lpips_heads, required="lpips" in given)
-        config = config if perceptual else dataclasses.replace(config, lpips=0.0)
+    settings = resolve(
+        task,
+        n_classes=len(read_dataset(data).scheme),
+        name=preset,
+        file=config,
+        options=given,
+        sizes=dict(_named(size) for size in sizes),
+    )
+    required = bool({"lpips", "lpips_crop"} & given.keys())
+    networks, notice = _lpips(settings, lpips_backbone, lpips_heads, required=required)
+    if notice:
+        settings = dataclasses.replace(settings, lpips=0.0, lpips_crop=0.0)
+    networks |= _similarity(settings, identity_weights, moco_weights)
+    if dry_run:
+        click.echo(_plan(data, out, settings, sketch, generator, networks))
+        click.echo(notice or "nothing was begun: this was a dry run")
+        return
     done = run(
         data,
         out,
-        config,
+        settings,
         sketch=sketch,
         generator=generator,
-        perceptual=perceptual,
+        networks=networks,
+        report=reporter(settings.steps, notice, quiet=quiet),
+        announce=None if quiet else lambda text: click.echo(text, err=True),
         device=device,
         workers=workers,
-        report=_reporter(config.steps, notice, quiet=quiet),
+        keep=keep,
+        compile=compile,
+        trackers=trackers,
+        command=shlex.join(["facesynth", *sys.argv[1:]]),
     )
-    click.echo(f"{task} in {done.root}: validation L2 from {done.first:.4f} down to {done.lowest:.4f}")
+    if not done.is_main:
+        return
+    click.echo(f"{settings.task} in {done.root}: validation L2 from {done.first:.4f} down to {done.lowest:.4f}")
     kept = f"{done.metric} {done.best:.4f}, step {done.best_step}"
     click.echo(f"model with the lowest validation {kept}: {done.root / 'model.safetensors'}")
     click.echo(f"curves: {done.root / 'losses.png'}")
 
 
-def _perceptual(backbone: Path | None, heads: Path | None, *, required: bool) -> tuple[LPIPS | None, str]:
+def _plan(
+    data: Path,
+    out: Path,
+    settings: TrainConfig,
+    sketch: str | None,
+    generator: Path | None,
+    networks: dict[str, nn.Module],
+) -> str:
+    from facesynth.model.objective import Objective
+    from facesynth.model.plan import plan
+    from facesynth.model.run_folder import RunFolder
+
+    planned = plan(data, settings, sketch=sketch, generator=generator)
+    RunFolder(out).refuse_another(planned.settings)
+    return planned.text(Objective(settings, networks))
+
+
+def _compare(runs: tuple[Path, ...], picture: Path) -> None:
+    from facesynth.errors import InputError
+    from facesynth.model.curves import compare_runs
+
+    if not runs:
+        raise click.UsageError("--plot needs at least one RUN.")
+    if picture.is_dir():
+        raise InputError(f"{picture} is a folder; give --out the PNG to write")
+    compare_runs(runs, picture)
+    click.echo(f"curves of {len(runs)} runs: {picture}")
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise click.UsageError(f"Invalid value for '--model': {text!r} is not NAME=VALUE.")
+    return name.strip(), value
+
+
+def _lpips(
+    config: TrainConfig, backbone: Path | None, heads: Path | None, *, required: bool
+) -> tuple[dict[str, nn.Module], str]:
     """The perceptual network; where nobody asked for it and its weights are not at hand, none, and a notice of that."""
     from facesynth.errors import CheckpointError
-    from facesynth.model.losses import load_lpips
+    from facesynth.model.lpips import load_lpips
 
+    if not config.lpips and not config.lpips_crop:
+        return {}, ""
     try:
-        return load_lpips(backbone, heads), ""
+        return {"lpips": load_lpips(backbone, heads, config.lpips_network)}, ""
     except CheckpointError as error:
         if required or backbone or heads:
             raise
-        return None, f"training without the perceptual loss: {error}"
+        return {}, f"training without the perceptual loss: {error}"
 
 
-def _reporter(steps: int, notice: str, *, quiet: bool) -> Report:
-    """Shows the notice once the run has begun, the steps as a moving line on a terminal, every validation as a line."""
-    from tqdm import tqdm
+def _similarity(config: TrainConfig, identity: Path | None, moco: Path | None) -> dict[str, nn.Module]:
+    """The networks of the identity and the MoCo term, as far as these weigh anything."""
+    from facesynth.errors import InputError
+    from facesynth.model.foreign import load_identity, load_moco
 
-    is_moving = sys.stderr.isatty() and not quiet
-    bar = tqdm(total=steps, desc="training", unit="step", dynamic_ncols=True, disable=not is_moving)
-    pending = [notice] if notice else []
-
-    def report(split: str, step: int, terms: Mapping[str, float]) -> None:
-        while pending:
-            tqdm.write(pending.pop(), file=sys.stderr)
-        if quiet:
-            return
-        bar.update(step - bar.n)
-        text = ", ".join(f"{name} {value:.4f}" for name, value in terms.items())
-        if split == "train":
-            bar.set_postfix_str(text, refresh=False)
-        else:
-            tqdm.write(f"step {step} of {steps}, validation: {text}", file=sys.stderr)
-            if step >= steps:
-                bar.close()
-
-    return report
+    networks: dict[str, nn.Module] = {}
+    for name, path, load, file in (
+        ("identity", identity, load_identity, "ArcFace's model_ir_se50.pth"),
+        ("moco", moco, load_moco, "MoCo v2's moco_v2_800ep_pretrain.pth.tar"),
+    ):
+        weight = config.weights[name]
+        if weight and path is None:
+            raise InputError(f"{name} is {weight}; needed for it: --{name}-weights FILE, {file}, or --{name} 0")
+        if weight and path is not None:
+            networks[name] = load(path)
+    return networks

@@ -161,16 +161,29 @@ class ModelConfig:
         return tuple(range(first, self.n_styles))
 
 
-Task = Literal["seg2face", "sketch2face"]
-CONDITIONS: Mapping[Task, Condition] = MappingProxyType({"seg2face": "labels", "sketch2face": "sketch"})
+Task = Literal["seg2face", "sketch2face", "photo2face"]
+CONDITIONS: Mapping[Task, Condition] = MappingProxyType(
+    {"seg2face": "labels", "sketch2face": "sketch", "photo2face": "photo"}
+)
 """The condition that each task translates."""
+
+
+TERMS = ("l2", "l2_crop", "lpips", "lpips_crop", "identity", "moco", "laplacian", "w_norm")
+"""The terms of the loss; :mod:`facesynth.model.objective` says what each compares."""
+NETWORK_OF_TERM: Mapping[str, str] = MappingProxyType(
+    {"lpips": "lpips", "lpips_crop": "lpips", "identity": "identity", "moco": "moco"}
+)
+"""The trained network that a term needs."""
+_SMALLEST_OUTPUT = {"lpips_crop": 64, "identity": 256}
+"""Pixels of the face that a term needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """What a training run does; two runs of the same config on the same data give the same weights.
 
-    The defaults are those of the published segmentation and sketch models (Richardson et al., CVPR 2021, section 4).
+    The defaults are those of the published segmentation and sketch models (Richardson et al., CVPR 2021, section 4, and the
+    published code's commands).
     """
 
     task: Task
@@ -179,10 +192,12 @@ class TrainConfig:
     """The sizes."""
     train_generator: bool = False
     """Train the generator along with the encoder, instead of keeping a given one as it is."""
-    steps: int = 100_000
+    steps: int = 500_000
     """Optimiser steps in all."""
     batch_size: int = 8
-    """Photos a step."""
+    """Photos a step, over all processes together."""
+    accumulate: int = 1
+    """Parts that a step's photos go through one after another, so that they fit in memory; batch norm sees a part alone."""
     optimizer: Literal["ranger", "adam", "muon"] = "ranger"
     """How the weights are updated."""
     learning_rate: float = 1e-4
@@ -192,10 +207,24 @@ class TrainConfig:
     more than the encoder does."""
     l2: float = 1.0
     """Weight of the mean squared difference of the pictures, whose values are in [-1, 1]."""
+    l2_crop: float = 0.0
+    """Weight of the same on the face alone."""
     lpips: float = 0.8
     """Weight of the perceptual distance."""
+    lpips_crop: float = 0.0
+    """Weight of the same on the face alone."""
+    lpips_network: Literal["alex", "vgg"] = "alex"
+    """Whose features the perceptual distance compares: AlexNet's or VGG16's."""
+    identity: float = 0.0
+    """Weight of the difference of the persons, as a face recogniser sees them."""
+    moco: float = 0.0
+    """Weight of the same by features that were learnt without labels, for what are no faces."""
     laplacian: float = 0.0
     """Weight of the difference of the Laplacian pyramids, which keeps edges where there is no perceptual network."""
+    clip_norm: float = 0.0
+    """Longest that all gradients together may be; longer ones are scaled down. 0 for no limit."""
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    """What the networks compute in; weights and losses stay float32."""
     w_norm: float = 0.005
     """Weight of the latents' distance from the average latent."""
     style_probability: float = 0.0
@@ -204,35 +233,39 @@ class TrainConfig:
     """Decay a step of the moving average of the weights, which is then what is validated and kept; 0 for none."""
     flip: bool = True
     """Mirror half of the pairs, condition and photo together."""
+    low_resolution: tuple[int, ...] = ()
+    """Photos as a condition go in so many times smaller, each by one of these at random, and enlarged again; none for as
+    they are."""
     metric: str = "l2"
     """The term, or the whole loss, whose lowest value on the validation split tells which model is kept."""
-    interval: int = 1000
+    interval: int = 2500
     """Steps between validations, each with its checkpoint."""
     seed: int = 0
     """Of the initial weights, the data order and everything else that is random."""
 
     def __post_init__(self) -> None:
         if self.task not in CONDITIONS:
-            raise InputError(f"task is {self.task!r}; needed: {' or '.join(CONDITIONS)}")
+            raise InputError(f"task is {self.task!r}; needed: {', '.join(CONDITIONS)}")
         if self.model.condition != CONDITIONS[self.task]:
             raise InputError(
                 f"task {self.task} needs a model for {CONDITIONS[self.task]}, not for {self.model.condition}"
             )
-        for name in ("steps", "batch_size", "interval"):
+        for name in ("steps", "batch_size", "accumulate", "interval"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; needed: at least 1")
+        if self.batch_size % self.accumulate:
+            raise InputError(f"accumulate is {self.accumulate}; needed: a divisor of batch_size, {self.batch_size}")
+        if self.precision not in ("float32", "bf16", "fp16"):
+            raise InputError(f"precision is {self.precision!r}; needed: float32, bf16 or fp16")
+        if not 0 <= self.clip_norm < math.inf:
+            raise InputError(f"clip_norm is {self.clip_norm}; needed: a number, at least 0")
+        self._check_low_resolution()
         if self.optimizer not in ("ranger", "adam", "muon"):
             raise InputError(f"optimizer is {self.optimizer!r}; needed: ranger, adam or muon")
         for name in ("learning_rate", "generator_learning_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; needed: more than 0 and less than 1")
-        for name in ("l2", "lpips", "laplacian", "w_norm"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}; needed: a number, at least 0")
-        if self.metric not in ("loss", "l2", "laplacian", "w_norm", "lpips"):
-            raise InputError(f"metric is {self.metric!r}; needed: loss, l2, lpips, laplacian or w_norm")
-        if self.metric in ("lpips", "laplacian") and not getattr(self, self.metric):
-            raise InputError(f"metric is {self.metric!r}, which weighs 0; needed: a term of the loss")
+        self._check_loss()
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed is {self.seed}; needed: 0 to {2**32 - 1}")
         if not 0 <= self.ema < 1:
@@ -242,11 +275,42 @@ class TrainConfig:
         if self.style_probability and not self.train_generator:
             raise InputError("style_probability needs train_generator: a given generator has its styles already")
 
+    def _check_low_resolution(self) -> None:
+        factors, size = self.low_resolution, self.model.input_size
+        if factors and self.model.condition != "photo":
+            raise InputError(f"low_resolution is {factors} but the task is {self.task}; needed: photo2face, or none")
+        if any(factor < 1 or size % factor for factor in factors):
+            raise InputError(f"low_resolution is {factors}; needed: divisors of input_size, {size}")
+
+    def _check_loss(self) -> None:
+        for name, weight in self.weights.items():
+            if not 0 <= weight < math.inf:
+                raise InputError(f"{name} is {weight}; needed: a number, at least 0")
+            smallest = _SMALLEST_OUTPUT.get(name, 0)
+            if weight and self.model.output_size < smallest:
+                raise InputError(
+                    f"{name} is {weight} but output_size {self.model.output_size}; needed: at least {smallest} px, or 0"
+                )
+        if not any(self.weights.values()):
+            raise InputError(f"every term weighs 0; needed: one of {', '.join(TERMS)} above 0")
+        if self.lpips_network not in ("alex", "vgg"):
+            raise InputError(f"lpips_network is {self.lpips_network!r}; needed: alex or vgg")
+        if self.metric not in ("loss", *TERMS):
+            raise InputError(f"metric is {self.metric!r}; needed: loss, {', '.join(TERMS[:-1])} or {TERMS[-1]}")
+        if self.metric not in ("loss", "l2", "w_norm") and not getattr(self, self.metric):
+            raise InputError(f"metric is {self.metric!r}, which weighs 0; needed: a term of the loss")
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """What every term weighs, by :data:`TERMS`."""
+        return {name: getattr(self, name) for name in TERMS}
+
 
 PRESETS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = MappingProxyType(
     {
         # name: what differs from ModelConfig's defaults, what differs from TrainConfig's
         "published": ({}, {}),
+        "super-resolution": ({}, {"identity": 0.1, "low_resolution": (1, 2, 4, 8, 16, 32)}),
         "small": (
             {
                 "input_size": 64,
@@ -273,10 +337,17 @@ PRESETS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = MappingProx
         ),
     }
 )
-"""The presets: ``published`` is the 256 px model of the paper, ``small`` one that trains on a CPU in minutes."""
+"""The presets: ``published`` and ``super-resolution`` are the 256 px models of the paper, ``small`` one that trains on a CPU
+in minutes."""
+FOR_TASK: Mapping[tuple[str, Task], Mapping[str, Any]] = MappingProxyType(
+    {("published", "photo2face"): {"identity": 0.1, "w_norm": 0.0}}
+)
+"""What differs further where a preset is used for a task: photos of persons are to keep who they are."""
 
 
-def preset(name: str, task: Task, *, n_classes: int, **train: Any) -> TrainConfig:
+def preset(
+    name: str, task: Task, *, n_classes: int, model_sizes: Mapping[str, Any] | None = None, **train: Any
+) -> TrainConfig:
     """The config of a preset for a task.
 
     Parameters
@@ -284,9 +355,11 @@ def preset(name: str, task: Task, *, n_classes: int, **train: Any) -> TrainConfi
     name : str
         One of :data:`PRESETS`.
     task : str
-        seg2face or sketch2face.
+        seg2face, sketch2face or photo2face.
     n_classes : int
         Classes of the label maps.
+    model_sizes
+        Fields of :class:`ModelConfig` that override the preset's.
     **train
         Fields of :class:`TrainConfig` that override the preset's.
 
@@ -303,11 +376,11 @@ def preset(name: str, task: Task, *, n_classes: int, **train: Any) -> TrainConfi
     if name not in PRESETS:
         raise InputError(f"preset {name!r} is not known; give one of: {', '.join(PRESETS)}")
     if task not in CONDITIONS:
-        raise InputError(f"task is {task!r}; needed: {' or '.join(CONDITIONS)}")
+        raise InputError(f"task is {task!r}; needed: {', '.join(CONDITIONS)}")
     sizes, values = PRESETS[name]
-    channels = n_classes if CONDITIONS[task] == "labels" else 1
-    model = ModelConfig(condition=CONDITIONS[task], input_channels=channels, **sizes)
-    values = {**values, **train}
+    channels = {"labels": n_classes, "sketch": 1, "photo": 3}[CONDITIONS[task]]
+    model = ModelConfig(condition=CONDITIONS[task], input_channels=channels, **{**sizes, **(model_sizes or {})})
+    values = {**values, **FOR_TASK.get((name, task), {}), **train}
     if values.get("train_generator"):
         values.setdefault("style_probability", 0.8)
     return TrainConfig(task=task, model=model, **values)

@@ -112,7 +112,7 @@ def describe(path: Path) -> list[tuple[str, str]]:
     elif found.format in ("psp", "facesynth"):
         lines += _described(_given(found))
     else:
-        tensors = foreign.read_state(found.path)
+        tensors = foreign.moco_state(found) if found.format == "moco" else foreign.read_state(found.path)
         if found.format == "ir-se50":
             recogniser_from_ir_se50(tensors)
         lines += [("holds", "a network"), ("numbers", _count(tensors))]

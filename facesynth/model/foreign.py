@@ -9,7 +9,8 @@ rosinality       ``{"g_ema", "latent_avg"}`` of stylegan2-pytorch, also a run's 
 stylegan2-ada    a pickle with the networks ``G``, ``D`` and ``G_ema``                       generator and D
 ir-se50          the state dict of ArcFace's IR-SE50                                         recogniser
 lpips            LPIPS's heads                                                               part of a loss
-alexnet          torchvision's AlexNet                                                       part of a loss
+alexnet, vgg16   torchvision's AlexNet and VGG16                                             part of a loss
+moco             ``{"state_dict", "arch"}`` of MoCo v2's ResNet-50                           part of a loss
 ===============  ==========================================================================  ==================
 
 Nothing that a file names is run (:mod:`facesynth.model.torch_files`). A missing average latent is computed by the mapping
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from facesynth.model.config import DiscriminatorConfig, GeneratorConfig, ModelConfig
     from facesynth.model.identity import Identity
+    from facesynth.model.moco import MoCo
 
 FORMATS = {
     "facesynth": "facesynth's own",
@@ -50,6 +52,8 @@ FORMATS = {
     "ir-se50": "ArcFace's IR-SE50",
     "lpips": "LPIPS's heads",
     "alexnet": "torchvision's AlexNet",
+    "vgg16": "torchvision's VGG16",
+    "moco": "MoCo v2's ResNet-50",
 }
 """The formats, and whose they are."""
 GENERATORS = ("rosinality", "stylegan2-ada")
@@ -60,7 +64,14 @@ TASKS = {"labels": "seg2face", "sketch": "sketch2face", "photo": "photo2face"}
 """What a published model with each condition translates."""
 _PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM")
 _TEXT_STARTS = (b"<", b"version https://git-lfs")
-_STATE_DICTS = {"output_layer.3.weight": "ir-se50", "lin0.model.1.weight": "lpips", "features.0.weight": "alexnet"}
+_STATE_DICTS = {
+    "output_layer.3.weight": "ir-se50",
+    "lin0.model.1.weight": "lpips",
+    "features.28.weight": "vgg16",
+    "features.0.weight": "alexnet",
+}
+"""A key that a network's state dict has and those after it lack."""
+_MOCO = "module.encoder_q."
 _KNOWN = "a checkpoint of facesynth, pixel2style2pixel, stylegan2-pytorch or StyleGAN2-ADA"
 
 
@@ -184,6 +195,41 @@ def load_identity(path: Path | str) -> Identity:
     from facesynth.model.identity import Identity
 
     return Identity(_recogniser(path))
+
+
+def load_moco(path: Path | str) -> MoCo:
+    """The similarity term on the published MoCo v2 (``moco_v2_800ep_pretrain.pth.tar``).
+
+    Raises
+    ------
+    CheckpointError
+        If the file is another one, or damaged.
+    """
+    from facesynth.model.moco import MoCo
+
+    found = recognise(Path(path))
+    if found.format != "moco":
+        raise CheckpointError(
+            f"{found.path} holds {_what(found)}; needed: MoCo v2's ResNet-50 (moco_v2_800ep_pretrain.pth.tar)"
+        )
+    with _naming(found.path):
+        state = moco_state(found)
+        network = MoCo(state)
+    checkpoint.check_finite(state, found.path)
+    return network
+
+
+def moco_state(found: Found) -> dict[str, Tensor]:
+    """The query encoder of a published MoCo file, by torchvision's names; the embedding behind it is left out.
+
+    Raises
+    ------
+    CheckpointError
+        If the file's state dict is none.
+    """
+    state = _state(found.content["state_dict"], "state_dict")
+    encoder = {key.removeprefix(_MOCO): value for key, value in state.items() if key.startswith(_MOCO)}
+    return {key: value for key, value in encoder.items() if not key.startswith("fc.")}
 
 
 def load_trunk(path: Path | str, *, input_channels: int) -> dict[str, Tensor]:
@@ -361,7 +407,8 @@ def _start(path: Path) -> bytes:
 def _format_of(content: Any, path: Path) -> str:
     if isinstance(content, Mapping):
         if "state_dict" in content:
-            return "psp"
+            inner = content["state_dict"]
+            return "moco" if isinstance(inner, Mapping) and f"{_MOCO}conv1.weight" in inner else "psp"
         if "g_ema" in content:
             return "rosinality"
         if isinstance(content.get("G_ema"), torch_files.Record):

@@ -17,13 +17,14 @@ from torch.nn import functional as F
 from facesynth.errors import InputError
 from facesynth.model.config import ModelConfig
 from facesynth.model.encoder import Trunk
+from facesynth.model.losses import face_crop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SIZE = 112
-_CROP = (slice(35, 223), slice(32, 220))
-_CROPPED_FROM = 256
+SMALLEST_SIDE = 256
+"""Pixels a side that pictures need at least."""
 
 
 class FaceRecogniser(nn.Module):
@@ -79,12 +80,11 @@ class Identity(nn.Module):
         Tensor
             (N, 512), each of length 1.
         """
-        if pictures.ndim != 4 or pictures.shape[1] != 3 or min(pictures.shape[2:]) < _CROPPED_FROM:
+        if pictures.ndim != 4 or pictures.shape[1] != 3 or min(pictures.shape[2:]) < SMALLEST_SIDE:
             raise InputError(f"pictures has shape {tuple(pictures.shape)}; needed: (N, 3, H, H), H at least 256")
-        if pictures.shape[2:] != (_CROPPED_FROM, _CROPPED_FROM):
-            pictures = F.adaptive_avg_pool2d(pictures, _CROPPED_FROM)
-        rows, columns = _CROP
-        features: Tensor = self.recogniser(F.adaptive_avg_pool2d(pictures[:, :, rows, columns], _SIZE))
+        if pictures.shape[2:] != (SMALLEST_SIDE, SMALLEST_SIDE):
+            pictures = F.adaptive_avg_pool2d(pictures, SMALLEST_SIDE)
+        features: Tensor = self.recogniser(F.adaptive_avg_pool2d(face_crop(pictures), _SIZE))
         return features
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:

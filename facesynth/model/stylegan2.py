@@ -21,6 +21,7 @@ for truncation, appendix B.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -31,6 +32,7 @@ from facesynth.model.config import is_power_of_two
 from facesynth.model.layers import EqualizedLinear, StyledLayer, ToRGB, pixel_norm, scaled_leaky_relu, upsample
 
 NoiseMode = Literal["constant", "random", "none"]
+NoiseSource = torch.Generator | Sequence[torch.Generator] | None
 
 _MAPPING_LR_MULTIPLIER = 0.01
 _SAMPLES_AT_ONCE = 4096
@@ -130,7 +132,7 @@ class Generator(nn.Module):
             width = narrower
             resolution *= 2
 
-    def forward(self, latents: Tensor, *, noise: NoiseMode = "constant", rng: torch.Generator | None = None) -> Tensor:
+    def forward(self, latents: Tensor, *, noise: NoiseMode = "constant", rng: NoiseSource = None) -> Tensor:
         """W+ latents to pictures.
 
         Parameters
@@ -140,7 +142,7 @@ class Generator(nn.Module):
         noise
             ``constant``: each layer's own stored noise. ``random``: new noise for every sample. ``none``: no noise.
         rng
-            Source of the random noise, on any device; the device's global one if not given.
+            Source of the random noise, on any device, or one for each sample; the device's global one if not given.
 
         Returns
         -------
@@ -248,12 +250,18 @@ def truncate(latents: Tensor, average: Tensor, psi: float, *, cutoff: int | None
     return torch.cat([drawn[:, :cutoff], latents[:, cutoff:]], dim=1)
 
 
-def _noise_map(layer: StyledLayer, n_samples: int, noise: NoiseMode, rng: torch.Generator | None) -> Tensor | None:
+def _noise_map(layer: StyledLayer, n_samples: int, noise: NoiseMode, rng: NoiseSource) -> Tensor | None:
     """The noise for one pass through ``layer``: (resolution, resolution), (N, 1, resolution, resolution) or None."""
     if noise == "none":
         return None
     if noise == "constant":
         return layer.noise
+    if isinstance(rng, Sequence):
+        return torch.cat([_drawn(layer, 1, each) for each in rng])
+    return _drawn(layer, n_samples, rng)
+
+
+def _drawn(layer: StyledLayer, n_samples: int, rng: torch.Generator | None) -> Tensor:
     device = layer.noise.device if rng is None else rng.device
     shape = (n_samples, 1, layer.resolution, layer.resolution)
     return torch.randn(shape, generator=rng, device=device).to(layer.noise.device)

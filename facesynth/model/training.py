@@ -1,60 +1,54 @@
-"""The training loop: pairs of a dataset folder into a run folder.
-
-::
-
-    RUN/config.yaml          the resolved config; the same command again continues, another one is refused
-    RUN/metrics.csv          every loss term at every step, and on the validation split at every interval
-    RUN/losses.png           the same as curves
-    RUN/samples/             condition | face | photo of the same validation photos at every interval
-    RUN/model.safetensors    the best model by the config's metric on the validation split
-    RUN/checkpoints/         the last two states of the run
+"""The training loop: pairs of a dataset folder into a run folder (:mod:`facesynth.model.run_folder`).
 
 Nothing random is carried from step to step: what a step draws depends on the seed and the step alone. A run that goes on
-from a checkpoint is therefore the run that was never interrupted, to the bit on a CPU.
+from a checkpoint is therefore the run that was never interrupted, to the bit on a CPU; and one that several processes share
+(:mod:`facesynth.model.processes`) is that of one process, up to rounding.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-import yaml
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from facesynth import images
-from facesynth.errors import CheckpointError, DatasetError, DivergenceError, InputError
-from facesynth.files import locked, make_folder, write_text
-from facesynth.labels import describe
-from facesynth.manifest import read_dataset
-from facesynth.model import checkpoint, foreign, losses
-from facesynth.model.config import TrainConfig
-from facesynth.model.data import PairedFaces, TrainingOrder, condition_column, flip_pairs
-from facesynth.model.devices import choose_device
-from facesynth.model.metrics import Metrics, plot_losses
-from facesynth.model.optim import Muon, Ranger
-from facesynth.model.psp import PSP
-from facesynth.model.sheet import contact_sheet, show_condition
-from facesynth.model.tensors import condition_tensor, photo_tensor, to_pictures
+from facesynth.errors import DatasetError, DivergenceError
+from facesynth.files import locked, make_folder
+from facesynth.model import checkpoint, processes
+from facesynth.model.batch_norm import share_batch_norms
+from facesynth.model.curves import plot_losses
+from facesynth.model.data import TrainingOrder, flip_pairs
+from facesynth.model.metrics import Metrics
+from facesynth.model.objective import Objective
+from facesynth.model.plan import Plan, plan
+from facesynth.model.run_folder import KEPT_STATES, RunFolder, plain
+from facesynth.model.run_state import pack_optimizer, restore_optimizer
+from facesynth.model.translation import (
+    Translation,
+    chosen_factors,
+    compile_networks,
+    first_model,
+    make_optimizer,
+    move_average,
+    network_inputs,
+)
+from facesynth.model.validation import Validation
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
-KEPT_CHECKPOINTS = 2
-SAMPLES = 6
-"""Validation photos on a sample sheet."""
-MEAN_LATENT_SAMPLES = 10_000
-COLOUR_COMPONENTS = 32
-FIRST_STYLE_SPREAD = 0.4
-"""Spread of the styles of a generator that starts from nothing: it learns the mean face first, then what differs."""
+    from facesynth.model.config import TrainConfig
+
 
 Report = Callable[[str, int, Mapping[str, float]], None]
 """Called with the split, the steps done and the loss terms: after every step, and after every validation."""
@@ -78,6 +72,8 @@ class Trained:
         Its lowest value.
     best_step : int
         Where that was: the step of the model that is kept.
+    is_main : bool
+        Whether this is the process that speaks for all.
     """
 
     root: Path
@@ -87,6 +83,35 @@ class Trained:
     metric: str
     best: float
     best_step: int
+    is_main: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How a run is carried out, which changes nothing that it computes but rounding.
+
+    Attributes
+    ----------
+    device : str
+        auto, cpu, cuda or mps.
+    workers : int
+        Processes that read pictures, where they don't all fit in memory.
+    keep : int
+        How many of the newest checkpoints stay.
+    compile : bool
+        Have :func:`torch.compile` compile encoder and generator.
+    trackers : sequence of str
+        tensorboard or wandb: where the terms are told as well.
+    command : str, optional
+        The command line that began the run, for its README.
+    """
+
+    device: str = "auto"
+    workers: int = 2
+    keep: int = KEPT_STATES
+    compile: bool = False
+    trackers: Sequence[str] = ()
+    command: str | None = None
 
 
 def train(
@@ -96,10 +121,10 @@ def train(
     *,
     sketch: str | None = None,
     generator: Path | None = None,
-    perceptual: nn.Module | None = None,
-    device: str = "auto",
-    workers: int = 2,
+    networks: Mapping[str, nn.Module] | None = None,
     report: Report | None = None,
+    announce: Callable[[str], None] | None = None,
+    **execution: Any,
 ) -> Trained:
     """Train a model, or go on with a run that was interrupted.
 
@@ -115,14 +140,15 @@ def train(
     generator : Path, optional
         A checkpoint of any known format, or a run folder, whose generator and average latent to start from; it stays as it
         is unless the config trains it.
-    perceptual : module, optional
-        The LPIPS distance of two (N, 3, H, W) tensors in [-1, 1]; needed if the config weighs it.
-    device : str
-        auto, cpu, cuda or mps.
-    workers : int
-        Processes that read pictures, where they don't all fit in memory.
+    networks : mapping of str to module, optional
+        What terms of the loss need, as far as the config weighs them: ``lpips``, ``identity`` and ``moco``, each of two
+        (N, 3, H, W) tensors in [-1, 1].
     report : callable, optional
-        Told of every step and every validation.
+        Told of every step and every validation, in the first process alone.
+    announce : callable, optional
+        Told of the plan, with its text, before anything begins; in the first process alone.
+    **execution
+        Fields of :class:`Execution`.
 
     Raises
     ------
@@ -133,14 +159,18 @@ def train(
     OutputError
         If ``out`` cannot be written, or another run is writing it.
     """
-    if generator is None and not config.train_generator:
-        raise InputError("there is no generator: give --generator FILE, or --train-generator to train one along")
-    if config.lpips > 0 and perceptual is None:
-        raise InputError(f"lpips weighs {config.lpips} but the perceptual network is not there; give it, or weigh it 0")
-    make_folder(out)
-    with locked(out):
-        run = _Run(data, out, config, sketch, generator, perceptual, choose_device(device), workers, report)
-        return run.finish()
+    how = Execution(**execution)
+    folder = RunFolder(out, how.keep)
+    objective = Objective(config, networks or {})
+    planned = plan(data, config, sketch=sketch, generator=generator)
+    accelerator = processes.start(how.device, config, out, how.trackers)
+    if accelerator.is_main_process:
+        make_folder(out)
+    with locked(out) if accelerator.is_main_process else nullcontext():
+        folder.refuse_another(planned.settings)
+        if announce and accelerator.is_main_process:
+            announce(planned.text(objective, accelerator.num_processes))
+        return _Run(planned, folder, objective, accelerator, how, report).finish()
 
 
 class _Run:
@@ -148,124 +178,54 @@ class _Run:
 
     def __init__(
         self,
-        data: Path,
-        out: Path,
-        config: TrainConfig,
-        sketch: str | None,
-        generator: Path | None,
-        perceptual: nn.Module | None,
-        device: torch.device,
-        workers: int,
+        planned: Plan,
+        folder: RunFolder,
+        objective: Objective,
+        accelerator: Accelerator,
+        how: Execution,
         report: Report | None,
     ) -> None:
-        dataset = read_dataset(data)
-        self.out, self.config, self.device, self.workers, self.report = out, config, device, workers, report
-        column = condition_column(dataset, config.model.condition, sketch)
-        self.train_pairs = PairedFaces(dataset, column, "train", config.model)
-        self.val_pairs = PairedFaces(dataset, column, "val", config.model)
-        self.scheme = dataset.scheme
-        if config.model.condition == "labels" and config.model.input_channels != len(self.scheme):
-            raise DatasetError(
-                f"{data} has {len(self.scheme)} classes ({self.scheme.name}), the model takes {config.model.input_channels}"
-            )
-        self.described = self._describe(column, generator)
-
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            self.model = PSP(config.model)
-            self.codes = nn.Parameter(self._first_codes().to(device))
-        if generator is not None:
-            self._take_generator(generator)
-        else:
-            with torch.no_grad():
-                for parameter in self.model.generator.mapping.layers[-1].parameters():
-                    parameter.mul_(FIRST_STYLE_SPREAD)
-            self.model.latent_avg.copy_(self.model.generator.mean_latent(MEAN_LATENT_SAMPLES, config.seed))
-        self.model.to(device)
-        self.perceptual = perceptual.to(device).eval().requires_grad_(requires_grad=False) if perceptual else None
-        self.model.generator.requires_grad_(config.train_generator)
+        self.config = config = planned.config
+        self.settings = planned.settings
+        self.folder, self.accelerator, self.how, self.report = folder, accelerator, how, report
+        self.device: torch.device = accelerator.device
+        self.train_pairs, self.scheme = planned.train_pairs, planned.train_pairs.scheme
+        self.validation = Validation(planned.val_pairs, config, objective, accelerator)
+        self.model, codes = first_model(config, self.train_pairs, planned.generator)
+        self.model.to(self.device)
+        self.codes = nn.Parameter(codes.to(self.device))
+        if accelerator.num_processes > 1:
+            share_batch_norms(self.model.encoder)
+        self.objective = objective.to(self.device)
         self.averaged = copy.deepcopy(self.model).requires_grad_(requires_grad=False) if config.ema else self.model
         """What is validated and kept."""
-        self.optimizer = self._make_optimizer()
+        self.optimizer = make_optimizer(config, self.model, self.codes)
         self.step, self.best, self.best_step = 0, float("inf"), 0
         self._go_on()
         self.started = self.step
-        self.metrics = Metrics(out / "metrics.csv", self.step if self.started else -1)
-
-    # ------------------------------------------------------------------------------------------------------ setting up
-
-    def _describe(self, column: str, generator: Path | None) -> str:
-        """The content of ``config.yaml``, once it is seen that the folder holds no run of another; more steps are welcome."""
-        path = self.out / "config.yaml"
-        wanted = {
-            "task": self.config.task,
-            "column": column,
-            "label_scheme": describe(self.scheme),
-            "pairs": {"train": self.train_pairs.digest, "val": self.val_pairs.digest},
-            "generator": str(generator) if generator else None,
-            **_plain(dataclasses.asdict(self.config)),
-        }
-        if path.is_file():
-            try:
-                noted = _flat(yaml.safe_load(path.read_text("utf-8")))
-            except (yaml.YAMLError, AttributeError, ValueError, OSError) as error:
-                raise CheckpointError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-            now = _flat(wanted)
-            different = [name for name in now if noted.get(name) != now[name] and name != "steps"]
-            if different and self._states():  # without a state there is nothing to lose
-                name = different[0]
-                raise InputError(
-                    f"{self.out} holds a run with another {name} ({noted.get(name)}, now {now[name]}); "
-                    "give the same options to continue it, or another --out"
-                )
-        return yaml.safe_dump(wanted, sort_keys=False)
-
-    def _take_generator(self, path: Path) -> None:
-        """Start from the generator and the average latent of a checkpoint of any known format."""
-        given = foreign.load_generator(path)
-        sizes = self.config.model.generator
-        for name in ("output_size", "style_dim", "mapping_depth", "channel_base", "channel_max"):
-            has, needs = getattr(given.config, name), getattr(sizes, name)
-            if has != needs and (not name.startswith("channel") or given.config.channels != sizes.channels):
-                raise CheckpointError(f"the generator of {given.path} has {name} {has}, the model's is {needs}")
-        checkpoint.load_into(self.model.generator, given.tensors, given.path)
-        self.model.latent_avg.copy_(given.latent_avg)
-
-    def _first_codes(self) -> Tensor:
-        """A style code a training photo, (photos, style_dim): its colours' principal components, each of unit variance.
-
-        That is how GLO starts (Bojanowski et al., ICML 2018, section 3.1), here on thumbnails of 8 x 8 pixels. Dimensions
-        beyond the number of components are drawn at random. Random codes then stand for plausible colours.
-        """
-        count, size = len(self.train_pairs), self.config.model.style_dim
-        if not self.config.style_probability:
-            return torch.empty(0, size)
-        thumbnails = [images.resize(self.train_pairs[index][2], (8, 8)) for index in range(count)]
-        colours = torch.from_numpy(np.stack(thumbnails)).reshape(count, -1).double()
-        left, _, _ = torch.linalg.svd(colours - colours.mean(0), full_matrices=False)
-        components = min(size, count - 1, left.shape[1], COLOUR_COMPONENTS)
-        codes = torch.randn(count, size)
-        codes[:, :components] = left[:, :components].float() * count**0.5
-        return codes
-
-    def _make_optimizer(self) -> torch.optim.Optimizer:
-        config = self.config
-        groups: list[dict[str, Any]] = [{"params": list(self.model.encoder.parameters()), "orthogonal": False}]
-        if config.train_generator:
-            generator = list(self.model.generator.parameters())
-            groups.append({"params": generator, "lr": config.generator_learning_rate})
-        if config.style_probability:
-            groups.append({"params": [self.codes], "lr": config.generator_learning_rate})
-        if config.optimizer == "ranger":
-            return Ranger(groups, lr=config.learning_rate)
-        if config.optimizer == "muon":
-            return Muon(groups, lr=config.learning_rate)
-        return torch.optim.Adam(groups, lr=config.learning_rate, betas=(0.9, 0.99))
+        self.metrics = Metrics(folder.metrics, self.step if self.started else -1)
+        if how.compile:
+            compile_networks(self.model)
+        self.network, self.stepper = accelerator.prepare(Translation(self.model, self.codes), self.optimizer)
+        self.places = processes.places(
+            config.batch_size, accelerator.process_index, accelerator.num_processes, config.accumulate
+        )
 
     # ------------------------------------------------------------------------------------------------ saving and going on
 
-    def _states(self) -> list[Path]:
-        return sorted((self.out / "checkpoints").glob("step-*.safetensors"))
+    def _go_on(self) -> None:
+        """Take over the newest state that can be read."""
+        state = self.folder.newest()
+        if state is None:
+            return
+        checkpoint.load_into(self.model, state.state_of("model"), state.path)
+        checkpoint.load_into(self.averaged, state.model_state(), state.path)
+        self.step, self.best, self.best_step = (state.info[name] for name in ("step", "best", "best_step"))
+        if "codes" in state.tensors:
+            self.codes.data.copy_(state.tensors["codes"])
+        restore_optimizer(self.optimizer, state)
+        if self.accelerator.scaler is not None and "scaler" in state.info:
+            self.accelerator.scaler.load_state_dict(state.info["scaler"])
 
     def _save(self) -> None:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
@@ -273,194 +233,161 @@ class _Run:
             tensors |= {f"averaged.{name}": value for name, value in self.averaged.state_dict().items()}
         if self.config.style_probability:
             tensors["codes"] = self.codes
-        state = self.optimizer.state_dict()["state"]
-        numbers: dict[str, float] = {}
-        for index, values in state.items():
-            for name, value in values.items():
-                if isinstance(value, Tensor):
-                    tensors[f"optimizer.{index}.{name}"] = value
-                else:
-                    numbers[f"{index}.{name}"] = value
-        info = {"step": self.step, "best": self.best, "best_step": self.best_step, "optimizer": numbers}
-        self._write(self.out / "checkpoints" / f"step-{self.step:08d}.safetensors", "training", tensors, info)
-        self._prune()
-
-    def _prune(self) -> None:
-        for old in self._states()[:-KEPT_CHECKPOINTS]:
-            old.unlink()
+        of_optimizer, numbers = pack_optimizer(self.optimizer)
+        info: dict[str, Any] = {
+            "step": self.step,
+            "best": self.best,
+            "best_step": self.best_step,
+            "optimizer": numbers,
+        }
+        if self.accelerator.scaler is not None:
+            info["scaler"] = self.accelerator.scaler.state_dict()
+        self._write(self.folder.state(self.step), "training", tensors | of_optimizer, info)
+        self.folder.prune()
 
     def _write(self, path: Path, kind: str, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
         config = self.config
-        info = {**info, "train": _plain(dataclasses.asdict(config))}
+        info = {**info, "train": plain(dataclasses.asdict(config))}
         info["train"].pop("steps")  # a run that is carried further is the same run
         checkpoint.save(path, kind, tensors, config=config.model, task=config.task, scheme=self.scheme, info=info)
-
-    def _go_on(self) -> None:
-        """Take over the newest state that can be read; one that cannot is passed over."""
-        for path in reversed(self._states()):
-            try:
-                state = checkpoint.load(path)
-            except CheckpointError as error:
-                log.warning("passing over a damaged checkpoint: %s", error)
-                continue
-            checkpoint.load_into(self.model, state.state_of("model"), path)
-            checkpoint.load_into(self.averaged, state.model_state(), path)
-            self.step, self.best, self.best_step = (state.info[name] for name in ("step", "best", "best_step"))
-            if "codes" in state.tensors:
-                self.codes.data.copy_(state.tensors["codes"])
-            self._restore_optimizer(state)
-            return
-
-    def _restore_optimizer(self, state: checkpoint.Checkpoint) -> None:
-        values: dict[int, dict[str, Any]] = {}
-        for name, value in state.tensors.items():
-            if name.startswith("optimizer."):
-                _, index, key = name.split(".", 2)
-                values.setdefault(int(index), {})[key] = value
-        for name, number in state.info["optimizer"].items():
-            index, key = name.split(".", 1)
-            values.setdefault(int(index), {})[key] = number
-        self.optimizer.load_state_dict({"state": values, "param_groups": self.optimizer.state_dict()["param_groups"]})
 
     # -------------------------------------------------------------------------------------------------------- the loop
 
     def finish(self) -> Trained:
-        for folder in ("checkpoints", "samples"):
-            make_folder(self.out / folder)
-        write_text(self.out / "config.yaml", self.described)
+        config, is_main = self.config, self.accelerator.is_main_process
+        if is_main:
+            self.folder.begin(self.settings, config, self.how.command, self._where())
+        if self.how.trackers:
+            processes.track(self.accelerator, self.folder.root, self.settings, self.step)
         if not self.started:
             self._at_interval(time.monotonic())
         began = time.monotonic() - self.metrics.seconds
-        for batch in self._batches():
-            terms = self._train_step(*batch)
+        before = time.monotonic()
+        for parts in self._steps():
+            terms = self._train_step(parts)
             self.step += 1
-            self.metrics.add(self.step, "train", terms, time.monotonic() - began)
-            if self.report:
-                self.report("train", self.step, terms)
-            if self.step % self.config.interval == 0 or self.step == self.config.steps:
+            now = time.monotonic()
+            self.metrics.add(self.step, "train", terms, now - began, config.batch_size / (now - before))
+            self._tell("train", terms)
+            if self.step % config.interval == 0 or self.step == config.steps:
                 self._at_interval(began)
-        self._prune()
-        if self.metrics.lines:  # none where somebody has removed the file of a finished run
-            plot_losses(self.metrics.path, self.out / "losses.png")
+            before = time.monotonic()
+        self.accelerator.end_training()
+        if is_main:
+            self.folder.prune()
+            if self.metrics.lines:  # none where somebody has removed the file of a finished run
+                plot_losses(self.metrics.path, self.folder.curves)
         l2 = self.metrics.validation("l2") or [math.nan]
-        config = self.config
-        return Trained(self.out, self.started, l2[0], min(l2), config.metric, self.best, self.best_step)
+        return Trained(
+            self.folder.root, self.started, l2[0], min(l2), config.metric, self.best, self.best_step, is_main
+        )
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        config, pairs = self.config, self.train_pairs
-        order = TrainingOrder(len(pairs), config.batch_size, config.seed, self.step, config.steps)
-        workers = 0 if pairs.cached else self.workers
+    def _where(self) -> str:
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
+        count = self.accelerator.num_processes
+        return f"{name}, {count} processes" if count > 1 else name
+
+    def _tell(self, split: str, terms: Mapping[str, float]) -> None:
+        if self.how.trackers:
+            self.accelerator.log({f"{split}/{name}": value for name, value in terms.items()}, step=self.step)
+        if self.report and self.accelerator.is_main_process:
+            self.report(split, self.step, terms)
+
+    def _order(self, start: int, stop: int) -> TrainingOrder:
+        return TrainingOrder(len(self.train_pairs), self.config.batch_size, self.config.seed, start, stop)
+
+    def _steps(self) -> Iterator[tuple[tuple[Tensor, Tensor, Tensor], ...]]:
+        """The share of this process in every step, in its parts."""
+        config, accelerator = self.config, self.accelerator
+        order = self._order(self.step, config.steps)
+        shares = processes.Shares(order, accelerator.process_index, accelerator.num_processes, config.accumulate)
+        workers = 0 if self.train_pairs.cached else self.how.workers
         try:
-            yield from DataLoader(pairs, batch_sampler=order, num_workers=workers)
+            parts = iter(DataLoader(self.train_pairs, batch_sampler=shares, num_workers=workers))
+            yield from zip(*[parts] * config.accumulate, strict=True)
         except DatasetError as error:  # that of a worker process comes with its traceback in front
             last = str(error).strip().splitlines()[-1]
             raise DatasetError(last.removeprefix("facesynth.errors.DatasetError: ")) from error
 
-    def _train_step(self, indices: Tensor, conditions: Tensor, photos: Tensor) -> dict[str, float]:
-        config, model = self.config, self.model
+    def _train_step(self, parts: Sequence[tuple[Tensor, Tensor, Tensor]]) -> dict[str, float]:
+        """One step of the optimiser; the terms are means over the photos of all processes."""
+        config, accelerator = self.config, self.accelerator
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
-        if config.flip:
+        is_flipped = torch.rand(config.batch_size, generator=rng) < (0.5 if config.flip else 0.0)
+        is_styled = torch.rand(config.batch_size, generator=rng) < config.style_probability
+        factors = chosen_factors(config, torch.randint(2**31, (config.batch_size,), generator=rng).tolist())
+        self.network.train()
+        names: list[str] = []
+        total = torch.zeros(())
+        for places, (indices, conditions, photos) in zip(self.places, parts, strict=True):
+            where = list(places)
             mirror = self.scheme.mirror if config.model.condition == "labels" else None
-            which = torch.rand(len(indices), generator=rng) < 0.5
-            conditions, photos = flip_pairs(conditions, photos, which, mirror)
-        model.train()
-        condition, photo = self._to_device(conditions, photos)
-        latents = model.encode(condition)
-        mixed = latents
-        if config.style_probability:
-            styles = model.generator.mapping(self.codes[indices.to(self.device)])
-            which = torch.rand(len(indices), generator=rng) < config.style_probability
-            restyled = model.mix(latents, styles, config.model.style_layers)
-            mixed = torch.where(which.to(self.device)[:, None, None], restyled, latents)
-        noise = torch.Generator(self.device).manual_seed(config.seed * 1_000_003 + self.step)
-        faces = model.generator(mixed, noise="random", rng=noise)
-        loss, terms = self._losses(faces, photo, latents)
-        if not torch.isfinite(loss):
-            ids = ", ".join(self.train_pairs.ids[index] for index in indices.tolist())
-            raise DivergenceError(
-                f"the loss is {loss.item()} at step {self.step + 1}, photos {ids}; the last checkpoint in {self.out} is from "
-                "before that: try a lower --learning-rate in another --out"
+            conditions, photos = flip_pairs(conditions, photos, is_flipped[where], mirror)
+            condition, photo = network_inputs(
+                config, conditions, photos, [factors[place] for place in where], self.device
             )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+            noise = processes.noise_sources(config.seed, self.step, where, self.device)
+            styled = is_styled[where].to(self.device) if config.style_probability else None
+            with accelerator.accumulate(self.network):
+                faces, latents = self.network(condition, indices.to(self.device), styled, noise)
+                loss, terms = self.objective(faces, photo, latents, self.model.latent_avg)
+                accelerator.backward(loss)
+                names = list(terms)
+                total = total.to(self.device) + torch.stack([value.detach() for value in terms.values()])
+                if accelerator.sync_gradients:
+                    norm = self._gradient_norm()
+                    means = accelerator.reduce(total / config.accumulate, reduction="mean")
+                    values = dict(zip([*names, "gradient_norm"], [*means.tolist(), norm], strict=True))
+                    self._check(values)
+                self.stepper.step()
+                self.stepper.zero_grad()
         if config.ema:
-            self._average()
-        return terms
+            move_average(self.averaged, self.model, min(config.ema, (1 + self.step) / (10 + self.step)))
+        return values
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        """Move the average towards the weights; early in the run by more, so that the first weights are soon forgotten."""
-        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        for mean, value in zip(self.averaged.state_dict().values(), self.model.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - decay)
-            else:
-                mean.copy_(value)
+    def _gradient_norm(self) -> float:
+        """The length of all gradients together, which are clipped to what the config allows."""
+        trained = [
+            weight for group in self.optimizer.param_groups for weight in group["params"] if weight.grad is not None
+        ]
+        if self.config.clip_norm:
+            return float(self.accelerator.clip_grad_norm_(trained, self.config.clip_norm))
+        norms = [torch.linalg.vector_norm(weight.grad) for weight in trained]
+        scale = self.accelerator.scaler.get_scale() if self.accelerator.scaler is not None else 1.0
+        return float(torch.linalg.vector_norm(torch.stack(norms))) / scale
 
-    def _to_device(self, conditions: Tensor, photos: Tensor) -> tuple[Tensor, Tensor]:
-        sizes = self.config.model
-        condition = condition_tensor(conditions.to(self.device), sizes.condition, sizes.input_channels)
-        return condition, photo_tensor(photos.to(self.device))
+    def _check(self, values: Mapping[str, float]) -> None:
+        """Stop where a term or a gradient is no finite number; fp16's gradients may overflow, which skips a step."""
+        name = next((name for name in values if not math.isfinite(values[name])), None)
+        if name is None or (name == "gradient_norm" and self.accelerator.scaler is not None):
+            return
+        (batch,) = self._order(self.step, self.step + 1)
+        ids = ", ".join(self.train_pairs.ids[index] for index in batch)
+        raise self._divergence(f"the {name.replace('_', ' ')} is {values[name]} at step {self.step + 1}, photos {ids}")
 
-    def _losses(self, faces: Tensor, photo: Tensor, latents: Tensor) -> tuple[Tensor, dict[str, float]]:
-        config = self.config
-        terms = {"l2": losses.l2(faces, photo), "w_norm": losses.w_norm(latents, self.model.latent_avg)}
-        loss = config.l2 * terms["l2"] + config.w_norm * terms["w_norm"]
-        if self.perceptual is not None and config.lpips > 0:
-            terms["lpips"] = self.perceptual(faces, photo)
-            loss = loss + config.lpips * terms["lpips"]
-        if config.laplacian > 0:
-            terms["laplacian"] = losses.laplacian(faces, photo)
-            loss = loss + config.laplacian * terms["laplacian"]
-        return loss, {"loss": loss.item(), **{name: value.item() for name, value in terms.items()}}
+    def _divergence(self, what: str) -> DivergenceError:
+        states = self.folder.states()
+        last = f"the last checkpoint, {states[-1]}, is from before that" if states else "there is no checkpoint yet"
+        return DivergenceError(f"{what}; {last}: try a lower --learning-rate or --clip-norm in another --out")
 
     # ------------------------------------------------------------------------------------------------- at every interval
 
     def _at_interval(self, began: float) -> None:
         """Validate, and leave metrics, samples, the best model and last the checkpoint."""
-        terms = self._validate()
+        terms = self.validation.measure(self.averaged)
+        broken = next((name for name, value in terms.items() if not math.isfinite(value)), None)
+        if broken:
+            raise self._divergence(f"the validation {broken} is {terms[broken]} after step {self.step}")
         self.metrics.add(self.step, "val", terms, time.monotonic() - began)
-        self.metrics.write()
-        if terms[self.config.metric] < self.best:
+        is_best = terms[self.config.metric] < self.best
+        if is_best:
             self.best, self.best_step = terms[self.config.metric], self.step
-            info = {"step": self.step, "val": terms}
-            self._write(self.out / checkpoint.MODEL_FILE, "model", self.averaged.state_dict(), info)
-        self._save()
-        if self.report:
-            self.report("val", self.step, terms)
-
-    @torch.no_grad()
-    def _validate(self) -> dict[str, float]:
-        """The loss terms on the whole validation split, and the sample sheet."""
-        self.averaged.eval()
-        sums: dict[str, float] = {}
-        rows: list[list[Any]] = []
-        for _, conditions, photos in DataLoader(self.val_pairs, batch_size=self.config.batch_size):
-            condition, photo = self._to_device(conditions, photos)
-            latents = self.averaged.encode(condition)
-            faces = self.averaged.generator(latents)
-            for name, value in self._losses(faces, photo, latents)[1].items():
-                sums[name] = sums.get(name, 0.0) + value * len(photos)
-            for shown, face, truth in zip(conditions.numpy(), to_pictures(faces), photos.numpy(), strict=True):
-                if len(rows) < SAMPLES:
-                    rows.append([show_condition(shown, self.config.model.condition, self.scheme), face, truth])
-        sheet = contact_sheet(rows, ["condition", "face", "photo"], cell=max(128, self.config.model.output_size // 2))
-        images.write_png(self.out / "samples" / f"step-{self.step:08d}.png", sheet)
-        return {name: total / len(self.val_pairs) for name, total in sums.items()}
-
-
-def _flat(nested: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings as one, with dotted names."""
-    flat: dict[str, Any] = {}
-    for name, value in nested.items():
-        inner = _flat(value) if isinstance(value, Mapping) else None
-        flat |= {f"{name}.{key}": below for key, below in inner.items()} if inner is not None else {name: value}
-    return flat
-
-
-def _plain(value: Any) -> Any:
-    """Nested dataclass fields as YAML and JSON hold them: tuples as lists."""
-    if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, tuple | list) else value
+        if self.accelerator.is_main_process:
+            images.write_png(self.folder.samples(self.step), self.validation.sheet(self.averaged))
+            self.metrics.write()
+            if is_best:
+                info = {"step": self.step, "val": terms}
+                self._write(self.folder.model, "model", self.averaged.state_dict(), info)
+            self._save()
+        self.accelerator.wait_for_everyone()
+        self._tell("val", terms)

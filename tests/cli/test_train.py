@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import re
 import shutil
 import signal
@@ -37,7 +38,7 @@ def four_steps(data, out):
 def test_a_run_and_what_is_said_of_it(faces, tmp_path, facesynth):
     code, out, err = facesynth(*train(faces, tmp_path / "run"))
     assert code == 0
-    told = re.findall(r"step (\d) of 2, validation: loss \d+\.\d{4}, l2 \d+\.\d{4}, w_norm", err)
+    told = re.findall(r"step (\d) of 2, validation: loss \d+\.\d{4}, l2 \d+\.\d{4}, laplacian \d+\.\d{4}, w_norm", err)
     assert told == ["0", "1", "2"]
     assert re.search(rf"^seg2face in {tmp_path}/run: validation L2 from \d\.\d{{4}} down to \d\.\d{{4}}\n", out)
     assert f": {tmp_path}/run/model.safetensors" in out
@@ -70,6 +71,15 @@ def test_without_perceptual_weights_it_says_so(faces, tmp_path, facesynth, monke
     assert_refused(facesynth(*arguments, "--lpips-heads", tmp_path / "none"), "LPIPS needs")
 
 
+def test_weights_of_the_terms_reach_the_run(faces, tmp_path, facesynth):
+    terms = ("--l2", 0.5, "--l2-crop", 2, "--laplacian", 0, "--w-norm", 0.25, "--metric", "l2", "--steps", 1, "-q")
+    assert facesynth(*train(faces, tmp_path / "run", *terms))[0] == 0
+    last = next(csv.DictReader([*(tmp_path / "run/metrics.csv").read_text().splitlines()]))
+    wanted = 0.5 * float(last["l2"]) + 2 * float(last["l2_crop"]) + 0.25 * float(last["w_norm"])
+    assert float(last["loss"]) == pytest.approx(wanted, rel=1e-4)
+    assert last["laplacian"] == ""
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -80,6 +90,17 @@ def test_without_perceptual_weights_it_says_so(faces, tmp_path, facesynth, monke
         (("--learning-rate", 2), r"learning_rate is 2\.0"),
         (("--interval", 0), "interval is 0"),
         (("--generator", "nothing"), r"checkpoint nothing does not exist; give a \.safetensors file"),
+        (("--identity", 0.1), r"identity is 0\.1 but output_size 64; needed: at least 256 px, or 0"),
+        (
+            ("--moco", 0.1),
+            r"moco is 0\.1; needed for it: --moco-weights FILE, MoCo v2's moco_v2_800ep_pretrain\.pth\.tar",
+        ),
+        (("--laplacian", 0), "metric is 'laplacian', which weighs 0; needed: a term of the loss"),
+        (("--moco", 0.1, "--moco-weights", "nothing"), "checkpoint nothing does not exist"),
+        (
+            ("--lpips", 1, "--lpips-net", "vgg", "--lpips-backbone", "nothing"),
+            "LPIPS needs VGG16's weights, but there is no",
+        ),
         (("--task", "sketch2face"), "holds the sketches dodge, xdog; choose one with --sketch"),
         (("--task", "sketch2face", "--sketch", "pencil"), "has no sketches 'pencil'"),
     ],
@@ -90,7 +111,7 @@ def test_wrong_options(faces, tmp_path, facesynth, options, says):
 
 
 @pytest.mark.parametrize(
-    "options", [("--workers", -1), ("--task", "photo2face"), ("--preset", "huge"), ("--device", "tpu")]
+    "options", [("--workers", -1), ("--task", "face2face"), ("--preset", "huge"), ("--device", "tpu")]
 )
 def test_options_that_the_command_line_knows_to_be_wrong(faces, tmp_path, facesynth, options):
     code, _, err = facesynth(*train(faces, tmp_path / "run"), *options)

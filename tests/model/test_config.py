@@ -38,7 +38,7 @@ def test_model_sizes_out_of_range(name, value):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("task", "photo2face"),
+        ("task", "face2face"),
         ("steps", 0),
         ("batch_size", 0),
         ("interval", -5),
@@ -51,6 +51,15 @@ def test_model_sizes_out_of_range(name, value):
         ("lpips", float("nan")),
         ("laplacian", -0.5),
         ("w_norm", -0.1),
+        ("l2_crop", -1.0),
+        ("lpips_crop", float("inf")),
+        ("identity", -1.0),
+        ("moco", float("nan")),
+        ("lpips_network", "squeeze"),
+        ("accumulate", 0),
+        ("accumulate", 3),
+        ("clip_norm", -1.0),
+        ("precision", "fp8"),
         ("style_probability", 1.5),
         ("style_probability", -0.5),
     ],
@@ -58,6 +67,15 @@ def test_model_sizes_out_of_range(name, value):
 def test_training_values_out_of_range(name, value):
     with pytest.raises(InputError, match=rf"^{name} is {value!r}; needed: "):
         small_run(**{"model": small_model(), name: value})
+
+
+def test_terms_that_need_larger_faces_say_so():
+    with pytest.raises(InputError, match=r"identity is 0\.1 but output_size 128; needed: at least 256 px, or 0"):
+        small_run(model=small_model(output_size=128), identity=0.1)
+    with pytest.raises(InputError, match=r"lpips_crop is 1\.0 but output_size 32; needed: at least 64 px, or 0"):
+        small_run(lpips_crop=1.0)
+    with pytest.raises(InputError, match="every term weighs 0; needed: one of l2, l2_crop, "):
+        small_run(l2=0.0, w_norm=0.0)
 
 
 def test_a_task_needs_its_own_condition():
@@ -73,9 +91,13 @@ def test_styles_of_photos_need_a_generator_in_training():
 @pytest.mark.parametrize("task", CONDITIONS)
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_builds_for_every_task(name, task):
+    if name == "super-resolution" and task != "photo2face":
+        with pytest.raises(InputError, match=rf"low_resolution is .* but the task is {task}; needed: photo2face"):
+            preset(name, task, n_classes=12)
+        return
     config = preset(name, task, n_classes=12, steps=77, train_generator=True)
     assert (config.task, config.steps, config.model.condition) == (task, 77, CONDITIONS[task])
-    assert config.model.input_channels == (12 if task == "seg2face" else 1)
+    assert config.model.input_channels == {"seg2face": 12, "sketch2face": 1, "photo2face": 3}[task]
     assert config.model.style_layers  # random styles reach some layers
 
 
@@ -85,10 +107,32 @@ def test_published_is_the_default():
     assert config == TrainConfig(task="seg2face", model=model)
 
 
+def test_published_settings_of_every_task():
+    """The published commands: weights, batch size, optimiser, learning rate, and steps between validations."""
+    common = {"l2": 1.0, "lpips": 0.8, "batch_size": 8, "optimizer": "ranger", "learning_rate": 1e-4, "interval": 2500}
+    for name, task, identity, w_norm, factors in (
+        ("published", "seg2face", 0.0, 0.005, ()),
+        ("published", "sketch2face", 0.0, 0.005, ()),
+        ("published", "photo2face", 0.1, 0.0, ()),
+        ("super-resolution", "photo2face", 0.1, 0.005, (1, 2, 4, 8, 16, 32)),
+    ):
+        config = preset(name, task, n_classes=19)
+        wanted = common | {"identity": identity, "w_norm": w_norm, "low_resolution": factors}
+        assert {key: getattr(config, key) for key in wanted} == wanted
+        others = ("l2_crop", "lpips_crop", "moco", "laplacian", "ema", "clip_norm")
+        assert not any(getattr(config, key) for key in others)
+        assert (config.model.input_size, config.model.output_size, config.train_generator) == (256, 256, False)
+
+
+def test_low_resolution_divides_the_input():
+    with pytest.raises(InputError, match=r"low_resolution is \(1, 3\); needed: divisors of input_size, 32"):
+        TrainConfig(task="photo2face", model=tiny_config(condition="photo", input_channels=3), low_resolution=(1, 3))
+
+
 def test_unknown_names_list_the_valid_ones():
     with pytest.raises(InputError, match=f"preset 'large' is not known; give one of: {', '.join(PRESETS)}"):
         preset("large", "seg2face", n_classes=19)
-    with pytest.raises(InputError, match="task is 'faces'; needed: seg2face or sketch2face"):
+    with pytest.raises(InputError, match="task is 'faces'; needed: seg2face, sketch2face, photo2face"):
         preset("small", "faces", n_classes=19)
 
 

@@ -256,6 +256,8 @@ def test_formats_are_told_by_the_content(tmp_path, psp, rosinality):
         "rosinality": rosinality,
         "lpips": {f"lin{i}.model.1.weight": torch.ones(1, 4, 1, 1) for i in range(5)},
         "alexnet": {"features.0.weight": torch.ones(1)},
+        "vgg16": {"features.0.weight": torch.ones(1), "features.28.weight": torch.ones(1)},
+        "moco": {"arch": "resnet50", "state_dict": {"module.encoder_q.conv1.weight": torch.ones(1)}},
         "ir-se50": {"output_layer.3.weight": torch.ones(1)},
     }
     for name, content in contents.items():

@@ -90,6 +90,7 @@ def undisturbed(faces, tmp_path_factory, no_curves):
 
 def test_what_a_run_leaves(undisturbed):
     assert set(contents(undisturbed)) == {
+        "README.md",
         "config.yaml",
         "losses.png",
         "metrics.csv",
@@ -214,10 +215,12 @@ class Brightness(nn.Module):
 
 def test_the_perceptual_distance_is_weighed_and_left_as_it_is(faces, tmp_path):
     config = small_run(lpips=0.5)
-    with pytest.raises(InputError, match=r"lpips weighs 0\.5 but the perceptual network is not there"):
+    with pytest.raises(
+        InputError, match=r"lpips weighs 0\.5 but the lpips network is not there; give it, or weigh it 0"
+    ):
         run(faces, tmp_path / "none", config)
     distance = Brightness()
-    run(faces, tmp_path / "run", config, perceptual=distance)
+    run(faces, tmp_path / "run", config, networks={"lpips": distance})
     assert distance.scale.item() == 3.0
     assert not distance.training
     for row in rows_of(tmp_path / "run"):
@@ -494,17 +497,18 @@ def test_a_loss_that_is_no_number_stops_the_run(faces, tmp_path, monkeypatch, ba
     seen = []
     steps = training._Run._train_step
 
-    def watched(self, indices, *pictures):
-        seen.append([self.train_pairs.ids[index] for index in indices.tolist()])
-        return steps(self, indices, *pictures)
+    def watched(self, parts):
+        seen.append([self.train_pairs.ids[index] for indices, *_ in parts for index in indices.tolist()])
+        return steps(self, parts)
 
     monkeypatch.setattr(training._Run, "_train_step", watched)
     plain = losses.l2
     monkeypatch.setattr(losses, "l2", lambda a, b: plain(a, b) * (bad if len(seen) == 2 else 1.0))
     with pytest.raises(DivergenceError, match=f"the loss is {bad} at step 5, photos ") as caught:
         run(faces, tmp_path)
-    assert f"photos {', '.join(seen[-1])};" in str(caught.value)
-    assert str(caught.value).endswith("try a lower --learning-rate in another --out")
+    assert f"photos {', '.join(seen[-1])}; the last checkpoint, " in str(caught.value)
+    assert "/checkpoints/step-00000003.safetensors, is from before that" in str(caught.value)
+    assert str(caught.value).endswith("try a lower --learning-rate or --clip-norm in another --out")
     assert contents(tmp_path / "checkpoints") | {"best": (tmp_path / "model.safetensors").read_bytes()} == before
 
 

@@ -1,0 +1,59 @@
+"""Progress of a training run on standard error: a moving line on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ._progress import PLAIN_INTERVAL
+
+if TYPE_CHECKING:
+    from facesynth.model.training import Report
+
+
+def reporter(steps: int, notice: str, *, quiet: bool) -> Report:
+    """Shows the notice once the run has begun, then the steps with losses, rate and time left, and every validation.
+
+    Parameters
+    ----------
+    steps : int
+        Steps of the whole run.
+    notice : str
+        Something to say first; nothing if empty.
+    quiet : bool
+        Show nothing but the notice.
+    """
+    from tqdm import tqdm
+
+    is_moving = sys.stderr.isatty() and not quiet
+    bar = tqdm(total=steps, desc="training", unit="step", dynamic_ncols=True, disable=not is_moving)
+    pending = [notice] if notice else []
+    began, first, shown = time.monotonic(), -1, time.monotonic()
+
+    def report(split: str, step: int, terms: Mapping[str, float]) -> None:
+        nonlocal first, shown, began
+        while pending:
+            tqdm.write(pending.pop(), file=sys.stderr)
+        if quiet:
+            return
+        now = time.monotonic()
+        if first < 0:  # the run may go on from a checkpoint, and its rate is that of now
+            first, began, shown = step - (split == "train"), now, now
+            bar.initial = bar.n = bar.last_print_n = first
+        text = ", ".join(f"{name} {value:.4f}" for name, value in terms.items())
+        if split == "val":
+            tqdm.write(f"step {step} of {steps}, validation: {text}", file=sys.stderr)
+            if step >= steps:
+                bar.close()
+            return
+        bar.set_postfix_str(text, refresh=False)
+        bar.update(step - bar.n)
+        if not is_moving and now - shown >= PLAIN_INTERVAL:
+            shown = now
+            meter = tqdm.format_meter(step - first, steps - first, now - began, ncols=0, unit="step")
+            rate = meter.partition("[")[2].rstrip("] ")
+            tqdm.write(f"step {step} of {steps} [{rate}]: {text}", file=sys.stderr)
+
+    return report
