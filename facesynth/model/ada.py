@@ -15,7 +15,7 @@ its size through a wavelet's filter; here it is not.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -29,41 +29,67 @@ Draw = Callable[[int, float, int, torch.Generator], Tensor]
 """A transformation: samples, p, the pictures' size and a source of chance on the CPU, to a float64 matrix a sample."""
 
 
-def augment(pictures: Tensor, p: float, rng: torch.Generator) -> Tensor:
-    """Pictures under every transformation, each of them applied with probability ``p``.
+@dataclass(frozen=True)
+class Changes:
+    """What befalls each sample of a batch.
+
+    Attributes
+    ----------
+    placement : Tensor
+        (N, 3, 3) on the CPU: where each pixel comes from.
+    colours : Tensor
+        (N, 4, 4) on the CPU: what becomes of colours.
+    """
+
+    placement: Tensor
+    colours: Tensor
+
+    def of(self, places: Sequence[int]) -> Changes:
+        """Those of some of the samples."""
+        chosen = list(places)
+        return Changes(self.placement[chosen], self.colours[chosen])
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        """Pictures (N, 3, S, S), around [-1, 1], changed; not clipped.
+
+        Raises
+        ------
+        InputError
+            If they have another shape.
+        """
+        if pictures.ndim != 4 or pictures.shape[1] != 3 or pictures.shape[2] != pictures.shape[3]:
+            raise InputError(f"pictures has shape {tuple(pictures.shape)}; needed: (N, 3, S, S)")
+        return recolour(move(pictures, self.placement), self.colours)
+
+
+def draw_changes(count: int, p: float, size: int, rng: torch.Generator) -> Changes:
+    """Every transformation for each of ``count`` samples, applied with probability ``p``.
 
     Parameters
     ----------
-    pictures
-        (N, 3, S, S), around [-1, 1].
+    count
+        Samples.
     p
-        0 to 1; at 0 the pictures come back untouched.
+        0 to 1; at 0 pictures come back untouched.
+    size
+        Height and width of the pictures, pixels.
     rng
-        On the CPU. What is drawn from it doesn't depend on the pictures.
-
-    Returns
-    -------
-    Tensor
-        Of the same shape.
+        On the CPU.
 
     Raises
     ------
     InputError
-        If the pictures are not square or have no three channels, or p is out of its range.
+        If p is out of its range.
     """
-    if pictures.ndim != 4 or pictures.shape[1] != 3 or pictures.shape[2] != pictures.shape[3]:
-        raise InputError(f"pictures has shape {tuple(pictures.shape)}; needed: (N, 3, S, S)")
     if not 0 <= p <= 1:
         raise InputError(f"p is {p}; needed: 0 to 1")
     if not p:
-        return pictures
-    count, size = len(pictures), pictures.shape[-1]
-    placement, colours = draw_placement(count, p, size, rng), draw_colours(count, p, size, rng)
-    return recolour(move(pictures, placement), colours)
+        return Changes(_identity(count, 3), _identity(count, 4))
+    return Changes(draw_placement(count, p, size, rng), draw_colours(count, p, size, rng))
 
 
 def draw_placement(count: int, p: float, size: int, rng: torch.Generator) -> Tensor:
-    """Where each pixel of an augmented picture comes from: (count, 3, 3), on coordinates that are -1 to 1 in a picture.
+    """Where each pixel of a changed picture comes from: (count, 3, 3), on coordinates that are -1 to 1 in a picture.
 
     The matrices are those of :data:`PLACEMENTS`, multiplied so that the first of them befalls a picture first.
     """

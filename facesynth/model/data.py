@@ -55,6 +55,21 @@ def read_condition(path: Path, condition: Condition, scheme: LabelScheme, size: 
     return images.resize(to_square(array, BACKGROUND[condition]), (size, size), labels=condition == "labels")
 
 
+def read_target(path: Path, size: int) -> NDArray[np.uint8]:
+    """A photo, made square and resized, as a generator is to make it.
+
+    Returns
+    -------
+    (size, size, 3) uint8 array
+
+    Raises
+    ------
+    PictureError
+        If it cannot be read or is another kind of picture.
+    """
+    return images.resize(to_square(images.read_photo(path), BACKGROUND["photo"]), (size, size))
+
+
 def condition_column(dataset: Dataset, condition: Condition, sketch: str | None = None) -> str:
     """The manifest column that holds the condition.
 
@@ -161,10 +176,53 @@ class PairedFaces(TorchDataset[tuple[int, "NDArray[np.uint8]", "NDArray[np.uint8
         config = self.config
         try:
             condition = read_condition(self.conditions[index], config.condition, self.scheme, config.input_size)
-            photo = to_square(images.read_photo(self.photos[index]), BACKGROUND["photo"])
+            return condition, read_target(self.photos[index], config.output_size)
         except PictureError as error:
             raise DatasetError(f"id {self.ids[index]}: {error}") from error
-        return condition, images.resize(photo, (config.output_size, config.output_size))
+
+
+class Photos(TorchDataset[tuple[int, "NDArray[np.uint8]"]]):
+    """The photos of one split, whatever else the dataset has.
+
+    An item is (index, photo): (S, S, 3) uint8.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    split : str
+        train, val or test.
+    size : int
+        Height and width, pixels.
+
+    Raises
+    ------
+    DatasetError
+        If the split is empty; later, with the id, if a photo is bad.
+    """
+
+    def __init__(self, dataset: Dataset, split: str, size: int) -> None:
+        rows = dataset.with_columns("photo", split=split)
+        self.ids: list[str] = rows["id"].tolist()
+        self.photos: list[Path] = [dataset.root / path for path in rows[photo_column(rows, size)]]
+        self.digest = sha256(rows[["id", "photo_sha256"]].to_csv(index=False).encode())
+        """Tells two sets of photos apart."""
+        self.size = size
+        self.cached = len(self.ids) * 3 * size**2 <= CACHE_BYTES
+        self._cache: dict[int, NDArray[np.uint8]] = {}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> tuple[int, NDArray[np.uint8]]:
+        if index in self._cache:
+            return index, self._cache[index]
+        try:
+            photo = read_target(self.photos[index], self.size)
+        except PictureError as error:
+            raise DatasetError(f"id {self.ids[index]}: {error}") from error
+        if self.cached:
+            self._cache[index] = photo
+        return index, photo
 
 
 class TrainingOrder(Sampler[list[int]]):

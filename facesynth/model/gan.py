@@ -99,7 +99,9 @@ def path_lengths(pictures: Tensor, latents: Tensor, noise: Tensor) -> Tensor:
     return gradient.float().square().sum(dim=2).mean(dim=1).sqrt()
 
 
-def path_penalty(lengths: Tensor, mean: Tensor, *, decay: float = 0.99) -> tuple[Tensor, Tensor]:
+def path_penalty(
+    lengths: Tensor, mean: Tensor, *, decay: float = 0.99, batch_mean: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Path length regularisation without its weight: how far the lengths are from their running mean, squared.
 
     Parameters
@@ -110,6 +112,8 @@ def path_penalty(lengths: Tensor, mean: Tensor, *, decay: float = 0.99) -> tuple
         The running mean so far, a scalar; 0 at first.
     decay
         How much of it stays.
+    batch_mean
+        The mean length to take into it: that of ``lengths`` if not given, which is not all where processes share a step.
 
     Returns
     -------
@@ -118,7 +122,7 @@ def path_penalty(lengths: Tensor, mean: Tensor, *, decay: float = 0.99) -> tuple
     mean : Tensor
         The running mean with these lengths in it, a scalar without gradients.
     """
-    mean = torch.lerp(lengths.detach().mean(), mean, decay)
+    mean = torch.lerp(lengths.detach().mean() if batch_mean is None else batch_mean, mean, decay)
     return (lengths - mean).square().mean(), mean
 
 

@@ -7,7 +7,7 @@ import torch
 
 from facesynth.errors import InputError
 from facesynth.model import ada
-from facesynth.model.ada import COLOURS, PLACEMENTS, Controller, augment
+from facesynth.model.ada import COLOURS, PLACEMENTS, Controller, draw_changes
 
 from .recipe import normal
 
@@ -17,6 +17,10 @@ MANY = 4000
 
 def chance(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def augment(pictures: torch.Tensor, p: float, rng: torch.Generator) -> torch.Tensor:
+    return draw_changes(len(pictures), p, pictures.shape[-1], rng)(pictures)
 
 
 def drawn(name: str, p: float = 1.0, count: int = MANY, size: int = SIZE) -> torch.Tensor:
@@ -65,6 +69,12 @@ def test_a_share_of_p_is_changed(name):
     neutral = {"mirror": 1 / 2, "quarter_turns": 1 / 4, "luma_flip": 1 / 2, "whole_pixels": 1 / 81}.get(name, 0.0)
     p = 1 - math.sqrt(0.7) if name.startswith("turn") else 0.3
     assert changed == pytest.approx(p * (1 - neutral), abs=0.025)
+
+
+def test_what_befalls_a_sample_is_the_same_in_a_part_of_the_batch():
+    pictures = normal("pictures", 8, 3, SIZE, SIZE)
+    changes = draw_changes(8, 0.5, SIZE, chance())
+    assert torch.equal(changes.of(range(3, 6))(pictures[3:6]), changes(pictures)[3:6])
 
 
 def test_the_same_seed_draws_the_same():
@@ -270,7 +280,7 @@ def test_a_generator_of_one_colour_learns_through_it():
 @pytest.mark.parametrize(
     ("shape", "p", "says"),
     [
-        ((3, 8, 8), 0.5, r"pictures has shape \(3, 8, 8\); needed: \(N, 3, S, S\)"),
+        ((3, 3, 8), 0.5, r"pictures has shape \(3, 3, 8\); needed: \(N, 3, S, S\)"),
         ((1, 1, 8, 8), 0.5, "needed: "),
         ((1, 3, 8, 9), 0.5, "needed: "),
         ((1, 3, 8, 8), 1.1, "p is 1.1; needed: 0 to 1"),
