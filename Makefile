@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo
 
-.PHONY: demo test check real pictures clean
+.PHONY: demo test check real parity pictures clean
 
 demo: .venv/installed
 	$(BIN)/facesynth prep sample $(DEMO)/raw -n 500
@@ -26,6 +26,10 @@ check: .venv/installed
 # Needs the research-only sample; see CONTRIBUTING.md.
 real: .venv/installed
 	$(BIN)/python -m pytest -m real -s
+
+# Needs outputs of the published code; see CONTRIBUTING.md.
+parity: .venv/installed
+	$(BIN)/python -m pytest -m parity -s
 
 # The README's pictures, from what the demo left.
 pictures: .venv/installed

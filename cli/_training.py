@@ -26,6 +26,9 @@ def named(text: str) -> tuple[str, str]:
     return name.strip(), value
 
 
+_LINE = "step {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
+
+
 def reporter(steps: int, notice: str, *, quiet: bool) -> Report:
     """Shows the notice once the run has begun, then the steps with losses, rate and time left, and every validation.
 
@@ -41,7 +44,7 @@ def reporter(steps: int, notice: str, *, quiet: bool) -> Report:
     from tqdm import tqdm
 
     is_moving = sys.stderr.isatty() and not quiet
-    bar = tqdm(total=steps, desc="training", unit="step", dynamic_ncols=True, disable=not is_moving)
+    bar = tqdm(total=steps, unit="step", bar_format=_LINE, dynamic_ncols=True, disable=not is_moving)
     pending = [notice] if notice else []
     began, first, shown = time.monotonic(), -1, time.monotonic()
 

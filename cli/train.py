@@ -34,7 +34,7 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
 @click.option("--out", type=_PATH, help="The run folder; the same command again continues it.")
 @click.option(
     "--preset",
-    type=click.Choice(["small", "published", "super-resolution"]),
+    type=click.Choice(["small", "published", "freehand", "super-resolution"]),
     help="Sizes and settings.  [default: small]",
 )
 @click.option("--config", type=_PATH, help="Settings as YAML, such as a run's config.yaml; options count more.")
@@ -43,7 +43,12 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
     "--generator", type=_PATH, help="A checkpoint, also of other programs, whose generator to use, kept as it is."
 )
 @click.option("--train-generator", is_flag=True, default=None, help="Train the generator along with the encoder.")
-@click.option("--sketch", help="The sketch method, where the dataset holds several.")
+@click.option(
+    "--sketch",
+    help="The sketch method, where the dataset holds several; or some, joined by commas.  [default: with --rough all]",
+)
+@click.option("--augment", type=float, help=f"Turn, scale, shift and recolour pairs: 1 as usual, 0 not.{_PRESETS}")
+@click.option("--rough", type=float, help=f"Make conditions as rough as drawn by hand: 1 as usual, 0 not.{_PRESETS}")
 @click.option("--steps", type=int, help=f"Optimiser steps in all.{_PRESETS}")
 @click.option("--batch-size", type=int, help=f"Photos a step, over all processes together.{_PRESETS}")
 @click.option("--accumulate", type=int, help=f"Parts of a step that go one after another, to save memory.{_PRESETS}")
@@ -88,7 +93,13 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
     "--workers",
     type=click.IntRange(min=0),
     default=2,
-    help="Processes that read pictures, where they don't fit in memory.",
+    help="Processes that read pictures; on a CPU only where they don't fit in memory.",
+)
+@click.option(
+    "--skip-bad",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Leave out so many pairs of a split whose pictures are bad.",
 )
 @click.option("--keep", type=click.IntRange(min=1), default=2, help="How many of the newest checkpoints stay.")
 @click.option(
@@ -118,6 +129,7 @@ def train(
     device: str,
     compile: bool,  # noqa: A002 - the option's name
     workers: int,
+    skip_bad: int,
     keep: int,
     trackers: tuple[str, ...],
     dry_run: bool,
@@ -156,7 +168,7 @@ def train(
         settings = dataclasses.replace(settings, lpips=0.0, lpips_crop=0.0)
     networks |= _similarity(settings, identity_weights, moco_weights)
     if dry_run:
-        click.echo(_plan(data, out, settings, sketch, generator, networks))
+        click.echo(_plan(data, out, settings, networks, sketch=sketch, generator=generator, skip_bad=skip_bad))
         click.echo(notice or "nothing was begun: this was a dry run")
         return
     done = run(
@@ -166,6 +178,7 @@ def train(
         sketch=sketch,
         generator=generator,
         networks=networks,
+        skip_bad=skip_bad,
         report=reporter(settings.steps, notice, quiet=quiet),
         announce=None if quiet else lambda text: click.echo(text, err=True),
         device=device,
@@ -183,19 +196,12 @@ def train(
     click.echo(f"curves: {done.root / 'losses.png'}")
 
 
-def _plan(
-    data: Path,
-    out: Path,
-    settings: TrainConfig,
-    sketch: str | None,
-    generator: Path | None,
-    networks: dict[str, nn.Module],
-) -> str:
+def _plan(data: Path, out: Path, settings: TrainConfig, networks: dict[str, nn.Module], **options: Any) -> str:
     from facesynth.model.objective import Objective
     from facesynth.model.plan import plan
     from facesynth.model.run_folder import RunFolder
 
-    planned = plan(data, settings, sketch=sketch, generator=generator)
+    planned = plan(data, settings, **options)
     RunFolder(out).refuse_another(planned.settings)
     return planned.text(Objective(settings, networks))
 

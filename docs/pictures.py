@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from facesynth import images
 from facesynth.manifest import read_dataset
+from facesynth.model.freehand import Roughness, roughen
 from facesynth.model.sheet import contact_sheet, show_condition
 
 DOCS = Path(__file__).parent
@@ -39,8 +41,40 @@ def faces(demo: Path) -> None:
         images.write_png(DOCS / name, np.ascontiguousarray(sheet[: 22 + rows * 132]))
 
 
+def freehand(demo: Path) -> None:
+    """Label maps and sketches as they are, and as the preset ``freehand`` makes them look, from careful to careless."""
+    dataset = read_dataset(demo / "data")
+    grid = []
+    for (_, row), kind in zip(dataset.rows.iloc[[1, 0, 4, 3]].iterrows(), ["labels", "sketch"] * 2, strict=True):
+        if kind == "labels":
+            exact = images.read_labels(dataset.root / row["labels"], dataset.scheme)
+        else:
+            exact = images.read_sketch(dataset.root / row["sketch_xdog"])
+        exact = images.resize(exact, (256, 256), labels=kind == "labels")
+        rough = [
+            roughen(exact, kind, Roughness(), np.random.default_rng(seed), dataset.scheme)
+            for seed in _by_carelessness(5)
+        ]
+        grid.append([show_condition(condition, kind, dataset.scheme) for condition in (exact, *rough)])
+    sheet = contact_sheet(grid, ["exact", *["freehand"] * 5], cell=CELL)
+    colours = Image.new("P", (1, 1))
+    colours.putpalette([value for colour in dataset.scheme.colours for value in colour] + _GREYS)
+    few = Image.fromarray(sheet).quantize(palette=colours, dither=Image.Dither.NONE)
+    few.save(DOCS / "freehand.png", optimize=True)
+
+
+_GREYS = [value for grey in range(255, 0, -6) for value in (grey, grey, grey)]
+
+
+def _by_carelessness(count: int) -> list[int]:
+    """Seeds whose first random number, which is how careless the hand is, grows evenly."""
+    first = {seed: np.random.default_rng(seed).random() for seed in range(200)}
+    return [min(first, key=lambda seed: abs(first[seed] - step / count)) for step in range(1, count + 1)]
+
+
 if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "demo")
     sample(folder)
     faces(folder)
+    freehand(folder)
     shutil.copy(folder / "run" / "losses.png", DOCS / "losses.png")

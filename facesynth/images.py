@@ -266,7 +266,7 @@ def _palette_colours(decoded: _png.Decoded) -> NDArray[np.uint8]:
 def read_labels(path: Path, scheme: LabelScheme) -> NDArray[np.uint8]:
     """A label map of class ids as an (H, W) uint8 array.
 
-    An 8-bit grey picture holds the ids. So does a palette picture, unless its colours say otherwise: where all that it
+    A grey picture of 8 or 16 bits holds the ids. So does a palette picture, unless its colours say otherwise: where all that it
     uses are the scheme's, a pixel is of the class of its colour.
 
     Raises
@@ -300,6 +300,8 @@ def read_any_labels(path: Path, scheme: LabelScheme) -> NDArray[np.uint8]:
 
 
 def _to_labels(decoded: _png.Decoded, path: Path, scheme: LabelScheme) -> NDArray[np.uint8]:
+    if decoded.mode.startswith("I") and int(decoded.pixels.max(initial=0)) < len(scheme):
+        return decoded.pixels.astype(np.uint8)
     if decoded.mode not in ("L", "P"):
         coded = decoded.mode in ("RGB", "RGBA")
         raise WrongKindError(

@@ -25,11 +25,14 @@ from facesynth.model.psp import PSP
 from .model.recipe import tiny_config
 from .trees import contents
 
-CHANNELS = {"labels": 19, "sketch": 1}
+CHANNELS = {"labels": 19, "sketch": 1, "photo": 3}
+CONDITIONS = {"seg2face": "labels", "sketch2face": "sketch", "photo2face": "photo"}
+LEVELS = 1
+"""Grey levels by which a face may differ when it is computed in another batch."""
 
 
 def small_model(task: str = "seg2face", **changes: Any) -> ModelConfig:
-    kind = "labels" if task == "seg2face" else "sketch"
+    kind = CONDITIONS[task]
     return tiny_config(condition=kind, input_channels=CHANNELS[kind], **changes)
 
 
@@ -100,6 +103,10 @@ def assert_refused(result: tuple[int, str, str], says: str) -> None:
     code, out, err = result
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert re.search(f"^facesynth: .*{says}", err)
+
+
+def assert_near(pictures: np.ndarray, others: np.ndarray) -> None:
+    assert np.abs(pictures.astype(int) - others).max() <= LEVELS
 
 
 class SmallDisk:

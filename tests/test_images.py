@@ -101,7 +101,15 @@ def test_decompression_bomb_is_refused_by_its_header(side: int) -> None:
 # --- kinds ---
 
 
-@pytest.mark.parametrize("make", [lambda: Image.fromarray(LABELS), lambda: palette(LABELS, list(range(57)))])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Image.fromarray(LABELS),
+        lambda: palette(LABELS, list(range(57))),
+        lambda: Image.fromarray(LABELS.astype(np.uint16)),
+    ],
+    ids=["grey", "palette", "16 bits"],
+)
 def test_label_map_is_read_as_ids(tmp_path: Path, make) -> None:
     np.testing.assert_array_equal(images.read_labels(saved(tmp_path / "a.png", make()), CELEBAMASK_HQ), LABELS)
 
@@ -111,7 +119,7 @@ def test_label_map_is_read_as_ids(tmp_path: Path, make) -> None:
     [
         (images.colourise(LABELS, CELEBAMASK_HQ), "is a RGB picture; a label map is an 8-bit grey or palette"),
         (np.array([[3, 19]], np.uint8), r"holds the value 19; .* 0 to 18"),
-        (LABELS.astype(np.uint16), "is a I;16 picture"),
+        (LABELS.astype(np.uint16) * 257, "is a I;16 picture; a label map is an 8-bit grey or palette"),
         (MASK, "is a 1 picture"),
     ],
     ids=["colours", "id too high", "16 bits", "1 bit"],

@@ -40,6 +40,11 @@ def contents(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
+def pictures(root: Path) -> dict[str, bytes]:
+    """The bytes of every picture below ``root``."""
+    return {name: data for name, data in contents(root).items() if name.endswith((".png", ".jpg", ".webp"))}
+
+
 def times(root: Path) -> dict[str, int]:
     """When each file below ``root`` was last written."""
     return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}

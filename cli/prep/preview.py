@@ -22,6 +22,7 @@ from ._common import FOLDER
 )
 @click.option("-n", "--count", default=3, help="Photos: the first ones.")
 @click.option("--labels", type=FOLDER, help="PHOTOS: a folder of their label maps, by the same names.")
+@click.option("--scheme", help="Of these label maps, by name or file.  [default: celebamask-hq]")
 @click.option("--size", default=256, help="Longer side of the pictures, pixels.")
 @click.option(
     "--background",
@@ -29,13 +30,15 @@ from ._common import FOLDER
     default="keep",
     help="blank: paper outside the person; needs label maps.",
 )
-def preview(source: Path, out: Path, methods: tuple[str, ...], **options: Any) -> None:
+def preview(source: Path, out: Path, methods: tuple[str, ...], scheme: str | None, **options: Any) -> None:
     """Draw the first photos of PHOTOS or DATA in every way, on one sheet.
 
     PHOTOS is a picture or a folder of pictures, DATA a dataset folder.
     """
+    from facesynth.labels import read_scheme
     from facesynth.prep.presets import resolve
     from facesynth.prep.preview import make_preview
 
-    captions = make_preview(source, out, sketches=[resolve(method) for method in methods], **options)
+    sketches, labels_in = [resolve(method) for method in methods], read_scheme(scheme) if scheme else None
+    captions = make_preview(source, out, sketches=sketches, scheme=labels_in, **options)
     click.echo(f"sheet in {out}: {', '.join(captions)}")

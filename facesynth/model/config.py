@@ -208,6 +208,8 @@ NETWORK_OF_TERM: Mapping[str, str] = MappingProxyType(
 """The trained network that a term needs."""
 _SMALLEST_OUTPUT = {"lpips_crop": 64, "identity": 256}
 """Pixels of the face that a term needs."""
+MOST_CHANGED = 5
+"""Most times that the strengths of augmenting and roughening may be taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,6 +267,10 @@ class TrainConfig:
     """Decay a step of the moving average of the weights, which is then what is validated and kept; 0 for none."""
     flip: bool = True
     """Mirror half of the pairs, condition and photo together."""
+    augment: float = 0.0
+    """How far pairs are turned, scaled, shifted and recoloured: 1 for the strengths of Augmentation, 0 for not at all."""
+    rough: float = 0.0
+    """How rough and incomplete conditions are: 1 for the strengths of Roughness, 0 for as they are."""
     low_resolution: tuple[int, ...] = ()
     """Photos as a condition go in so many times smaller, each by one of these at random, and enlarged again; none for as
     they are."""
@@ -291,7 +297,7 @@ class TrainConfig:
             raise InputError(f"precision is {self.precision!r}; needed: float32, bf16 or fp16")
         if not 0 <= self.clip_norm < math.inf:
             raise InputError(f"clip_norm is {self.clip_norm}; needed: a number, at least 0")
-        self._check_low_resolution()
+        self._check_conditions()
         if self.optimizer not in ("ranger", "adam", "muon"):
             raise InputError(f"optimizer is {self.optimizer!r}; needed: ranger, adam or muon")
         for name in ("learning_rate", "generator_learning_rate"):
@@ -307,7 +313,14 @@ class TrainConfig:
         if self.style_probability and not self.train_generator:
             raise InputError("style_probability needs train_generator: a given generator has its styles already")
 
-    def _check_low_resolution(self) -> None:
+    def _check_conditions(self) -> None:
+        for name in ("augment", "rough"):
+            if not 0 <= getattr(self, name) <= MOST_CHANGED:
+                raise InputError(f"{name} is {getattr(self, name)}; needed: 0 to {MOST_CHANGED}")
+        if self.rough and self.model.condition == "photo":
+            raise InputError(
+                f"rough is {self.rough} but the task is {self.task}; needed: seg2face or sketch2face, or 0"
+            )
         factors, size = self.low_resolution, self.model.input_size
         if factors and self.model.condition != "photo":
             raise InputError(f"low_resolution is {factors} but the task is {self.task}; needed: photo2face, or none")
@@ -342,6 +355,7 @@ PRESETS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = MappingProx
     {
         # name: what differs from ModelConfig's defaults, what differs from TrainConfig's
         "published": ({}, {}),
+        "freehand": ({}, {"augment": 1.0, "rough": 1.0}),
         "super-resolution": ({}, {"identity": 0.1, "low_resolution": (1, 2, 4, 8, 16, 32)}),
         "small": (
             {
@@ -369,8 +383,8 @@ PRESETS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = MappingProx
         ),
     }
 )
-"""The presets: ``published`` and ``super-resolution`` are the 256 px models of the paper, ``small`` one that trains on a CPU
-in minutes."""
+"""The presets: ``published`` and ``super-resolution`` are the 256 px models of the paper, ``freehand`` the published one for
+people's own drawings, ``small`` one that trains on a CPU in minutes."""
 FOR_TASK: Mapping[tuple[str, Task], Mapping[str, Any]] = MappingProxyType(
     {("published", "photo2face"): {"identity": 0.1, "w_norm": 0.0}}
 )

@@ -1,8 +1,8 @@
 """What a run takes, before it starts: parameters, steps an epoch, and the memory of a step.
 
 The memory is counted, not guessed: the step's forward pass is made with tensors that have shapes and no values
-(PyTorch's ``meta`` device), and what autograd would keep of it for the backward pass is added up. With that go weights,
-their average, the networks of the loss, gradients and what the optimiser keeps.
+(PyTorch's ``meta`` device), and what autograd would keep of it for the backward pass is added up; so is what the optimiser
+keeps after a step. With that go weights, their average, the networks of the loss, and gradients.
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from facesynth.model.psp import PSP
-from facesynth.model.translation import Translation, freeze_untrained
+from facesynth.model.translation import Translation, freeze_untrained, make_optimizer
 
 if TYPE_CHECKING:
     from facesynth.model.config import TrainConfig
     from facesynth.model.objective import Objective
 
-_OPTIMIZER_COPIES = {"ranger": 3, "adam": 2, "muon": 1}
-"""Tensors as large as the weights that an optimiser keeps."""
 _HALF = {"float32": 1.0, "bf16": 0.5, "fp16": 0.5}
 
 
@@ -52,13 +50,11 @@ class Cost:
     gradients: int
     optimizer: int
     activations: int
-    is_accumulating: bool
 
     @property
     def memory(self) -> int:
-        """Bytes at the peak. Gradients come as activations go, unless those of parts before are there already."""
-        passing = self.gradients + self.activations if self.is_accumulating else max(self.gradients, self.activations)
-        return self.weights + self.optimizer + passing
+        """Bytes at the peak, all of these together: most gradients are the style heads', which come before activations go."""
+        return self.weights + self.gradients + self.optimizer + self.activations
 
 
 def cost(config: TrainConfig, objective: Objective, *, n_photos: int, n_processes: int = 1) -> Cost:
@@ -93,14 +89,22 @@ def cost(config: TrainConfig, objective: Objective, *, n_photos: int, n_processe
         epochs=config.steps / steps_per_epoch,
         weights=copies * _bytes(all_weights) + _bytes(of_loss),
         gradients=4 * trained * (2 if n_processes > 1 else 1),
-        optimizer=4 * trained * _OPTIMIZER_COPIES[config.optimizer],
+        optimizer=_kept_by_optimizer(config, network),
         activations=_kept(config, network, objective, part),
-        is_accumulating=config.accumulate > 1,
     )
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _kept_by_optimizer(config: TrainConfig, network: Translation) -> int:
+    """Bytes of what the optimiser has noted after a step."""
+    for weight in network.parameters():
+        weight.grad = torch.empty_like(weight) if weight.requires_grad else None
+    optimizer = make_optimizer(config, network.model, network.codes)
+    optimizer.step()
+    return _bytes(value for noted in optimizer.state.values() for value in noted.values() if isinstance(value, Tensor))
 
 
 def _kept(config: TrainConfig, network: Translation, objective: Objective, n_photos: int) -> int:

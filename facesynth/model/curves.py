@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-COLUMNS = 3
+MOST_COLUMNS = 3
 """Most panels beside each other."""
 COLOURS = ("#1f6fb2", "#d1495b", "#3a8f5c", "#b07aa1", "#e08a1e", "#5b5b5b", "#17a2b8", "#8c564b")
 _NO_TERMS = ("step", "split", "gradient_norm", "seconds", "images_per_second")
@@ -126,7 +126,7 @@ def _draw_panels(tables: Sequence[pd.DataFrame], draw: Any, picture: Path, note:
     terms = [term for term in told if any(term in rows and rows[term].notna().any() for rows in tables)] or [
         next(iter(told))
     ]
-    columns = min(COLUMNS, len(terms))
+    columns = 2 if len(terms) == 4 else min(MOST_COLUMNS, len(terms))
     lines = -(-len(terms) // columns)
     figure = Figure(figsize=(4.6 * columns, 3.4 * lines), layout="constrained")
     FigureCanvasAgg(figure)

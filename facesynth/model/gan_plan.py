@@ -20,9 +20,9 @@ from facesynth.manifest import read_dataset
 from facesynth.model import checkpoint, foreign, gan
 from facesynth.model.adversaries import new_generator
 from facesynth.model.cost import kept_by_autograd
-from facesynth.model.data import Photos
 from facesynth.model.discriminator import Discriminator
 from facesynth.model.gan_config import TASK, GANConfig
+from facesynth.model.photos import Photos
 from facesynth.model.run_folder import RunFolder, plain
 
 if TYPE_CHECKING:
@@ -226,7 +226,8 @@ def plan_generator(data: Path, config: GANConfig, given: Given | None = None) ->
             f"the discriminator given has the sizes {given.discriminator[0]}; needed: {config.discriminator}"
         )
     dataset = read_dataset(data)
-    train, val = (Photos(dataset, split, config.generator.output_size) for split in ("train", "val"))
+    size = config.generator.output_size
+    train, val = Photos(dataset, "train", size, flip=config.flip, seed=config.seed), Photos(dataset, "val", size)
     settings = {
         "task": TASK,
         "photos": {"train": train.digest, "val": val.digest},

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from facesynth.model import checkpoint, processes
 from facesynth.model.adversaries import TRAINING_TERMS, Adversaries
 from facesynth.model.gan_config import GANConfig
@@ -151,13 +149,7 @@ class _Run(Loop[GANConfig]):
         self.adversaries.restore(state)
 
     def train_step(self, parts: Sequence[tuple[Tensor, Tensor]]) -> dict[str, float]:
-        rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
-        is_flipped = torch.rand(self.config.batch_size, generator=rng) < (0.5 if self.config.flip else 0.0)
-        shown = []
-        for places, (_, photos) in zip(self.places, parts, strict=True):
-            which = is_flipped[list(places)][:, None, None, None]
-            shown.append(photo_tensor(torch.where(which, photos.flip(2), photos).to(self.device)))
-        values = self.adversaries.step(shown, self.step)
+        values = self.adversaries.step([photo_tensor(photos.to(self.device)) for _, photos in parts], self.step)
         self.check(values)
         return values
 

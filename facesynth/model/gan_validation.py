@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facesynth.model.adversaries import Adversaries
-    from facesynth.model.data import Photos
     from facesynth.model.gan_config import GANConfig
+    from facesynth.model.photos import Photos
 
 MOST_PHOTOS = 500
 """Photos of a split that are looked at, from its beginning."""

@@ -10,21 +10,20 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
-from torch.utils.data import DataLoader
 
 from facesynth import images
-from facesynth.errors import DatasetError, DivergenceError
+from facesynth.errors import DivergenceError
 from facesynth.files import locked, make_folder
 from facesynth.model import processes
 from facesynth.model.config import RunConfig
 from facesynth.model.curves import plot_losses
-from facesynth.model.data import TrainingOrder
+from facesynth.model.data import TrainingOrder, batches
 from facesynth.model.metrics import Metrics
 from facesynth.model.run_folder import KEPT_STATES, RunFolder
 
@@ -34,6 +33,9 @@ if TYPE_CHECKING:
     import numpy as np
     from accelerate import Accelerator
     from numpy.typing import NDArray
+
+    from facesynth.model.data import PairedFaces
+    from facesynth.model.photos import Photos
 
 Config = TypeVar("Config", bound=RunConfig)
 Report = Callable[[str, int, Mapping[str, float]], None]
@@ -49,7 +51,7 @@ class Execution:
     device : str
         auto, cpu, cuda or mps.
     workers : int
-        Processes that read pictures, where they don't all fit in memory.
+        Processes that read pictures; on a CPU only where they don't all fit in memory.
     keep : int
         How many of the newest checkpoints stay.
     compile : bool
@@ -66,17 +68,6 @@ class Execution:
     compile: bool = False
     trackers: Sequence[str] = ()
     command: str | None = None
-
-
-class Pictures(Protocol):
-    """What a run trains on: items by index, in memory once read if ``cached``."""
-
-    ids: list[str]
-    cached: bool
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Any: ...
 
 
 @contextmanager
@@ -117,7 +108,7 @@ class Loop(ABC, Generic[Config]):
         self,
         config: Config,
         settings: Mapping[str, Any],
-        pictures: Pictures,
+        pictures: PairedFaces | Photos,
         folder: RunFolder,
         accelerator: Accelerator,
         how: Execution,
@@ -176,15 +167,21 @@ class Loop(ABC, Generic[Config]):
         if not self.started:
             self._at_interval(began)
         before = time.monotonic()
-        for parts in self._steps():
-            terms = self.train_step(parts)
-            self.step += 1
-            now = time.monotonic()
-            self.metrics.add(self.step, "train", terms, now - began, config.batch_size / (now - before))
-            self._tell("train", terms)
-            if self.step % config.interval == 0 or self.step == config.steps:
-                self._at_interval(began)
-            before = time.monotonic()
+        with closing(self._steps()) as steps:  # whatever happens, its reading processes end with it
+            for parts in steps:
+                try:
+                    terms = self.train_step(parts)
+                except DivergenceError:
+                    if is_main:
+                        self.metrics.write()  # how it came to that
+                    raise
+                self.step += 1
+                now = time.monotonic()
+                self.metrics.add(self.step, "train", terms, now - began, config.batch_size / (now - before))
+                self._tell("train", terms)
+                if self.step % config.interval == 0 or self.step == config.steps:
+                    self._at_interval(began)
+                before = time.monotonic()
         self.accelerator.end_training()
         if is_main:
             self.folder.prune()
@@ -203,7 +200,7 @@ class Loop(ABC, Generic[Config]):
         if name is None:
             return
         (batch,) = self._order(self.step, self.step + 1)
-        ids = ", ".join(self.pictures.ids[index] for index in batch)
+        ids = ", ".join(self.pictures.ids[pick.pair] for pick in batch)
         raise self._divergence(f"the {name.replace('_', ' ')} is {values[name]} at step {self.step + 1}, photos {ids}")
 
     # -------------------------------------------------------------------------------------------------------------- parts
@@ -222,18 +219,15 @@ class Loop(ABC, Generic[Config]):
     def _order(self, start: int, stop: int) -> TrainingOrder:
         return TrainingOrder(len(self.pictures), self.config.batch_size, self.config.seed, start, stop)
 
-    def _steps(self) -> Iterator[tuple[Any, ...]]:
+    def _steps(self) -> Generator[tuple[Any, ...]]:
         """The share of this process in every step, in its parts."""
         config, accelerator = self.config, self.accelerator
         order = self._order(self.step, config.steps)
         shares = processes.Shares(order, accelerator.process_index, accelerator.num_processes, config.accumulate)
-        workers = 0 if self.pictures.cached else self.how.workers
-        try:
-            parts = iter(DataLoader(self.pictures, batch_sampler=shares, num_workers=workers))  # type: ignore[arg-type]
-            yield from zip(*[parts] * config.accumulate, strict=True)
-        except DatasetError as error:  # that of a worker process comes with its traceback in front
-            last = str(error).strip().splitlines()[-1]
-            raise DatasetError(last.removeprefix("facesynth.errors.DatasetError: ")) from error
+        # On a CPU reading ahead would take from the steps what it saves, but for files that are waited for.
+        workers = 0 if self.pictures.cached and self.device.type == "cpu" else self.how.workers
+        parts = batches(self.pictures, shares, workers=workers)
+        yield from zip(*[parts] * config.accumulate, strict=True)
 
     def _divergence(self, what: str) -> DivergenceError:
         states = self.folder.states()

@@ -17,8 +17,10 @@ from facesynth.errors import DatasetError, InputError
 from facesynth.labels import describe
 from facesynth.manifest import read_dataset
 from facesynth.model import foreign
+from facesynth.model.augment import Augmentation
 from facesynth.model.cost import cost
-from facesynth.model.data import PairedFaces, condition_column
+from facesynth.model.data import PairedFaces, condition_columns
+from facesynth.model.freehand import Roughness
 from facesynth.model.run_folder import plain
 from facesynth.model.translation import check_generator
 
@@ -64,12 +66,19 @@ class Plan:
         )
 
 
-def plan(data: Path, config: TrainConfig, *, sketch: str | None = None, generator: Path | None = None) -> Plan:
+def plan(
+    data: Path,
+    config: TrainConfig,
+    *,
+    sketch: str | None = None,
+    generator: Path | None = None,
+    skip_bad: int = 0,
+) -> Plan:
     """Open a dataset folder for a run.
 
     Parameters
     ----------
-    data, config, sketch, generator
+    data, config, sketch, generator, skip_bad
         As in :func:`facesynth.model.training.train`.
 
     Raises
@@ -80,19 +89,31 @@ def plan(data: Path, config: TrainConfig, *, sketch: str | None = None, generato
     if generator is None and not config.train_generator:
         raise InputError("there is no generator: give --generator FILE, or --train-generator to train one along")
     dataset = read_dataset(data)
-    column = condition_column(dataset, config.model.condition, sketch)
-    train_pairs, val_pairs = (PairedFaces(dataset, column, split, config.model) for split in ("train", "val"))
+    columns = condition_columns(dataset, config.model.condition, sketch, every=config.rough > 0)
+    train_pairs = PairedFaces(
+        dataset,
+        columns,
+        "train",
+        config.model,
+        augmentation=Augmentation().scaled(config.augment, flip=config.flip),
+        roughness=Roughness().scaled(config.rough) if config.rough else None,
+        seed=config.seed,
+        skip_bad=skip_bad,
+    )
+    val_pairs = PairedFaces(dataset, columns, "val", config.model, skip_bad=skip_bad)
     scheme = dataset.scheme
     if config.model.condition == "labels" and config.model.input_channels != len(scheme):
         raise DatasetError(
             f"{data} has {len(scheme)} classes ({scheme.name}), the model takes {config.model.input_channels}"
         )
+    if skip_bad:
+        val_pairs.drop_bad()
     given = foreign.load_generator(generator) if generator else None
     if given is not None:
         check_generator(given, config.model)
     settings = {
         "task": config.task,
-        "column": column,
+        "column": ",".join(columns),
         "label_scheme": describe(scheme),
         "pairs": {"train": train_pairs.digest, "val": val_pairs.digest},
         "generator": str(generator) if generator else None,

@@ -19,6 +19,7 @@ from torch import distributed
 from torch.utils.data import Sampler
 
 from facesynth.errors import InputError
+from facesynth.model.data import Pick
 from facesynth.model.devices import choose_device
 
 if TYPE_CHECKING:
@@ -89,8 +90,8 @@ def track(accelerator: Accelerator, out: Path, settings: Mapping[str, Any], step
     accelerator.init_trackers("facesynth", config=flat, init_kwargs=begin)
 
 
-class Shares(Sampler[list[int]]):
-    """Each step's batch of indices, as the parts that one process takes one after another.
+class Shares(Sampler[list[Pick]]):
+    """Each step's batch of pairs, as the parts that one process takes one after another.
 
     Parameters
     ----------
@@ -107,7 +108,7 @@ class Shares(Sampler[list[int]]):
     def __len__(self) -> int:
         return len(self.order) * self.n_parts
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[Pick]]:
         for batch in self.order:
             yield from ([batch[place] for place in part] for part in self.places)
 

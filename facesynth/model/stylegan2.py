@@ -162,19 +162,34 @@ class Generator(nn.Module):
         if noise not in get_args(NoiseMode):
             raise InputError(f"noise is {noise!r}; needed: {', '.join(get_args(NoiseMode))}")
 
+        layers = [self.first]
+        for block in self.blocks:
+            assert isinstance(block, SynthesisBlock)
+            layers += [block.enlarge, block.refine]
+        return self.synthesise(latents, [_noise_map(layer, latents.shape[0], noise, rng) for layer in layers])
+
+    def synthesise(self, latents: Tensor, noise: Sequence[Tensor | None]) -> Tensor:
+        """W+ latents to pictures by given noise, which draws nothing at random and so can be compiled as a whole.
+
+        Parameters
+        ----------
+        latents
+            (N, n_styles, style_dim).
+        noise
+            For every convolution, lowest resolution first, what broadcasts to (N, 1, resolution, resolution), or None.
+
+        Returns
+        -------
+        Tensor
+            (N, 3, size, size), float32.
+        """
         styles = latents.unbind(dim=1)
-        n_samples = latents.shape[0]
-
-        def apply(layer: StyledLayer, features: Tensor, style: Tensor) -> Tensor:
-            out: Tensor = layer(features, style, _noise_map(layer, n_samples, noise, rng))
-            return out
-
-        features = apply(self.first, self.constant.expand(n_samples, -1, -1, -1), styles[0])
+        features: Tensor = self.first(self.constant.expand(latents.shape[0], -1, -1, -1), styles[0], noise[0])
         picture: Tensor = self.first_to_rgb(features, styles[1])
         for k, block in enumerate(self.blocks, start=1):
             assert isinstance(block, SynthesisBlock)
-            features = apply(block.enlarge, features, styles[2 * k - 1])
-            features = apply(block.refine, features, styles[2 * k])
+            features = block.enlarge(features, styles[2 * k - 1], noise[2 * k - 1])
+            features = block.refine(features, styles[2 * k], noise[2 * k])
             picture = upsample(picture).float() + block.to_rgb(features, styles[2 * k + 1])
         return picture
 

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from facesynth.model import checkpoint, processes
 from facesynth.model.batch_norm import share_batch_norms
 from facesynth.model.config import TrainConfig
-from facesynth.model.data import flip_pairs
 from facesynth.model.loop import Execution, Loop, Report, held
 from facesynth.model.metrics import MODEL_TERMS
 from facesynth.model.objective import Objective
@@ -87,6 +86,7 @@ def train(
     sketch: str | None = None,
     generator: Path | None = None,
     networks: Mapping[str, nn.Module] | None = None,
+    skip_bad: int = 0,
     report: Report | None = None,
     announce: Callable[[str], None] | None = None,
     **execution: Any,
@@ -101,13 +101,16 @@ def train(
         The run folder; made if missing.
     config : TrainConfig
     sketch : str, optional
-        The sketch method, where the dataset holds several.
+        The sketch method, where the dataset holds several, or some joined by commas; if conditions are to be rough, all
+        of them by default.
     generator : Path, optional
         A checkpoint of any known format, or a run folder, whose generator and average latent to start from; it stays as it
         is unless the config trains it.
     networks : mapping of str to module, optional
         What terms of the loss need, as far as the config weighs them: ``lpips``, ``identity`` and ``moco``, each of two
         (N, 3, H, W) tensors in [-1, 1].
+    skip_bad : int
+        So many pairs with a bad picture are left out of each split; by default the first stops the run, named by its id.
     report : callable, optional
         Told of every step and every validation, in the first process alone.
     announce : callable, optional
@@ -127,13 +130,15 @@ def train(
     how = Execution(**execution)
     folder = RunFolder(out, how.keep)
     objective = Objective(config, networks or {})
-    planned = plan(data, config, sketch=sketch, generator=generator)
+    planned = plan(data, config, sketch=sketch, generator=generator, skip_bad=skip_bad)
     accelerator = processes.start(how.device, config, out, how.trackers)
     with held(out, accelerator):
         folder.refuse_another(planned.settings)
         if announce and accelerator.is_main_process:
             announce(planned.text(objective, accelerator.num_processes))
-        return _Run(planned, folder, objective, accelerator, how, report).finish()
+        run = _Run(planned, folder, objective, accelerator, how, report)
+        del planned  # the given generator is in the model now
+        return run.finish()
 
 
 class _Run(Loop[TrainConfig]):
@@ -153,7 +158,7 @@ class _Run(Loop[TrainConfig]):
     ) -> None:
         super().__init__(planned.config, planned.settings, planned.train_pairs, folder, accelerator, how, report)
         config = self.config
-        self.scheme = planned.train_pairs.scheme
+        self.pairs, self.scheme = planned.train_pairs, planned.train_pairs.scheme
         self.validation = Validation(planned.val_pairs, config, objective, accelerator)
         self.model, codes = first_model(config, planned.train_pairs, planned.generator)
         self.model.to(self.device)
@@ -213,6 +218,9 @@ class _Run(Loop[TrainConfig]):
     # ------------------------------------------------------------------------------------------- validating and training
 
     def validate(self) -> dict[str, float]:
+        if self.pairs.skip_bad:
+            found = self.accelerator.reduce(self.pairs.bad.int().to(self.device))
+            self.pairs.add_bad(found.cpu())
         return self.validation.measure(self.averaged)
 
     def sheet(self) -> NDArray[np.uint8]:
@@ -222,7 +230,6 @@ class _Run(Loop[TrainConfig]):
         """One step of the optimiser; the terms are means over the photos of all processes."""
         config, accelerator = self.config, self.accelerator
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
-        is_flipped = torch.rand(config.batch_size, generator=rng) < (0.5 if config.flip else 0.0)
         is_styled = torch.rand(config.batch_size, generator=rng) < config.style_probability
         factors = chosen_factors(config, torch.randint(2**31, (config.batch_size,), generator=rng).tolist())
         self.network.train()
@@ -230,8 +237,6 @@ class _Run(Loop[TrainConfig]):
         total = torch.zeros(())
         for places, (indices, conditions, photos) in zip(self.places, parts, strict=True):
             where = list(places)
-            mirror = self.scheme.mirror if config.model.condition == "labels" else None
-            conditions, photos = flip_pairs(conditions, photos, is_flipped[where], mirror)
             condition, photo = network_inputs(
                 config, conditions, photos, [factors[place] for place in where], self.device
             )

@@ -1,76 +1,197 @@
-"""Inference: label maps or sketches in, faces out.
+"""Inference: label maps, sketches or photos in, faces out.
 
-The random style component is a w of a random z that replaces the generator's finer layers. It depends on the seed and the
-sample's number alone: the same for every condition, and whatever the batch size or the order.
+::
+
+    picture -- read --> condition -- encode --> W+ latents -- stylise --> W+ latents -- synthesise --> faces
+    path, Pillow,       (S, S) uint8           (N, L, D)                  one set a sample            (N, T, T, 3) uint8
+    array
+
+:class:`Translator` has every step, :meth:`Translator.translate` all of them, and calling it takes a picture to a face.
+Whole folders are :mod:`facesynth.model.translate_files`'s work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import dataclasses
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from huggingface_hub import ModelHubMixin
+from PIL import Image
 from torch import Tensor
 
 from facesynth import images
-from facesynth.errors import DatasetError, InputError, PictureError, WrongKindError
-from facesynth.files import locked, make_folder, pictures_in
-from facesynth.manifest import SPLITS, is_dataset, read_dataset
+from facesynth.errors import InputError
 from facesynth.model import checkpoint, foreign
-from facesynth.model.data import condition_column, read_condition
-from facesynth.model.devices import choose_device
+from facesynth.model.devices import choose_device, precise
 from facesynth.model.frozen import freeze
+from facesynth.model.hub import CARD, card_values, fetch, is_repository
+from facesynth.model.inputs import read_input
 from facesynth.model.psp import PSP
-from facesynth.model.sheet import contact_sheet, show_condition
-from facesynth.model.tensors import condition_tensor, to_pictures, to_square
+from facesynth.model.stylegan2 import truncate
+from facesynth.model.styles import Styling, layers_of, noise_sources, random_styles
+from facesynth.model.tensors import condition_tensor, to_pictures
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facesynth.model.checkpoint import Checkpoint
 
-MAX_SHEET_ROWS = 64
-"""A contact sheet shows no more inputs than this."""
-SHEET = "sheet.png"
-"""The contact sheet's name."""
+log = logging.getLogger(__name__)
+
+_CENTRE_SAMPLES = 10_000
 
 
-class Translator:
+class Translator(
+    ModelHubMixin,
+    library_name="facesynth",
+    pipeline_tag="image-to-image",
+    tags=["pixel2style2pixel", "stylegan2", "face"],
+    paper_url="https://arxiv.org/abs/2008.00951",
+    model_card_template=CARD,
+):
     """A trained model, ready to turn conditions into faces.
 
     Parameters
     ----------
     given : Checkpoint
-        What :func:`facesynth.model.checkpoint.load` read.
+        What :func:`facesynth.model.foreign.load_model` read.
     device : str
         auto, cpu, cuda or mps.
+    precision : str
+        float32; bfloat16 or float16 for convolutions and products, the rest stays in float32.
+    compiled : bool
+        Compile the model with :func:`torch.compile`: the first face of every batch size then takes a minute or so longer, the
+        others less time.
     """
 
-    def __init__(self, given: Checkpoint, *, device: str = "auto") -> None:
+    _hub_mixin_config: dict[str, Any] = {}  # noqa: RUF012 - not None, lest the mixin copy the checkpoint for a config
+
+    def __init__(
+        self, given: Checkpoint, *, device: str = "auto", precision: str = "float32", compiled: bool = False
+    ) -> None:
         self.device = choose_device(device)
-        self.checkpoint, self.config, self.scheme = given, given.config, given.scheme
+        self.precision, self.autocast = precision, precise(precision, self.device)
+        self.path, self.task, self.info = given.path, given.task, given.info
+        self.config, self.scheme = given.config, given.scheme
+        self._hub_mixin_config = {"task": given.task, **dataclasses.asdict(given.config)}
         model = PSP(given.config)
         checkpoint.load_into(model, given.model_state(), given.path)
         self.model = model.to(self.device).eval().requires_grad_(requires_grad=False)
-        if self.device.type == "cpu":
+        if self.device.type == "cpu" and precision == "float32":
             freeze(self.model)
+        if compiled:
+            self.model.encoder.compile()
+            self.model.generator.compile()
+
+    # ------------------------------------------------------------------------------------------------ from and to files
 
     @classmethod
-    def from_checkpoint(cls, path: Path | str, *, device: str = "auto") -> Translator:
+    def from_checkpoint(cls, path: Path | str, **loading: Any) -> Translator:
         """The model of a checkpoint file, facesynth's or pixel2style2pixel's, or the best one of a run folder.
+
+        Parameters
+        ----------
+        path : Path or str
+        **loading
+            ``device``, ``precision`` and ``compiled``, as the class takes them.
 
         Raises
         ------
         CheckpointError
             If there is none, it is damaged, or it does not fit its own config.
         """
-        return cls(foreign.load_model(path), device=device)
+        return cls(foreign.load_model(path), **loading)
 
-    def read(self, path: Path) -> NDArray[np.uint8]:
-        """A condition of the kind that the model translates, (S, S) uint8 at its input size; (S, S, 3) for a photo.
+    @classmethod
+    def from_pretrained(  # type: ignore[override]  # the mixin's has the same meaning and more parameters
+        cls,
+        source: Path | str,
+        *,
+        revision: str | None = None,
+        cache_dir: Path | str | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        **loading: Any,
+    ) -> Translator:
+        """A model from this machine, or from the Hugging Face Hub.
+
+        Parameters
+        ----------
+        source : Path or str
+            What is there on this machine, as :meth:`from_checkpoint` takes it; else a repository of the Hub, ``owner/name``.
+        revision, cache_dir, token, local_files_only, force_download
+            As :func:`huggingface_hub.hf_hub_download` takes them.
+        **loading
+            ``device``, ``precision`` and ``compiled``, as the class takes them.
+
+        Raises
+        ------
+        CheckpointError
+            If it is neither, cannot be had, or is damaged.
+        """
+        path = Path(source)
+        if not path.exists() and is_repository(str(source)):
+            path = fetch(
+                str(source),
+                revision=revision,
+                cache_dir=cache_dir,
+                token=token,
+                local_files_only=local_files_only,
+                force_download=force_download,
+            )
+        return cls.from_checkpoint(path, **loading)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """Write the weights; the mixin adds ``config.json`` and the model card."""
+        given = foreign.load_model(self.path)
+        checkpoint.save(
+            save_directory / checkpoint.MODEL_FILE,
+            "model",
+            given.model_state(),
+            config=given.config,
+            task=given.task,
+            scheme=given.scheme,
+            info=given.info,
+        )
+
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> Any:
+        """The model card, which says how to use the model and what is known of it."""
+        return super().generate_model_card(*args, **{**card_values(self), **kwargs})
+
+    def push_to_hub(self, repo_id: str, *, model_card_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> str:
+        """Write the model and its card into a repository of the Hugging Face Hub, ``owner/name``, and return the commit's URL.
+
+        Parameters
+        ----------
+        repo_id : str
+        model_card_kwargs : dict, optional
+            ``known``: the card's text on data, quality and limits.
+        **kwargs
+            As :meth:`huggingface_hub.ModelHubMixin.push_to_hub` takes them.
+        """
+        card = {"repo_id": repo_id, **(model_card_kwargs or {})}
+        url: str = super().push_to_hub(repo_id, model_card_kwargs=card, **kwargs)
+        return url
+
+    # -------------------------------------------------------------------------------------------------------- the steps
+
+    def read(self, source: Path | str | Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A condition of the kind that the model translates, as :meth:`encode` takes it.
+
+        Parameters
+        ----------
+        source : Path or str, Pillow picture, or uint8 array
+            Of any size; what is not square is centred on background, paper or black. Label maps are of class ids or in the
+            scheme's colours; transparent paper is white; lines that are light on dark are turned round.
+
+        Returns
+        -------
+        (S, S) uint8 array at the model's input size; (S, S, 3) for a photo
 
         Raises
         ------
@@ -79,31 +200,123 @@ class Translator:
         WrongKindError
             If it is another kind of picture.
         """
-        try:
-            return read_condition(path, self.config.condition, self.scheme, self.config.input_size)
-        except WrongKindError as error:
-            raise WrongKindError(f"{error}; {self.checkpoint.path} is a {self.checkpoint.task} checkpoint") from error
-
-    def styles(self, samples: int, seed: int) -> Tensor:
-        """The w of ``samples`` random styles, (samples, style_dim); a longer list begins as a shorter one does."""
-        w = torch.empty(samples, self.config.style_dim, device=self.device)
-        for number in range(samples):  # one by one, so that a style rounds the same whatever comes with it
-            z = np.random.default_rng([seed, number]).standard_normal((1, self.config.style_dim), np.float32)
-            w[number] = self.model.generator.mapping(torch.from_numpy(z).to(self.device)).squeeze(0)
-        return w
+        condition, note = read_input(
+            Path(source) if isinstance(source, str) else source,
+            self.config.condition,
+            self.scheme,
+            self.config.input_size,
+        )
+        if note:
+            log.info("%s: %s", source if isinstance(source, Path | str) else "the picture", note)
+        return condition
 
     @torch.inference_mode()
-    def translate(self, conditions: NDArray[np.uint8], *, samples: int = 0, seed: int = 0) -> NDArray[np.uint8]:
-        """Faces of conditions.
+    def encode(self, conditions: NDArray[np.uint8]) -> Tensor:
+        """The W+ latents of conditions.
 
         Parameters
         ----------
         conditions : (N, S, S) uint8 array
             Label maps or sketches at the model's input size (see :meth:`read`); photos are (N, S, S, 3).
-        samples : int
-            Faces a condition, each with a random style; 0 for one face with the style that the encoder gives.
-        seed : int
-            Of the random styles, at least 0.
+
+        Returns
+        -------
+        (N, n_styles, style_dim) float32 tensor
+
+        Raises
+        ------
+        InputError
+            If they have another shape.
+        """
+        size = self.config.input_size
+        needed = (size, size, 3) if self.config.condition == "photo" else (size, size)
+        if conditions.shape[1:] != needed or conditions.dtype != np.uint8:
+            came = f"{conditions.dtype} of shape {conditions.shape}"
+            raise InputError(f"conditions is {came}; needed: uint8 of shape (N, {', '.join(map(str, needed))})")
+        batch = torch.from_numpy(np.ascontiguousarray(conditions)).to(self.device)
+        with self.autocast():
+            latents = self.model.encode(condition_tensor(batch, self.config.condition, self.config.input_channels))
+        return latents.float()
+
+    def styles(self, samples: int, seed: int) -> Tensor:
+        """The w of ``samples`` random styles, (samples, style_dim); a longer list begins as a shorter one does."""
+        return random_styles(self.model.generator, Styling(samples=samples, seed=seed))
+
+    @torch.inference_mode()
+    def stylise(self, latents: Tensor, styling: Styling, style: Tensor | None = None) -> list[Tensor]:
+        """The latents of every sample.
+
+        Parameters
+        ----------
+        latents : (N, n_styles, style_dim) tensor
+        styling : Styling
+        style : (n_styles, style_dim) or (style_dim,) tensor, optional
+            One given style for all, in place of random ones.
+
+        Returns
+        -------
+        list of (N, n_styles, style_dim) tensors
+            One a sample.
+
+        Raises
+        ------
+        InputError
+            If a given style came along with random ones, or the styling names layers that the model does not have.
+        """
+        layers = layers_of(styling.mix_layers, self.config)
+        if style is not None and styling.samples:
+            raise InputError(
+                f"a given style came with samples {styling.samples}, which are random styles; leave out one of the two"
+            )
+        chosen = [latents]
+        if style is not None or styling.samples:
+            given = random_styles(self.model.generator, styling) if style is None else style[None].to(latents)
+            chosen = [self.model.mix(latents, one[None], layers, styling.mix_alpha) for one in given]
+        if styling.truncation == 1.0:
+            return chosen
+        centre = self.model.latent_avg
+        if not bool(centre.any()):  # a published model whose codes don't start from the average
+            centre = self.model.generator.mean_latent(_CENTRE_SAMPLES, 0)
+        return [truncate(one, centre, styling.truncation) for one in chosen]
+
+    @torch.inference_mode()
+    def synthesise(self, latents: Tensor, styling: Styling | None = None, number: int = 0) -> NDArray[np.uint8]:
+        """The faces of latents.
+
+        Parameters
+        ----------
+        latents : (N, n_styles, style_dim) tensor
+        styling : Styling, optional
+            Tells the noise; each layer's own if not given.
+        number : int
+            Which sample they are, for random noise.
+
+        Returns
+        -------
+        (N, T, T, 3) uint8 array
+            At the model's output size.
+        """
+        styling = styling or Styling()
+        rng = noise_sources(styling, number, len(latents))
+        with self.autocast():
+            return to_pictures(self.model.generator(latents.to(self.device), noise=styling.noise, rng=rng))
+
+    # ----------------------------------------------------------------------------------------------------- the whole way
+
+    def translate(
+        self, conditions: NDArray[np.uint8], *, style: Tensor | None = None, **styling: Any
+    ) -> NDArray[np.uint8]:
+        """Faces of conditions.
+
+        Parameters
+        ----------
+        conditions : (N, S, S) uint8 array
+            As :meth:`encode` takes them.
+        style : (n_styles, style_dim) or (style_dim,) tensor, optional
+            One given style for all, in place of random ones: latents that :meth:`encode` gave, for example.
+        **styling
+            Fields of :class:`~facesynth.model.styles.Styling`: ``samples``, ``seed``, ``mix_layers``, ``mix_alpha``,
+            ``truncation``, ``noise``.
 
         Returns
         -------
@@ -115,220 +328,56 @@ class Translator:
         InputError
             If a number is out of its range or the conditions have another shape.
         """
-        size = self.config.input_size
-        needed = (size, size, 3) if self.config.condition == "photo" else (size, size)
-        if conditions.shape[1:] != needed or conditions.dtype != np.uint8:
-            came = f"{conditions.dtype} of shape {conditions.shape}"
-            raise InputError(f"conditions is {came}; needed: uint8 of shape (N, {', '.join(map(str, needed))})")
-        _check_numbers(samples, seed)
-        batch = torch.from_numpy(np.ascontiguousarray(conditions)).to(self.device)
-        latents = self.model.encode(condition_tensor(batch, self.config.condition, self.config.input_channels))
-        if samples == 0:
-            return to_pictures(self.model.generator(latents))[:, None]
-        faces = [
-            to_pictures(self.model.generator(self.model.mix(latents, style[None], self.config.style_layers)))
-            for style in self.styles(samples, seed)
-        ]
-        return np.stack(faces, axis=1)
+        chosen = Styling(**styling)
+        samples = self.stylise(self.encode(conditions), chosen, style)
+        return np.stack([self.synthesise(one, chosen, number) for number, one in enumerate(samples)], axis=1)
 
+    def __call__(
+        self,
+        picture: Path | str | Image.Image | NDArray[np.uint8],
+        *,
+        style: Tensor | None = None,
+        size: int | None = None,
+        **styling: Any,
+    ) -> Any:
+        """A picture to a face, or to several with ``samples``.
 
-def _check_numbers(samples: int, seed: int) -> None:
-    for name, value in (("samples", samples), ("seed", seed)):
-        if value < 0:
-            raise InputError(f"{name} is {value}; needed: at least 0")
+        Parameters
+        ----------
+        picture : Path or str, Pillow picture, or uint8 array
+            As :meth:`read` takes it.
+        style : tensor, optional
+            As :meth:`translate` takes it.
+        size : int, optional
+            Height and width of the face, pixels; the model's own if not given.
+        **styling
+            Fields of :class:`~facesynth.model.styles.Styling`.
 
+        Returns
+        -------
+        Pillow picture, or a list of them where ``samples`` are asked for
+        """
+        faces = [Image.fromarray(face) for face in self.translate(self.read(picture)[None], style=style, **styling)[0]]
+        if size is not None:
+            if size < 1:
+                raise InputError(f"size is {size}; needed: at least 1")
+            faces = [Image.fromarray(images.resize(np.asarray(face), (size, size))) for face in faces]
+        return faces if styling.get("samples") else faces[0]
 
-@dataclass(frozen=True)
-class Source:
-    """A condition to translate: its name, its file, and the true photo where there is one."""
+    def interpolate(self, first: Tensor, last: Tensor, frames: int) -> Tensor:
+        """Latents on the straight way from one face to another, in W+.
 
-    name: str
-    path: Path
-    photo: Path | None = None
+        Parameters
+        ----------
+        first, last : (n_styles, style_dim) tensor
+        frames : int
+            How many, both ends among them; at least 2.
 
-
-@dataclass
-class Translated:
-    """What a call did.
-
-    Attributes
-    ----------
-    faces : list of Path
-        The pictures written.
-    sheet : Path or None
-        The contact sheet.
-    failures : list of (str, PictureError)
-        Inputs that could not be translated, by name.
-    """
-
-    faces: list[Path] = field(default_factory=list)
-    sheet: Path | None = None
-    failures: list[tuple[str, PictureError]] = field(default_factory=list)
-
-
-def find_sources(
-    inputs: Sequence[Path], given: Checkpoint, *, split: str = "val", sketch: str | None = None
-) -> list[Source]:
-    """The conditions that ``inputs`` name: files, folders of pictures, and dataset folders.
-
-    Parameters
-    ----------
-    inputs : sequence of Path
-    given : Checkpoint
-        Tells which condition of a dataset is meant.
-    split : str
-        The split of datasets: train, val, test, or all.
-    sketch : str, optional
-        The sketch method, where a dataset holds several.
-
-    Raises
-    ------
-    InputError
-        If an input does not exist, holds nothing or is of another label scheme, two inputs have the same name, or
-        ``sketch`` came where there is nothing to choose.
-    """
-    if split not in (*SPLITS, "all"):
-        raise InputError(f"split is {split!r}; needed: {', '.join(SPLITS)} or all")
-    if sketch is not None and not any(is_dataset(path) for path in inputs):
-        raise InputError(f"the sketch method {sketch!r} came without a dataset folder; leave out --sketch")
-    sources = []
-    for path in inputs:
-        if is_dataset(path):
-            dataset = read_dataset(path)
-            if given.config.condition == "labels" and dataset.scheme.classes != given.scheme.classes:
-                other = " of other classes" if dataset.scheme.name == given.scheme.name else ""
-                schemes = f"{dataset.scheme.name}, {given.path} takes {given.scheme.name}{other}"
-                raise DatasetError(f"the label maps of {path} are of the scheme {schemes}; give maps of that scheme")
-            column = condition_column(dataset, given.config.condition, sketch)
-            rows = dataset.with_columns(column, "photo", split=None if split == "all" else split).to_dict("records")
-            sources += [Source(str(row["id"]), path / str(row[column]), path / str(row["photo"])) for row in rows]
-        else:
-            sources += [Source(file.stem, file) for file in pictures_in([path])]
-    named: dict[str, Path] = {}
-    for source in sources:
-        if source.name in named:
-            raise InputError(
-                f"{named[source.name]} and {source.path} would both become {source.name}.png; translate them apart"
-            )
-        named[source.name] = source.path
-    return sources
-
-
-def translate_files(
-    inputs: Sequence[Path],
-    checkpoint_path: Path,
-    out: Path,
-    *,
-    samples: int = 0,
-    seed: int = 0,
-    sheet: bool = False,
-    split: str = "val",
-    sketch: str | None = None,
-    batch_size: int = 8,
-    device: str = "auto",
-    progress: Callable[[Iterable[Any], int], Iterable[Any]] | None = None,
-) -> Translated:
-    """Translate files into a folder of faces, ``<name>.png`` or ``<name>_<sample>.png``.
-
-    Parameters
-    ----------
-    inputs : sequence of Path
-        Label maps or sketches, folders of them, or dataset folders.
-    checkpoint_path : Path
-        A checkpoint file or run folder.
-    out : Path
-        Where the faces go; made if missing.
-    samples, seed
-        As in :meth:`Translator.translate`.
-    sheet : bool
-        Also write a contact sheet, ``sheet.png``: condition, faces and, where it is known, the true photo.
-    split, sketch
-        As in :func:`find_sources`.
-    batch_size : int
-        Conditions at a time.
-    device : str
-        auto, cpu, cuda or mps.
-    progress : callable, optional
-        Shows how far the work is.
-
-    Raises
-    ------
-    InputError
-        If nothing can be begun. A bad picture does not stop the others: it is among the failures.
-    OutputError
-        If ``out`` cannot be written.
-    """
-    if batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}; needed: at least 1")
-    _check_numbers(samples, seed)
-    translator = Translator.from_checkpoint(checkpoint_path, device=device)
-    sources = find_sources(inputs, translator.checkpoint, split=split, sketch=sketch)
-    faces_of = {
-        source.name: [out / f"{source.name}{end}.png" for end in ([f"_{n}" for n in range(samples)] or [""])]
-        for source in sources
-    }
-    _check_targets(sources, faces_of, out / SHEET if sheet else None)
-    make_folder(out)
-    done = Translated()
-    rows: list[list[NDArray[np.uint8] | None]] = []
-
-    def translated() -> Iterator[Source]:
-        for first in range(0, len(sources), batch_size):
-            good, conditions = [], []
-            for source in sources[first : first + batch_size]:
-                try:
-                    conditions.append(translator.read(source.path))
-                    good.append(source)
-                except PictureError as error:
-                    done.failures.append((source.name, error))
-                    yield source
-            if good:
-                faces = translator.translate(np.stack(conditions), samples=samples, seed=seed)
-                for source, condition, own in zip(good, conditions, faces, strict=True):
-                    for path, face in zip(faces_of[source.name], own, strict=True):
-                        images.write_png(path, face)
-                        done.faces.append(path)
-                    if sheet and len(rows) < MAX_SHEET_ROWS:
-                        shown = show_condition(condition, translator.config.condition, translator.scheme)
-                        rows.append([shown, *own, _photo(source)])
-                    yield source
-
-    with locked(out):
-        for _ in progress(translated(), len(sources)) if progress else translated():
-            pass
-        if rows:
-            done.sheet = out / SHEET
-            images.write_png(done.sheet, _sheet(rows, samples, translator.config.output_size))
-    return done
-
-
-def _check_targets(sources: Sequence[Source], faces_of: Mapping[str, list[Path]], sheet: Path | None) -> None:
-    """See that no two pictures get the same name, and that none takes the place of an input."""
-    inputs = {source.path.resolve() for source in sources}
-    taken: dict[Path, str] = {sheet: "the contact sheet"} if sheet else {}
-    for name, paths in faces_of.items():
-        for path in paths:
-            if path in taken:
-                raise InputError(f"the face of {name} and {taken[path]} would both become {path}; translate them apart")
-            if path.resolve() in inputs:
-                raise InputError(f"the face of {name} would take the place of the input {path}; give another --out")
-            taken[path] = f"that of {name}"
-
-
-def _photo(source: Source) -> NDArray[np.uint8] | None:
-    """The true photo, squared as in training; None where it is not known or cannot be read."""
-    if source.photo is None:
-        return None
-    try:
-        return to_square(images.read_photo(source.photo), 0)
-    except PictureError:
-        return None
-
-
-def _sheet(rows: list[list[NDArray[np.uint8] | None]], samples: int, size: int) -> NDArray[np.uint8]:
-    headings = ["condition", *(f"style {number}" for number in range(samples))] if samples else ["condition", "face"]
-    if any(row[-1] is not None for row in rows):
-        headings.append("photo")
-    else:
-        rows = [row[:-1] for row in rows]
-    return contact_sheet(rows, headings, cell=min(max(size, 128), 256))
+        Returns
+        -------
+        (frames, n_styles, style_dim) tensor
+        """
+        if frames < 2:
+            raise InputError(f"frames is {frames}; needed: at least 2")
+        way = torch.linspace(0.0, 1.0, frames, device=first.device)[:, None, None]
+        return torch.lerp(first[None], last[None], way)

@@ -229,4 +229,4 @@ def compile_networks(model: PSP) -> None:
     if model.latent_avg.device.type == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
         raise InputError("compiling needs a C++ compiler, and there is no g++; apt-get install g++, or leave it out")
     model.encoder.compile()
-    model.generator.compile()
+    model.generator.synthesise = torch.compile(model.generator.synthesise)  # type: ignore[method-assign]

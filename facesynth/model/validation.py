@@ -55,7 +55,7 @@ class Validation:
         sums = torch.zeros(len(names), dtype=torch.float64)
         stretch = Subset(self.pairs, range(first, last))
         for _, conditions, photos in DataLoader(stretch, batch_size=self.config.batch_size) if first < last else ():
-            faces, photo, latents = self._translate(model, first, conditions, photos)
+            faces, _, photo, latents = self._translate(model, first, conditions, photos)
             terms = self.objective(faces, photo, latents, model.latent_avg)[1]
             sums += torch.stack([terms[name] for name in names]).double().cpu() * len(photos)
             first += len(photos)
@@ -67,20 +67,23 @@ class Validation:
         """Condition, face and true photo of the first pairs."""
         pairs = [self.pairs[index] for index in range(min(SAMPLES, len(self.pairs)))]
         conditions, photos = (torch.stack([torch.from_numpy(pair[part]) for pair in pairs]) for part in (1, 2))
-        faces, _, _ = self._translate(model, 0, conditions, photos)
+        faces, seen, _, _ = self._translate(model, 0, conditions, photos)
         kind, size = self.config.model.condition, self.config.model.output_size
+        shown = to_pictures(seen) if kind == "photo" else conditions.numpy()
         rows = [
             [show_condition(condition, kind, self.pairs.scheme), face, photo]
-            for condition, face, photo in zip(conditions.numpy(), to_pictures(faces), photos.numpy(), strict=True)
+            for condition, face, photo in zip(shown, to_pictures(faces), photos.numpy(), strict=True)
         ]
         return contact_sheet(rows, ["condition", "face", "photo"], cell=max(_SMALLEST_CELL, size // 2))
 
-    def _translate(self, model: PSP, first: int, conditions: Tensor, photos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Faces, photos and latents of pairs; ``first`` is where they are in the split."""
+    def _translate(
+        self, model: PSP, first: int, conditions: Tensor, photos: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Faces, conditions, photos and latents of pairs; ``first`` is where they are in the split."""
         model.eval()
         factors = chosen_factors(self.config, range(first, first + len(photos)))
         condition, photo = network_inputs(self.config, conditions, photos, factors, self.accelerator.device)
         with self.accelerator.autocast():
             latents = model.encode(condition)
             faces = model.generator(latents)
-        return faces.float(), photo, latents.float()
+        return faces.float(), condition, photo, latents.float()

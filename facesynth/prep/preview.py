@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -47,6 +48,7 @@ def make_preview(
     sketches: Sequence[Sketch] = (),
     count: int = 3,
     labels: Path | None = None,
+    scheme: LabelScheme | None = None,
     size: int = 256,
     background: Background = "keep",
 ) -> list[str]:
@@ -63,7 +65,10 @@ def make_preview(
     count : int
         Photos at most; the first by name, or by id.
     labels : Path, optional
-        A folder of label maps, named as the photos are. A dataset folder has its own.
+        A folder of label maps, named as the photos are: ``a.png`` for ``a.jpg``, or of the same number, ``00001.png`` for
+        ``1.jpg``, where that is no other's name. A dataset folder has its own.
+    scheme : LabelScheme, optional
+        Of these label maps; CelebAMask-HQ's if not given.
     size : int
         Longer side of the pictures, pixels. Photos are drawn at that size, so drawings are shown pixel for pixel.
     background : str
@@ -87,7 +92,7 @@ def make_preview(
         raise InputError(f"size is {size}; needed: {SIZES[0]} to {SIZES[1]} pixels")
     if count < 1:
         raise InputError(f"count is {count}; needed: at least 1 photo")
-    photos, scheme = _find(source, labels, count)
+    photos, scheme = _find(source, labels, scheme, count)
     have_labels = all(photo.labels for photo in photos)
     chosen = list(sketches) or all_sketches(labels=have_labels)
     for photo in photos:
@@ -108,26 +113,42 @@ def make_preview(
     return captions
 
 
-def _find(source: Path, labels: Path | None, count: int) -> tuple[list[_Photo], LabelScheme]:
+def _find(
+    source: Path, labels: Path | None, scheme: LabelScheme | None, count: int
+) -> tuple[list[_Photo], LabelScheme]:
     """The photos to draw with their label maps, and the scheme of those."""
     if is_dataset(source):
-        if labels is not None:
-            raise InputError(f"{source} is a dataset folder and has its own label maps; leave out --labels")
+        for name, given in (("labels", labels), ("scheme", scheme)):
+            if given is not None:
+                raise InputError(f"{source} is a dataset folder and has its own label maps; leave out --{name}")
         rows = list(islice((row for row in iter_rows(source) if row["photo"]), count))
         if not rows:
             raise InputError(f"the manifest of {source} names no photo; make some with `facesynth prep masks`")
         found = [_Photo(source / row["photo"], source / row["labels"] if row.get("labels") else None) for row in rows]
         return found, read_info(source)[0]
-    photos = pictures_in([source])[:count]
-    if labels is None:
-        return [_Photo(path, None) for path in photos], CELEBAMASK_HQ
-    maps = {_key(path): path for path in pictures_in([labels])}
-    return [_Photo(path, maps.get(_key(path))) for path in photos], CELEBAMASK_HQ
+    if scheme is not None and labels is None:
+        raise InputError(f"the label scheme {scheme.name} came without label maps; give their folder as --labels")
+    photos = pictures_in([source])
+    maps = _maps_of(photos, pictures_in([labels])) if labels else {}
+    return [_Photo(path, maps.get(path)) for path in photos[:count]], scheme or CELEBAMASK_HQ
 
 
-def _key(path: Path) -> str:
-    """What a photo and its label map have in common: the name, or the number that it is."""
-    return str(int(path.stem)) if path.stem.isdecimal() else path.stem
+def _maps_of(photos: Sequence[Path], maps: Sequence[Path]) -> dict[Path, Path]:
+    """The label map of every photo that has one: by the name, else by the number that it is, if it is nobody else's."""
+    named = {path.stem: path for path in maps}
+    taken = {photo.stem for photo in photos}
+    numbered: dict[int, list[Path]] = {}
+    for path in maps:
+        if path.stem.isdecimal() and path.stem not in taken:
+            numbered.setdefault(int(path.stem), []).append(path)
+    numbers = Counter(int(photo.stem) for photo in photos if photo.stem.isdecimal() and photo.stem not in named)
+    found = {photo: named[photo.stem] for photo in photos if photo.stem in named}
+    for photo in photos:
+        if photo not in found and photo.stem.isdecimal():
+            number = int(photo.stem)
+            if numbers[number] == len(numbered.get(number, ())) == 1:
+                found[photo] = numbered[number][0]
+    return found
 
 
 def _sheet(rows: Sequence[Sequence[NDArray[np.uint8]]], captions: Sequence[str], *, cell: int) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from facesynth.model.published import to_published
 
 from ..model.hostile import Calls, ada_pickle, ada_tensors
 from ..runs import assert_refused, model_of, save_model, small_model
-from ..trees import contents
+from ..trees import contents, pictures
 from ..trees import facesynth as installed
 
 SIZES = {"encoder_channels": (4, 8, 12, 16), "style_resolution": 32}
@@ -33,7 +33,7 @@ def test_there_and_back(tmp_path, ours, faces, facesynth):
     for name in ("ours.safetensors", "a.pt", "b.safetensors"):
         options = ("--checkpoint", tmp_path / name, "--out", tmp_path / "out" / name, "--device", "cpu", "-q")
         assert facesynth("translate", faces, *options)[0] == 0
-        rendered[name] = contents(tmp_path / "out" / name)
+        rendered[name] = pictures(tmp_path / "out" / name)
     assert len(rendered["a.pt"]) == 3
     assert rendered["ours.safetensors"] == rendered["a.pt"] == rendered["b.safetensors"]
 
@@ -43,8 +43,8 @@ def test_a_published_model_for_photos_translates_photos(tmp_path, faces, facesyn
     torch.save({"state_dict": to_published(model_of(config).state_dict(), config)}, tmp_path / "photo.pt")
     options = ("--checkpoint", tmp_path / "photo.pt", "--out", tmp_path / "out", "--device", "cpu", "-q")
     code, out, _ = facesynth("translate", faces / "photos", *options)
-    assert (code, out) == (0, f"faces in {tmp_path}/out: 6 written, 0 inputs failed\n")
-    assert len(set(contents(tmp_path / "out").values())) == 6
+    assert (code, out) == (0, f"faces in {tmp_path}/out: 6 written, 0 already there, 0 inputs failed\n")
+    assert len(set(pictures(tmp_path / "out").values())) == 6
     assert facesynth("translate", faces / "photos", *options, "--sheet", "--samples", 1)[0] == 0
 
 

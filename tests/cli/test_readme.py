@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -61,13 +62,21 @@ def test_the_shown_pictures_exist():
         assert (ROOT / picture).is_file(), picture
 
 
-def test_the_shown_python_runs(dataset, tmp_path, monkeypatch):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", "docs/translate.md"])
+def test_the_shown_python_runs(dataset, tmp_path, monkeypatch, page):
+    codes = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
     shutil.copytree(dataset, tmp_path / "demo" / "data")
     identifier = read_dataset(dataset).rows["id"].iloc[0]
     (tmp_path / "demo" / "run").mkdir()
     save_model(tmp_path / "demo" / "run" / "model.safetensors")
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    exec(code.replace("00003", identifier).replace("64, 64", "32, 32"), names)
-    assert names["faces"].shape == (1, 4, 32, 32, 3)
+    names: dict[str, Any] = {}
+    for code in codes:
+        exec(code.replace("00003", identifier), names)
+    assert (names["face"].size, names["face"].mode) == ((32, 32), "RGB")
+    if page == "README.md":
+        assert [face.size for face in names["faces"]] == [(32, 32)] * 4
+    else:
+        assert [face.shape for face in names["faces"]] == [(1, 32, 32, 3)] * 2
+        assert names["way"].shape == (5, 32, 32, 3)
+        assert (tmp_path / "face.png").is_file()

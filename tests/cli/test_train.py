@@ -5,10 +5,12 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
 import yaml
+from facesynth.cli import _training
 
 from facesynth import cli
 from facesynth.model import checkpoint
@@ -89,6 +91,9 @@ def test_weights_of_the_terms_reach_the_run(faces, tmp_path, facesynth):
         (("--learning-rate", "nan"), "learning_rate is nan; needed: more than 0 and less than 1"),
         (("--learning-rate", 2), r"learning_rate is 2\.0"),
         (("--interval", 0), "interval is 0"),
+        (("--rough", 9), r"rough is 9\.0; needed: 0 to 5"),
+        (("--augment", "nan"), "augment is nan; needed: 0 to 5"),
+        (("--task", "sketch2face", "--sketch", "xdog,pencil"), "has no sketches 'pencil'"),
         (("--generator", "nothing"), r"checkpoint nothing does not exist; give a \.safetensors file"),
         (("--identity", 0.1), r"identity is 0\.1 but output_size 64; needed: at least 256 px, or 0"),
         (
@@ -111,7 +116,8 @@ def test_wrong_options(faces, tmp_path, facesynth, options, says):
 
 
 @pytest.mark.parametrize(
-    "options", [("--workers", -1), ("--task", "face2face"), ("--preset", "huge"), ("--device", "tpu")]
+    "options",
+    [("--workers", -1), ("--skip-bad", -1), ("--task", "face2face"), ("--preset", "huge"), ("--device", "tpu")],
 )
 def test_options_that_the_command_line_knows_to_be_wrong(faces, tmp_path, facesynth, options):
     code, _, err = facesynth(*train(faces, tmp_path / "run"), *options)
@@ -139,6 +145,41 @@ def test_a_bad_picture_is_named(faces, tmp_path, facesynth):
     shutil.copytree(faces, tmp_path / "data")
     (tmp_path / "data/labels/00002.png").write_bytes(b"")
     assert_refused(facesynth(*train(tmp_path / "data", tmp_path / "run", "-q")), r"id 00002: .*labels/00002\.png")
+
+
+def test_a_bad_pair_may_be_skipped(faces, tmp_path, facesynth):
+    shutil.copytree(faces, tmp_path / "data")
+    (tmp_path / "data/labels/00002.png").write_bytes(b"")
+    code, out, _ = facesynth(*train(tmp_path / "data", tmp_path / "run", "-q", "--skip-bad", 1))
+    assert (code, out.count("validation L2 from")) == (0, 1)
+    (tmp_path / "data/labels/00004.png").write_bytes(b"")
+    command = train(tmp_path / "data", tmp_path / "other", "-q", "--skip-bad", 1)
+    assert_refused(facesynth(*command), "2 bad pairs are more than the 1 that may be skipped")
+
+
+def test_rough_and_moved_pairs_by_option_and_preset(faces, tmp_path, facesynth):
+    options = ("--quiet", "--augment", 0.5, "--rough", 1.5)
+    assert facesynth(*train(faces, tmp_path / "run", *options, task="sketch2face"))[0] == 0
+    noted = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    wanted = {"augment": 0.5, "rough": 1.5, "column": "sketch_dodge,sketch_xdog"}
+    assert {name: noted[name] for name in wanted} == wanted
+    again = train(faces, tmp_path / "run", *options[:-1], 2, task="sketch2face")
+    assert_refused(facesynth(*again), r"another rough \(1.5, now 2.0\)")
+    saved = ("--config", tmp_path / "run/config.yaml", "--augment", 0.25)
+    code, out, _ = facesynth(*train(faces, tmp_path / "other", *saved, "--dry-run", task="sketch2face"))
+    planned = yaml.safe_load(out.split("\n\n")[0])
+    assert (code, {name: planned[name] for name in wanted}) == (0, wanted | {"augment": 0.25})
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("task", ["seg2face", "sketch2face"])
+def test_the_preset_freehand(faces, tmp_path, facesynth, task):
+    options = ("--task", task, "--preset", "freehand", "--train-generator", "--dry-run")
+    code, out, _ = facesynth("train", "--data", faces, "--out", tmp_path / "run", *options)
+    planned = yaml.safe_load(out.split("\n\n")[0])
+    assert (code, planned["augment"], planned["rough"], planned["model"]["output_size"]) == (0, 1, 1, 256)
+    assert planned["column"] == {"seg2face": "labels", "sketch2face": "sketch_dodge,sketch_xdog"}[task]
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_killed_at_any_time_ends_as_an_undisturbed_one(faces, undisturbed, tmp_path):
@@ -173,3 +214,128 @@ def test_an_output_that_is_a_file(faces, tmp_path, facesynth):
     (tmp_path / "run").write_text("mine")
     assert_refused(facesynth(*train(faces, tmp_path / "run")), "cannot write into .*/run: it is a file; give a folder")
     assert (tmp_path / "run").read_text() == "mine"
+
+
+# ------------------------------------------------------------------------------------------------- before and after a run
+
+
+def test_a_dry_run_says_what_it_would_take_and_leaves_nothing(faces, tmp_path, facesynth):
+    code, out, err = facesynth(*train(faces, tmp_path / "run", "--dry-run"))
+    assert (code, err) == (0, "")
+    settings = yaml.safe_load(out.partition("\nencoder:")[0])
+    assert (settings["task"], settings["batch_size"], settings["model"]["output_size"]) == ("seg2face", 2, 64)
+    assert re.search(r"\nencoder: [\d,]{6,} parameters; generator: [\d,]{6,}; trained: [\d,]{6,}\n", out)
+    assert "\npairs: 3 to train on, 3 to validate on; 2 steps an epoch, 1.0 epochs\n" in out
+    assert re.search(r"\nmemory of a step: about \d+ MiB a process \(weights \d+, gradients \d+, ", out)
+    assert not (tmp_path / "run").exists()
+    assert_refused(facesynth(*train(faces, tmp_path / "run", "--dry-run", "--steps", 0)), "steps is 0")
+    facesynth(*train(faces, tmp_path / "run", "-q"))
+    before = contents(tmp_path / "run")
+    assert_refused(facesynth(*train(faces, tmp_path / "run", "--dry-run", "--seed", 3)), "another seed")
+    assert contents(tmp_path / "run") == before
+
+
+def test_the_settings_are_told_before_the_run_begins(faces, tmp_path, facesynth):
+    _, _, err = facesynth(*train(faces, tmp_path / "run", "--steps", 1))
+    told, _, rest = err.partition("\nencoder:")
+    assert yaml.safe_load(told) == yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    assert rest.index("memory of a step") < rest.index("step 0 of 1, validation")
+    assert "facesynth train --data" in (tmp_path / "run/README.md").read_text()
+
+
+def test_settings_from_a_file_and_sizes_by_name(faces, tmp_path, facesynth):
+    (tmp_path / "train.yaml").write_text("clip_norm: 2\nsteps: 7\nmodel:\n  style_dim: 32\n")
+    options = ("--config", tmp_path / "train.yaml", "--model", "mapping_depth=2", "--steps", 1, "-q")
+    assert facesynth(*train(faces, tmp_path / "run", *options))[0] == 0
+    noted = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    assert (noted["clip_norm"], noted["steps"]) == (2.0, 1)
+    assert (noted["model"]["style_dim"], noted["model"]["mapping_depth"]) == (32, 2)
+    again = ("train", "--data", faces, "--out", tmp_path / "again", "--config", tmp_path / "run/config.yaml", "-q")
+    assert facesynth(*again, "--device", "cpu")[0] == 0
+    assert_same_outcome(tmp_path / "again", tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--model", "size=3"), "size is not a size of the model; needed: input_size, output_size"),
+        (("--model", "output_size=48"), "output_size is 48; needed: a power of two"),
+        (("--config", "nothing.yaml"), r"nothing\.yaml cannot be read as settings"),
+        (
+            ("--task", "photo2face", "--low-resolution", "1,3"),
+            r"low_resolution is \(1, 3\); needed: divisors of input_size",
+        ),
+        (("--low-resolution", "2"), "the task is seg2face; needed: photo2face"),
+        (("--accumulate", 3), "accumulate is 3; needed: a divisor of batch_size, 2"),
+        (("--precision", "fp16"), "precision is 'fp16' but the device cpu; needed: cuda"),
+        (
+            ("--preset", "published", "--task", "photo2face"),
+            r"identity is 0\.1; needed for it: --identity-weights FILE",
+        ),
+    ],
+)
+def test_more_wrong_options(faces, tmp_path, facesynth, options, says):
+    assert_refused(facesynth(*train(faces, tmp_path / "run"), *options), says)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("train",), "Missing option '--data'"),
+        (("train", "--data", "x"), "Missing option '--out'"),
+        (("train", "run", "--data", "x", "--out", "y"), "Got unexpected extra argument (run)"),
+        (("train", "--plot"), "--plot needs at least one RUN"),
+        (("train", "--data", "x", "--out", "y", "--model", "size"), "not a dataset folder"),
+    ],
+)
+def test_what_is_missing(facesynth, arguments, says):
+    code, out, err = facesynth(*arguments)
+    assert (code, out) == (2, "")
+    assert says in err
+
+
+def test_runs_are_compared(undisturbed, tmp_path, facesynth, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(undisturbed, tmp_path / "other")
+    code, out, err = facesynth("train", "--plot", undisturbed, tmp_path / "other")
+    assert (code, out, err) == (0, "curves of 2 runs: comparison.png\n", "")
+    assert (tmp_path / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert facesynth("train", "--plot", undisturbed, "--out", tmp_path / "one.png")[1].endswith("one.png\n")
+    assert_refused(facesynth("train", "--plot", tmp_path, "--out", tmp_path / "two.png"), "there is no .*metrics.csv")
+    assert_refused(facesynth("train", "--plot", undisturbed, "--out", tmp_path), "is a folder; give --out the PNG")
+    assert not (tmp_path / "two.png").exists()
+
+
+# ------------------------------------------------------------------------------------------------------------- progress
+
+
+def report_steps(monkeypatch, capsys, *, terminal: bool, first: int = 0) -> str:
+    monkeypatch.setattr(_training, "PLAIN_INTERVAL", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    report = _training.reporter(4, "a notice", quiet=False)
+    report("val", first, {"loss": 1.0})
+    for step in range(first + 1, 5):
+        time.sleep(0.12)  # a moving line is drawn ten times a second at most
+        report("train", step, {"loss": 1 / step, "l2": 0.5})
+    report("val", 4, {"loss": 0.125})
+    return capsys.readouterr().err
+
+
+def test_without_a_terminal_progress_is_plain_lines(monkeypatch, capsys):
+    lines = report_steps(monkeypatch, capsys, terminal=False).splitlines()
+    assert lines[:2] == ["a notice", "step 0 of 4, validation: loss 1.0000"]
+    assert len(lines) == 7
+    steps = [
+        re.fullmatch(r"step (\d) of 4 \[00:00<00:00, .*step/s\]: loss \d\.\d{4}, l2 0\.5000", line)
+        for line in lines[2:6]
+    ]
+    assert [match and match[1] for match in steps] == ["1", "2", "3", "4"]
+    assert lines[6] == "step 4 of 4, validation: loss 0.1250"
+
+
+def test_on_a_terminal_progress_is_a_line_that_moves(monkeypatch, capsys):
+    told = report_steps(monkeypatch, capsys, terminal=True, first=2)
+    assert re.search(r"\rstep 4/4 \[00:00<00:00, .*step/s, loss 0\.2500, l2 0\.5000\]", told)
+    assert "step 4 of 4, validation: loss 0.1250\n" in told
+    assert "a notice\n" in told

@@ -15,7 +15,7 @@ import torch
 from facesynth import images
 
 from ..runs import assert_refused, save_model, small_disk
-from ..trees import COMMAND, contents, leftovers
+from ..trees import COMMAND, contents, leftovers, pictures
 from ..trees import facesynth as installed
 
 
@@ -39,9 +39,12 @@ def translate(facesynth, models, tmp_path):
 def test_a_folder_and_what_is_said_of_it(faces, tmp_path, translate):
     code, out, err = translate(faces / "labels", "--samples", 2, "--sheet")
     assert (code, err) == (0, "")
-    assert out == f"faces in {tmp_path}/out: 12 written, 0 inputs failed\ncontact sheet: {tmp_path}/out/sheet.png\n"
+    assert (
+        out
+        == f"faces in {tmp_path}/out: 12 written, 0 already there, 0 inputs failed\ncontact sheet: {tmp_path}/out/sheet.png\n"
+    )
     names = {f"0000{number}_{sample}.png" for number in range(6) for sample in range(2)}
-    assert set(contents(tmp_path / "out")) == names | {"sheet.png"}
+    assert set(contents(tmp_path / "out")) == names | {"sheet.png", "faces.jsonl"}
 
 
 def test_the_installed_command(faces, models, tmp_path, translate):
@@ -72,13 +75,13 @@ def test_a_call_killed_at_any_time_ends_as_an_undisturbed_one(faces, models, tmp
     assert leftovers(out) == []
     translate(inputs, "--batch-size", 1, out=tmp_path / "whole")
     assert contents(out) == contents(tmp_path / "whole")
-    assert len(contents(out)) == 300
+    assert len(pictures(out)) == 300
 
 
 def test_options_reach_the_faces(faces, tmp_path, translate):
     for name, options in {"a": (), "b": ("--seed", 1), "c": ("--batch-size", 1), "d": ("--split", "train")}.items():
         translate(faces, "--samples", 1, *options, out=tmp_path / name)
-    a, b, c, d = (contents(tmp_path / name) for name in "abcd")
+    a, b, c, d = (pictures(tmp_path / name) for name in "abcd")
     assert a.keys() == b.keys() == c.keys() == {"00001_0.png", "00003_0.png", "00005_0.png"}
     assert d.keys() == {"00000_0.png", "00002_0.png", "00004_0.png"}
     assert a["00001_0.png"] != b["00001_0.png"]
@@ -98,7 +101,7 @@ def test_the_sketch_method_is_chosen(faces, tmp_path, translate):
 @pytest.mark.parametrize(
     ("task", "source", "says"),
     [
-        ("seg2face", "photos/00001.jpg", "00001.jpg is a RGB picture"),
+        ("seg2face", "photos/00001.jpg", "00001.jpg has .* pixels in colours that are no class's"),
         ("seg2face", "sketches/xdog/00001.png", "00001.png holds the value 255"),
         ("sketch2face", "labels/00001.png", "00001.png has no value above 31: that is a label map"),
     ],
@@ -106,10 +109,10 @@ def test_the_sketch_method_is_chosen(faces, tmp_path, translate):
 def test_the_wrong_kind_of_picture(faces, models, tmp_path, translate, task, source, says):
     code, out, err = translate(faces / source, task=task)
     assert code == 2
-    assert out == f"faces in {tmp_path}/out: 0 written, 1 inputs failed\n"
+    assert out == f"faces in {tmp_path}/out: 0 written, 0 already there, 1 inputs failed\n"
     assert err.count("\n") == 1
     assert re.search(rf"^00001: .*{says}.*; {models[task]} is a {task} checkpoint$", err.rstrip())
-    assert contents(tmp_path / "out") == {}
+    assert contents(tmp_path / "out") == {"faces.jsonl": b""}
 
 
 def test_damaged_pictures_among_good_ones(faces, tmp_path, translate):
@@ -118,9 +121,9 @@ def test_damaged_pictures_among_good_ones(faces, tmp_path, translate):
     (tmp_path / "in/00004.png").write_bytes(b"text")
     code, out, err = translate(tmp_path / "in")
     assert code == 1
-    assert out == f"faces in {tmp_path}/out: 4 written, 2 inputs failed\n"
+    assert out == f"faces in {tmp_path}/out: 4 written, 0 already there, 2 inputs failed\n"
     assert [line.partition(": ")[0] for line in err.splitlines()] == ["00002", "00004"]
-    assert set(contents(tmp_path / "out")) == {"00000.png", "00001.png", "00003.png", "00005.png"}
+    assert set(contents(tmp_path / "out")) == {"00000.png", "00001.png", "00003.png", "00005.png", "faces.jsonl"}
 
 
 @pytest.mark.parametrize(
@@ -187,11 +190,100 @@ def test_a_training_state_is_one(faces, tmp_path, translate):
     save_model(tmp_path / "step-00000007.safetensors", kind="training")
     assert translate(faces, "--checkpoint", tmp_path / "step-00000007.safetensors", out=tmp_path / "a")[0] == 0
     assert translate(faces, out=tmp_path / "b")[0] == 0
-    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert pictures(tmp_path / "a") == pictures(tmp_path / "b")
 
 
 def test_a_full_disk(faces, tmp_path, translate):
     with small_disk(tmp_path / "disk", "36k") as disk:
         assert_refused(translate(faces, "--split", "all", "--samples", 3, out=disk.root), "No space left on device")
         assert leftovers(disk.root) == []
-        assert {images.read_photo(path).shape for path in disk.root.iterdir()} == {(32, 32, 3)}
+        assert {images.read_photo(path).shape for path in disk.root.glob("*.png")} == {(32, 32, 3)}
+
+
+def test_a_list_on_standard_input(faces, tmp_path, models):
+    listed = f"{faces}/labels/00001.png\r\n\n{faces}/labels/00004.png\n"
+    command = [COMMAND, "translate", "-", faces / "labels/00000.png", "--checkpoint", models["seg2face"], "-q", "--out"]
+    done = subprocess.run([*command, tmp_path / "out"], input=listed, capture_output=True, text=True, check=True)
+    assert done.stdout == f"faces in {tmp_path}/out: 3 written, 0 already there, 0 inputs failed\n"
+    assert pictures(tmp_path / "out").keys() == {"00000.png", "00001.png", "00004.png"}
+    done = subprocess.run(
+        [*command[:2], *command[2:3], *command[4:], tmp_path / "a"], input="\n", capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (2, "facesynth: no input on standard input; needed: a path a line\n")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--samples", 1, "--mix-layers", "8px"),
+        ("--samples", 1, "--mix-alpha", 0.3),
+        ("--truncation", 0.4),
+        ("--style-from", "{data}/labels/00000.png", "--mix-layers", "all"),
+        ("--samples", 1, "--seed", 9),
+        ("--size", 16),
+    ],
+)
+def test_options_change_the_faces(faces, tmp_path, translate, options):
+    plain = ("--samples", 1) if "--samples" in options else ()
+    translate(faces, *plain, out=tmp_path / "plain")
+    assert translate(faces, *(str(item).format(data=faces) for item in options))[0] == 0
+    one, other = pictures(tmp_path / "plain"), pictures(tmp_path / "out")
+    assert one.keys() == other.keys()
+    assert not [name for name in one if one[name] == other[name]]
+
+
+def test_latents_out_and_in(faces, tmp_path, translate):
+    assert translate(faces, "--save-latents", "--format", "jpg")[0] == 0
+    assert contents(tmp_path / "out").keys() == {
+        "faces.jsonl",
+        *(f"{name}.{kind}" for name in ("00001", "00003", "00005") for kind in ("jpg", "npy")),
+    }
+    assert translate(tmp_path / "out", "--from-latents", out=tmp_path / "again")[0] == 0
+    translate(faces, out=tmp_path / "straight")
+    for name in pictures(tmp_path / "straight"):
+        pixels, others = (images.read_photo(tmp_path / root / name).astype(int) for root in ("again", "straight"))
+        assert np.abs(pixels - others).max() <= 1
+    ends = (tmp_path / "out/00001.npy", tmp_path / "out/00003.npy")
+    assert translate("--interpolate", *ends, "--frames", 3, out=tmp_path / "way")[0] == 0
+    way = pictures(tmp_path / "way")
+    assert way.keys() == {f"00001-00003_{number}.png" for number in range(3)}
+    assert way["00001-00003_2.png"] == (tmp_path / "again/00003.png").read_bytes()
+
+
+def test_what_is_there_stays_unless_forced(faces, tmp_path, translate):
+    for options, counts in (((), "3 written, 0"), ((), "0 written, 3"), (("--force",), "3 written, 0")):
+        code, out, err = translate(faces, *options)
+        assert (code, err) == (0, "")
+        assert out == f"faces in {tmp_path}/out: {counts} already there, 0 inputs failed\n"
+
+
+def test_an_inverted_drawing_is_said(faces, tmp_path, translate):
+    images.write_png(tmp_path / "a.png", 255 - images.read_sketch(faces / "sketches/dodge/00001.png"))
+    code, out, err = translate(tmp_path / "a.png", task="sketch2face")
+    assert (code, err) == (0, "a: light lines on dark: read as dark on light\n")
+    assert out.startswith(f"faces in {tmp_path}/out: 1 written")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "there is no input; needed: pictures"),
+        (("{data}", "--mix-layers", "all"), "mix_layers is all, but there is no style to mix in"),
+        (("{data}", "--samples", 1, "--mix-layers", "many"), "mix_layers is 'many'; needed: coarse, middle, fine, all"),
+        (("{data}", "--samples", 1, "--mix-alpha", 1.5), r"mix_alpha is 1\.5; needed: a number from 0 to 1"),
+        (("{data}", "--truncation", -1), r"truncation is -1\.0; needed: a number, at least 0"),
+        (("{data}", "--size", 0), "size is 0; needed: 1 to 8192"),
+        (("{data}", "--batch-size", "many"), "batch_size is 'many'; needed: a number or auto"),
+        (("{data}", "--frames", 3), "frames is 3, but there is nothing to interpolate between"),
+        (("{data}/labels", "--split", "val"), "the split 'val' came without a dataset folder"),
+        (("{data}", "--interpolate", "a", "b"), "came beside two inputs to interpolate between"),
+        (("--interpolate", "{data}/labels/00000.png", "nothing.png"), r"cannot read nothing\.png: No such file"),
+        (("--interpolate", "{data}/labels/00000.png", "{data}/labels/00001.png", "--frames", 1), "frames is 1; needed"),
+        (("{data}", "--from-latents"), "no latents in .*data; looked for"),
+        (("{data}", "--samples", 1, "--style-from", "{data}/labels/00000.png"), "a given style came with samples 1"),
+        (("{data}", "--checkpoint", "{data}/manifest.csv"), "is of no known format"),
+    ],
+)
+def test_options_that_do_not_fit(faces, tmp_path, translate, arguments, says):
+    assert_refused(translate(*(str(item).format(data=faces) for item in arguments)), says)
+    assert not (tmp_path / "out").exists()

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from facesynth.errors import InputError
-from facesynth.model.config import CONDITIONS, PRESETS, ModelConfig, TrainConfig, preset
+from facesynth.model.augment import Augmentation
+from facesynth.model.config import CONDITIONS, MOST_CHANGED, PRESETS, ModelConfig, TrainConfig, preset
+from facesynth.model.freehand import Roughness
 
 from ..runs import small_model, small_run
 from .recipe import tiny_config
@@ -51,6 +55,9 @@ def test_model_sizes_out_of_range(name, value):
         ("lpips", float("nan")),
         ("laplacian", -0.5),
         ("w_norm", -0.1),
+        ("augment", -0.1),
+        ("augment", float("nan")),
+        ("rough", 5.5),
         ("l2_crop", -1.0),
         ("lpips_crop", float("inf")),
         ("identity", -1.0),
@@ -93,6 +100,12 @@ def test_styles_of_photos_need_a_generator_in_training():
 def test_every_preset_builds_for_every_task(name, task):
     if name == "super-resolution" and task != "photo2face":
         with pytest.raises(InputError, match=rf"low_resolution is .* but the task is {task}; needed: photo2face"):
+            preset(name, task, n_classes=12)
+        return
+    if name == "freehand" and task == "photo2face":
+        with pytest.raises(
+            InputError, match=r"rough is 1\.0 but the task is photo2face; needed: seg2face or sketch2face"
+        ):
             preset(name, task, n_classes=12)
         return
     config = preset(name, task, n_classes=12, steps=77, train_generator=True)
@@ -179,3 +192,19 @@ def test_sizes_that_fit_no_model_are_refused(wrong):
 def test_values_that_fit_no_run_are_refused(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         TrainConfig(task="seg2face", model=tiny_config(), **wrong)
+
+
+@pytest.mark.parametrize("task", ["seg2face", "sketch2face"])
+def test_only_freehand_changes_pairs(task):
+    for name in ("published", "small", "freehand"):
+        config = preset(name, task, n_classes=19)
+        assert ((config.augment, config.rough) == (0, 0)) == (name != "freehand")
+    freehand = preset("freehand", task, n_classes=19, rough=0.5)
+    assert (freehand.augment, freehand.rough) == (1, 0.5)
+    published = preset("published", task, n_classes=19)
+    assert dataclasses.replace(freehand, augment=0.0, rough=0.0) == published
+
+
+def test_the_strongest_changes_are_within_range():
+    assert Augmentation().scaled(MOST_CHANGED, flip=True).moves
+    assert Roughness().scaled(MOST_CHANGED).erased == 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import shutil
 from itertools import chain
 
@@ -13,7 +14,17 @@ from facesynth.errors import DatasetError
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import read_dataset
 from facesynth.model import data
-from facesynth.model.data import PairedFaces, TrainingOrder, condition_column, flip_pairs, read_condition
+from facesynth.model.augment import Augmentation, augment
+from facesynth.model.data import (
+    PairedFaces,
+    Pick,
+    TrainingOrder,
+    batches,
+    condition_column,
+    condition_columns,
+    read_condition,
+)
+from facesynth.model.freehand import Roughness, roughen
 from facesynth.prep.stages import prepare_photos
 from facesynth.prep.workers import Workers
 
@@ -183,13 +194,230 @@ def test_the_only_sketch_needs_no_choice(faces, tmp_path):
         condition_column(type(dataset)(root, none), "sketch")
 
 
+# ----------------------------------------------------------------------------------------- as training sees the pairs
+
+
+CHANGED = {"augmentation": Augmentation(), "roughness": Roughness(), "seed": 5}
+
+
+def faces_of(root, columns="labels", config=None, **options):
+    return PairedFaces(read_dataset(root), columns, "train", config or small_model(), **options)
+
+
+def test_a_pick_is_the_pair_roughened_and_moved(faces):
+    pairs = faces_of(faces, **CHANGED)
+    for pick in (Pick(0, 0), Pick(2, 7)):
+        index, labels, photo = pairs[pick]
+        rng = np.random.default_rng([5, pick.draw, pick.pair])
+        assert rng.integers(1) == 0  # which of the columns
+        _, plain, original = pairs[pick.pair]
+        wanted = roughen(plain, "labels", Roughness(), rng, pairs.scheme)
+        wanted, moved = augment(wanted, original, "labels", Augmentation(), rng, mirror=pairs.scheme.mirror)
+        assert index == pick.pair
+        np.testing.assert_array_equal(labels, wanted)
+        np.testing.assert_array_equal(photo, moved)
+        assert (labels != plain).any()
+        assert (photo != original).any()
+
+
+def test_what_is_random_depends_on_seed_draw_and_pair_alone(faces):
+    pairs, again, other = (faces_of(faces, **CHANGED | {"seed": seed}) for seed in (5, 5, 6))
+    first = {pick: pairs[pick] for pick in (Pick(0, 0), Pick(1, 0), Pick(0, 1))}
+    for pick in reversed(first):
+        for array, same in zip(first[pick], again[pick], strict=True):
+            np.testing.assert_array_equal(array, same)
+        assert (other[pick][2] != first[pick][2]).any()
+    assert (first[Pick(0, 0)][2] != first[Pick(0, 1)][2]).any()
+
+
+def test_without_strengths_a_pick_is_the_pair(faces):
+    pairs = faces_of(faces)
+    for array, same in zip(pairs[Pick(1, 3)], pairs[1], strict=True):
+        np.testing.assert_array_equal(array, same)
+
+
+def test_every_item_by_index_and_none_beyond(faces):
+    pairs = faces_of(faces, **CHANGED)
+    assert [index for index, _, _ in pairs] == [0, 1, 2]
+    with pytest.raises(IndexError):
+        pairs[3]
+    with pytest.raises(IndexError):
+        pairs[-1]
+
+
+def test_several_sketches_take_turns(faces):
+    columns = ("sketch_dodge", "sketch_xdog")
+    config = small_model("sketch2face")
+    pairs = faces_of(faces, columns, config)
+    single = [faces_of(faces, column, config) for column in columns]
+    for index in range(3):  # where nothing is random it is always the same one
+        np.testing.assert_array_equal(pairs[index][1], single[index % 2][index][1])
+    seen = {0: 0, 1: 0}
+    for draw in range(60):
+        _, sketch, photo = pairs[Pick(1, draw)]
+        (which,) = [number for number in seen if np.array_equal(sketch, single[number][1][1])]
+        np.testing.assert_array_equal(photo, single[0][1][2])
+        seen[which] += 1
+    assert min(seen.values()) > 15
+    assert len({pairs.digest, *(one.digest for one in single)}) == 3
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 30])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_are_the_same_whoever_reads_them(faces, monkeypatch, limit, workers):
+    monkeypatch.setattr(data, "CACHE_BYTES", limit)
+    pairs = faces_of(faces, **CHANGED)
+    order = TrainingOrder(len(pairs), 2, 0, 3, 9)
+    for picks, (indices, labels, photos) in zip(order, batches(pairs, order, workers=workers), strict=True):
+        for place, pick in enumerate(picks):
+            index, condition, photo = faces_of(faces, **CHANGED)[pick]
+            assert indices[place] == index
+            np.testing.assert_array_equal(labels[place], condition)
+            np.testing.assert_array_equal(photos[place], photo)
+
+
+def test_processes_that_read_end_with_their_iterator(faces):
+    pairs = faces_of(faces)
+    for taken in (1, 6):
+        reading = iter(batches(pairs, TrainingOrder(3, 1, 0, 0, 6), workers=2))
+        for _ in range(taken):
+            next(reading)
+        assert len(multiprocessing.active_children()) == 2
+        del reading
+        assert multiprocessing.active_children() == []
+
+
+# ------------------------------------------------------------------------------------------------------- bad pictures
+
+
+def damaged(faces, root, *names):
+    copy(faces, root)
+    for name in names:
+        (root / name).write_bytes(b"")
+    return root
+
+
+def test_a_bad_pair_may_be_left_out(faces, tmp_path, caplog):
+    root = damaged(faces, tmp_path / "data", "photos/00002.jpg")
+    pairs = faces_of(root, skip_bad=1, **CHANGED)
+    for key in (1, Pick(1, 4)):
+        index, labels, photo = pairs[key]
+        assert index == 2  # the next one stands in
+        whole = faces_of(faces)[2] if key == 1 else (2, labels, photo)
+        np.testing.assert_array_equal(photo, whole[2])
+    assert pairs.skipped == ["00002"]
+    assert caplog.text.count("left out, 1 of 1 that may be: id 00002: ") == 1
+    assert [index for index, _, _ in pairs] == [0, 2, 2]
+
+
+def test_one_bad_pair_too_many_stops(faces, tmp_path):
+    root = damaged(faces, tmp_path / "data", "photos/00002.jpg", "labels/00004.png")
+    pairs = faces_of(root, skip_bad=1)
+    with pytest.raises(DatasetError, match=r"^id 00004: .*; 2 bad pairs are more than the 1 that may be skipped$"):
+        pairs[1]
+    nothing = faces_of(damaged(faces, tmp_path / "other", *(f"photos/0000{n}.jpg" for n in (0, 2, 4))), skip_bad=9)
+    with pytest.raises(DatasetError, match="no pair of 3 can be read"):
+        nothing[0]
+
+
+def test_which_sketch_was_read_before_changes_nothing(faces, tmp_path):
+    root = damaged(faces, tmp_path / "data", "sketches/dodge/00002.png")
+    columns, config = ("sketch_dodge", "sketch_xdog"), small_model("sketch2face")
+    picks = [Pick(1, draw) for draw in range(7, 12)]
+    pairs = faces_of(root, columns, config, skip_bad=1)
+    together = [pairs[pick] for pick in picks]
+    assert {index for index, _, _ in together} == {1, 2}  # the sketch that is whole is still taken
+    for pick, item in zip(picks, together, strict=True):
+        for array, same in zip(item, faces_of(root, columns, config, skip_bad=1)[pick], strict=True):
+            np.testing.assert_array_equal(array, same)
+    assert pairs.skipped == ["00002"]
+
+
+def test_bad_pairs_of_others_count(faces, tmp_path):
+    root = damaged(faces, tmp_path / "data", "photos/00002.jpg")
+    pairs = faces_of(root, skip_bad=1)
+    assert pairs[1][0] == 2
+    pairs.add_bad(torch.tensor([[0], [2], [0]]))
+    with pytest.raises(DatasetError, match=r"^ids 00002, 00004: 2 bad pairs are more than the 1 that may be skipped$"):
+        pairs.add_bad(torch.tensor([[0], [0], [1]]))
+
+
+@pytest.mark.parametrize("allowed", [1, 2])
+def test_bad_pairs_are_counted_over_all_processes(faces, tmp_path, allowed):
+    root = damaged(faces, tmp_path / "data", "photos/00002.jpg", "labels/00004.png")
+    pairs = faces_of(root, skip_bad=allowed)
+    order = [[Pick(0, 0)], [Pick(1, 1)], [Pick(2, 2)], [Pick(0, 3)], [Pick(0, 4)], [Pick(1, 5)], [Pick(2, 6)]]
+    if allowed == 1:
+        with pytest.raises(DatasetError, match=r"^id 0000[24]: .*; 2 bad pairs are more than the 1"):
+            list(batches(pairs, order, workers=2))
+        assert multiprocessing.active_children() == []
+    else:
+        assert [int(indices[0]) for indices, _, _ in batches(pairs, order, workers=2)] == [0] * 7
+        assert pairs.skipped == ["00002", "00004"]
+
+
+def test_a_split_without_its_bad_pairs(faces, tmp_path):
+    root = damaged(faces, tmp_path / "data", "labels/00002.png")
+    pairs = faces_of(root, skip_bad=1)
+    pairs.drop_bad()
+    assert pairs.ids == ["00000", "00004"]
+    for index, original in enumerate((0, 2)):
+        for array, same in zip(pairs[index][1:], faces_of(faces)[original][1:], strict=True):
+            np.testing.assert_array_equal(array, same)
+    with pytest.raises(DatasetError, match="id 00002: "):
+        faces_of(root).drop_bad()
+
+
+def test_pairs_keep_their_sketch_when_bad_ones_go(faces, tmp_path):
+    columns, config = ("sketch_dodge", "sketch_xdog"), small_model("sketch2face")
+    pairs = faces_of(damaged(faces, tmp_path / "data", "photos/00002.jpg"), columns, config, skip_bad=1)
+    before = pairs[2]
+    pairs.drop_bad()
+    np.testing.assert_array_equal(pairs[1][1], before[1])
+
+
+def test_photos_as_conditions_are_read_once_and_small(faces, tmp_path):
+    root = copy(faces, tmp_path / "data")
+    prepare_photos(root, root, size=32, workers=Workers(jobs=1))
+    pairs = faces_of(root, "photo", small_model("photo2face", input_size=32, output_size=32), **CHANGED)
+    assert [[path.parent.name for path in paths] for paths in pairs.conditions] == [["photos_32"]] * 3
+    for key in (0, Pick(0, 1)):  # they are moved and recoloured alike
+        _, condition, photo = pairs[key]
+        np.testing.assert_array_equal(condition, photo)
+    assert (pairs[Pick(0, 1)][1] != pairs[0][1]).any()
+
+
+# ------------------------------------------------------------------------------------------------------------- columns
+
+
+def test_columns_of_one_sketch_of_several_and_of_all(faces):
+    dataset = read_dataset(faces)
+    assert condition_columns(dataset, "labels") == ("labels",)
+    assert condition_columns(dataset, "sketch", "xdog") == ("sketch_xdog",)
+    assert condition_columns(dataset, "sketch", "xdog,dodge", every=True) == ("sketch_xdog", "sketch_dodge")
+    assert condition_columns(dataset, "sketch", every=True) == ("sketch_dodge", "sketch_xdog")
+    with pytest.raises(DatasetError, match="holds the sketches dodge, xdog; choose one with --sketch"):
+        condition_columns(dataset, "sketch")
+    with pytest.raises(DatasetError, match=r"has no sketches 'ink' \(it has dodge, xdog\)"):
+        condition_columns(dataset, "sketch", "xdog,ink")
+    with pytest.raises(DatasetError, match="the condition is labels; leave out --sketch"):
+        condition_columns(dataset, "labels", "xdog", every=True)
+    none = dataset.rows.drop(columns=[name for name in dataset.rows.columns if name.startswith("sketch_")])
+    with pytest.raises(DatasetError, match=r"has no sketches \(it has none\)"):
+        condition_columns(type(dataset)(faces, none), "sketch", every=True)
+
+
 # -------------------------------------------------------------------------------------------------------------- order
+
+
+def pairs_in(order):
+    return [[pick.pair for pick in batch] for batch in order]
 
 
 @pytest.mark.parametrize(("length", "batch"), [(12, 4), (13, 4), (5, 5), (7, 1)])
 def test_an_epoch_sees_every_pair_once(length, batch):
     per_epoch = -(-length // batch)
-    order = list(TrainingOrder(length, batch, 3, 0, 3 * per_epoch))
+    order = pairs_in(TrainingOrder(length, batch, 3, 0, 3 * per_epoch))
     assert {len(indices) for indices in order} == {batch}
     epochs = [list(chain(*order[first : first + per_epoch])) for first in range(0, len(order), per_epoch)]
     for epoch in epochs:
@@ -211,40 +439,13 @@ def test_the_order_depends_on_the_seed():
 
 
 def test_sets_smaller_than_a_batch_are_repeated():
-    for indices in TrainingOrder(3, 8, 0, 0, 5):
+    for indices in pairs_in(TrainingOrder(3, 8, 0, 0, 5)):
         assert len(indices) == 8
         assert [indices.count(index) for index in indices[:2]] == [3, 3]
         assert set(indices) == {0, 1, 2}
-    assert list(TrainingOrder(1, 2, 0, 0, 2)) == [[0, 0], [0, 0]]
+    assert pairs_in(TrainingOrder(1, 2, 0, 0, 2)) == [[0, 0], [0, 0]]
 
 
-# --------------------------------------------------------------------------------------------------------------- flips
-
-
-def test_flips_mirror_condition_and_photo_together():
-    left, right = CELEBAMASK_HQ.classes.index("l_eye"), CELEBAMASK_HQ.classes.index("r_eye")
-    condition = torch.tensor([[[right, 13, 0, left], [1, 0, 0, 0]]], dtype=torch.uint8).repeat(2, 1, 1)
-    photo = torch.arange(24, dtype=torch.uint8).reshape(1, 2, 4, 3).repeat(2, 1, 1, 1)
-    flipped, mirrored = flip_pairs(condition, photo, torch.tensor([False, True]), CELEBAMASK_HQ.mirror)
-    assert torch.equal(flipped[0], condition[0])
-    assert torch.equal(mirrored[0], photo[0])
-    assert flipped[1].tolist() == [[right, 0, 13, left], [0, 0, 0, 1]]  # each eye stays on its own side of the picture
-    assert mirrored[1, 0, :, 0].tolist() == [9, 6, 3, 0]
-    assert torch.equal(mirrored[1], photo[1].flip(1))
-    assert (flipped.dtype, mirrored.dtype) == (torch.uint8, torch.uint8)
-
-
-def test_flipped_sketches_keep_their_values():
-    sketch = torch.tensor([[[4, 200, 255]]], dtype=torch.uint8)
-    photo = torch.zeros(1, 1, 3, 3, dtype=torch.uint8)
-    assert flip_pairs(sketch, photo, torch.tensor([True]), None)[0].tolist() == [[[255, 200, 4]]]
-
-
-def test_flipping_twice_changes_nothing():
-    labels = torch.arange(19, dtype=torch.uint8).repeat(2)[None, None]
-    photo = torch.rand(1, 1, 38, 3)
-    which = torch.tensor([True])
-    once = flip_pairs(labels, photo, which, CELEBAMASK_HQ.mirror)
-    twice = flip_pairs(*once, which, CELEBAMASK_HQ.mirror)
-    assert torch.equal(twice[0], labels)
-    assert torch.equal(twice[1], photo)
+def test_no_draw_comes_twice():
+    picks = list(chain(*TrainingOrder(3, 2, 0, 0, 9)))
+    assert [pick.draw for pick in picks] == list(range(18))

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from facesynth.errors import InputError
+from facesynth.model.encoder import ENCODERS
 from facesynth.model.psp import PSP
 
 from . import recipe
@@ -86,8 +87,10 @@ def test_a_sample_does_not_depend_on_its_batch(psp):
         torch.testing.assert_close(alone[0], together[i], atol=1e-4, rtol=1e-4)
 
 
-def test_a_frozen_generator_trains_the_encoder_only(psp):
-    psp.train()
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_a_frozen_generator_trains_the_encoder_only(kind):
+    torch.manual_seed(0)
+    psp = PSP(recipe.tiny_config(encoder_kind=kind)).train()
     psp.generator.requires_grad_(False)
     psp(conditions(2), styles=torch.randn(2, 16), layers=[7], alpha=0.5).square().mean().backward()
     assert [name for name, p in psp.encoder.named_parameters() if p.grad is None] == []

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import logging
+import multiprocessing
 import os
 import pickle
 import shutil
@@ -175,6 +176,53 @@ def test_flips_reach_training_alone(faces, tmp_path):
     plain, flipped = rows_of(tmp_path / "False"), rows_of(tmp_path / "True")
     assert plain[0]["l2"] == flipped[0]["l2"]  # validation before the first step
     assert [row["l2"] for row in plain[1:5]] != [row["l2"] for row in flipped[1:5]]
+
+
+@pytest.mark.parametrize("change", ["augment", "rough"])
+def test_changed_pairs_reach_training_alone(faces, tmp_path, change, undisturbed):
+    plain = rows_of(undisturbed)
+    run(faces, tmp_path, dataclasses.replace(STYLED, **{change: 1.0}))
+    changed = rows_of(tmp_path)
+    assert plain[0]["l2"] == changed[0]["l2"]  # validation before the first step
+    assert [row["l2"] for row in plain[1:4]] != [row["l2"] for row in changed[1:4]]
+
+
+def test_a_run_on_rough_sketches_goes_on_where_it_was_whoever_reads(faces, tmp_path, monkeypatch):
+    config = small_run("sketch2face", augment=1.0, rough=1.0)
+    run(faces, tmp_path / "whole", config)
+    with pytest.raises(Stop):
+        run(faces, tmp_path / "run", config, report=stop_at(4))
+    monkeypatch.setattr(data, "CACHE_BYTES", 0)
+    run(faces, tmp_path / "run", config, workers=2)
+    assert_same_outcome(tmp_path / "run", tmp_path / "whole")
+    noted = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    assert noted["column"] == "sketch_dodge,sketch_xdog"  # all that there are, where none is chosen
+    with pytest.raises(InputError, match=r"holds a run with another rough \(1\.0, now 2\.0\)"):
+        run(faces, tmp_path / "run", dataclasses.replace(config, rough=2.0))
+
+
+def test_a_run_from_before_pairs_were_changed_goes_on(faces, tmp_path, undisturbed):
+    shutil.copytree(undisturbed, tmp_path / "run")
+    path = tmp_path / "run/config.yaml"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith(("augment", "rough"))))
+    assert len(path.read_text().splitlines()) == len(lines) - 2
+    assert run(faces, tmp_path / "run").started == 6
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_bad_pairs_are_left_out_if_allowed(faces, tmp_path, monkeypatch, caplog, workers):
+    monkeypatch.setattr(data, "CACHE_BYTES", 0)
+    shutil.copytree(faces, tmp_path / "data")
+    for name in ("photos/00002.jpg", "labels/00003.png"):  # one of each split
+        (tmp_path / "data" / name).write_bytes(b"")
+    config = small_run(steps=3)
+    with pytest.raises(DatasetError, match=r"^id 0000[23]: "):
+        run(tmp_path / "data", tmp_path / "run", config, workers=workers)
+    run(tmp_path / "data", tmp_path / "run", config, workers=workers, skip_bad=1)
+    assert rows_of(tmp_path / "run")[-1]["step"] == "3"
+    assert "left out, 1 of 1 that may be: id 00003: " in caplog.text
+    assert multiprocessing.active_children() == []
 
 
 def test_the_seed_is_all_that_is_random(faces, tmp_path):

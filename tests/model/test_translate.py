@@ -1,52 +1,30 @@
 from __future__ import annotations
 
+import json
 import shutil
-from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from facesynth import images
-from facesynth.errors import CheckpointError, DatasetError, InputError, OutputError, PictureError, WrongKindError
+from facesynth.errors import CheckpointError, InputError
 from facesynth.model import checkpoint
+from facesynth.model.frozen import FrozenStyledLayer
+from facesynth.model.styles import Styling
 from facesynth.model.tensors import condition_tensor, to_pictures
-from facesynth.model.translate import SHEET, Translator, find_sources, translate_files
+from facesynth.model.translate import Translator
 
-from ..runs import cell_of, save_model, small_disk, small_model
-from ..trees import contents, leftovers
-
-LEVELS = 1
-"""Grey levels by which a face may differ when it is computed in another batch."""
-
-
-@pytest.fixture(scope="session")
-def seg(tmp_path_factory) -> Path:
-    return save_model(tmp_path_factory.mktemp("seg") / "model.safetensors")
-
-
-@pytest.fixture(scope="session")
-def sketcher(tmp_path_factory) -> Path:
-    return save_model(tmp_path_factory.mktemp("sketch") / "model.safetensors", "sketch2face")
+from ..runs import assert_near, save_model
+from ..trees import contents
 
 
 @pytest.fixture
 def translator(seg) -> Translator:
     return Translator.from_checkpoint(seg, device="cpu")
-
-
-@pytest.fixture
-def label_maps(faces) -> list[Path]:
-    return sorted((faces / "labels").iterdir())
-
-
-def translate(inputs, model, out, **options):
-    return translate_files([Path(path) for path in inputs], model, out, device="cpu", **options)
-
-
-def assert_near(pictures, others):
-    assert np.abs(pictures.astype(int) - others).max() <= LEVELS
 
 
 def conditions(count: int) -> np.ndarray:
@@ -140,260 +118,211 @@ def test_a_checkpoint_that_does_not_fit_its_config(tmp_path, seg):
         Translator.from_checkpoint(tmp_path / "a")
 
 
-# ----------------------------------------------------------------------------------------------------------- any picture
+# --------------------------------------------------------------------------------------------------------------- styling
 
 
-def test_any_size_and_shape_becomes_a_face(seg, tmp_path):
-    shapes = [(1, 1), (7, 200), (300, 40), (32, 32), (512, 512)]
-    (tmp_path / "in").mkdir()
-    for number, shape in enumerate(shapes):
-        images.write_png(tmp_path / f"in/{number}.png", np.full(shape, 3, np.uint8))
-    done = translate([tmp_path / "in"], seg, tmp_path / "out")
-    assert [path.name for path in done.faces] == [f"{number}.png" for number in range(5)]
-    assert {images.read_photo(path).shape for path in done.faces} == {(32, 32, 3)}
+def latents_and_styles(translator, **styling):
+    latents = translator.encode(conditions(2))
+    chosen = Styling(**styling)
+    return latents, translator.styles(chosen.samples, chosen.seed), translator.stylise(latents, chosen)
 
 
-def test_a_palette_picture_is_its_ids(seg, label_maps, tmp_path):
-    picture = Image.open(label_maps[0])
-    palette = Image.frombytes("P", picture.size, np.asarray(picture).tobytes())
-    palette.putpalette(np.random.default_rng(0).integers(0, 256, 768, np.uint8).tolist())
-    (tmp_path / "in").mkdir()
-    palette.save(tmp_path / "in/a.png")
-    shutil.copy(label_maps[0], tmp_path / "in/b.png")
-    one, other = translate([tmp_path / "in"], seg, tmp_path / "out").faces
-    assert_near(images.read_photo(one), images.read_photo(other))
+def test_a_style_goes_into_the_named_layers_by_its_weight(translator):
+    latents, styles, mixed = latents_and_styles(translator, samples=2, seed=3, mix_layers="0,5-6", mix_alpha=0.25)
+    assert len(mixed) == 2
+    for w, one in zip(styles, mixed, strict=True):
+        for layer in range(8):
+            expected = 0.25 * w + 0.75 * latents[:, layer] if layer in (0, 5, 6) else latents[:, layer]
+            torch.testing.assert_close(one[:, layer], expected)
 
 
-def test_a_transparent_sketch_is_drawn_on_white(sketcher, faces, tmp_path):
-    grey = np.asarray(Image.open(faces / "sketches/xdog/00001.png"))
-    lines = np.dstack([np.zeros((*grey.shape, 3), np.uint8), 255 - grey])
-    (tmp_path / "in").mkdir()
-    Image.fromarray(lines).save(tmp_path / "in/a.png")
-    Image.fromarray(grey).save(tmp_path / "in/b.png")
-    Image.fromarray(grey).convert("RGB").save(tmp_path / "in/c.png")
-    pictures = [images.read_photo(path) for path in translate([tmp_path / "in"], sketcher, tmp_path / "out").faces]
-    assert_near(pictures[0], pictures[1])
-    assert_near(pictures[2], pictures[1])
+@pytest.mark.parametrize("samples", [0, 1])
+def test_truncation_goes_towards_the_average(translator, samples):
+    _, _, (whole,) = latents_and_styles(translator, samples=samples)
+    _, _, (half,) = latents_and_styles(translator, samples=samples, truncation=0.5)
+    _, _, (average,) = latents_and_styles(translator, samples=samples, truncation=0)
+    torch.testing.assert_close(half, (whole + translator.model.latent_avg) / 2)
+    torch.testing.assert_close(average, translator.model.latent_avg.expand(2, -1, -1))
 
 
-@pytest.mark.parametrize(
-    ("task", "picture", "says"),
-    [
-        ("seg2face", np.zeros((32, 32, 3), np.uint8), "a.png is a RGB picture; a label map is"),
-        ("seg2face", np.full((32, 32), 19, np.uint8), "a.png holds the value 19; .* 0 to 18 only"),
-        ("seg2face", np.full((32, 32), 255, np.uint8), "a.png holds the value 255"),
-        ("sketch2face", np.full((32, 32), 18, np.uint8), "a.png has no value above 31: that is a label map"),
-    ],
-)
-def test_another_kind_of_picture(seg, sketcher, tmp_path, task, picture, says):
-    model = seg if task == "seg2face" else sketcher
-    images.write_png(tmp_path / "a.png", picture)
-    done = translate([tmp_path / "a.png"], model, tmp_path / "out")
-    assert (done.faces, len(done.failures)) == ([], 1)
-    name, error = done.failures[0]
-    assert name == "a"
-    with pytest.raises(WrongKindError, match=f"{says}.*; {model} is a {task} checkpoint"):
-        raise error
+def test_truncation_of_a_model_whose_codes_do_not_start_from_the_average(translator):
+    translator.model.latent_avg.zero_()
+    _, _, (average,) = latents_and_styles(translator, truncation=0)
+    expected = translator.styles(2000, 1).mean(dim=0)
+    torch.testing.assert_close(average[0, 0], expected, atol=0.1, rtol=0)
+    assert expected.abs().max() > 0.1
 
 
-# ------------------------------------------------------------------------------------------------------------- folders
+def test_a_given_style_takes_the_place_of_random_ones(translator):
+    batch = conditions(3)
+    style = translator.encode(batch[2:])[0]
+    (mixed,) = translator.stylise(translator.encode(batch[:2]), Styling(mix_layers="all"), style)
+    torch.testing.assert_close(mixed, style.expand(2, -1, -1))
+    faces = translator.translate(batch, style=style, mix_layers="all")
+    assert_near(faces[0], faces[2])
+    other = translator.translate(batch, style=style[0], mix_layers="8px,16px")
+    assert np.abs(other[0].astype(int) - other[1]).mean() > 1
+    with pytest.raises(InputError, match="a given style came with samples 2"):
+        translator.translate(batch, style=style, samples=2)
 
 
-def test_a_folder_becomes_a_folder_of_faces(seg, translator, label_maps, tmp_path):
-    done = translate([label_maps[0].parent], seg, tmp_path / "out", batch_size=4)
-    assert [path.name for path in done.faces] == [path.name for path in label_maps]
-    assert (done.sheet, done.failures) == (None, [])
-    for path, face in zip(label_maps, done.faces, strict=True):
-        assert_near(images.read_photo(face), translator.translate(translator.read(path)[None])[0, 0])
-    assert set(contents(tmp_path / "out")) == {path.name for path in label_maps}
+def test_noise(translator):
+    batch = conditions(3)
+    faces = {noise: translator.translate(batch, noise=noise, samples=2) for noise in ("constant", "random", "none")}
+    with torch.no_grad():
+        for layer in translator.model.generator.modules():
+            if isinstance(layer, FrozenStyledLayer):
+                layer.strength = 0.3
+    noisy = {noise: translator.translate(batch, noise=noise, samples=2, seed=4) for noise in faces}
+    assert_near(faces["none"], faces["constant"])  # a new model's noise has no strength
+    for one, other in (("constant", "random"), ("random", "none"), ("none", "constant")):
+        assert np.abs(noisy[one].astype(int) - noisy[other]).mean() > 3
+    again = translator.translate(batch[1:2], noise="random", samples=2, seed=4)
+    assert_near(again[0], noisy["random"][1])
+    assert (
+        np.abs(translator.translate(batch, noise="random", samples=2, seed=5).astype(int) - noisy["random"]).mean() > 3
+    )
 
 
-def test_samples_are_numbered_files(seg, translator, label_maps, tmp_path):
-    done = translate(label_maps[:2], seg, tmp_path, samples=2, seed=4)
-    assert [path.name for path in done.faces] == ["00000_0.png", "00000_1.png", "00001_0.png", "00001_1.png"]
-    faces = translator.translate(translator.read(label_maps[1])[None], samples=2, seed=4)[0]
-    assert_near(images.read_photo(done.faces[2]), faces[0])
-    assert_near(images.read_photo(done.faces[3]), faces[1])
+def test_the_way_between_two(translator):
+    first, last = translator.encode(conditions(2))
+    way = translator.interpolate(first, last, 5)
+    assert way.shape == (5, 8, 16)
+    torch.testing.assert_close(way[0], first)
+    torch.testing.assert_close(way[4], last)
+    torch.testing.assert_close(way[1], 0.75 * first + 0.25 * last)
+    with pytest.raises(InputError, match="frames is 1; needed: at least 2"):
+        translator.interpolate(first, last, 1)
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 8])
-def test_files_depend_neither_on_the_batch_nor_on_the_others(seg, label_maps, tmp_path, batch_size):
-    whole = translate(label_maps, seg, tmp_path / "whole", samples=2, seed=9)
-    some = translate(label_maps[:1:-1], seg, tmp_path / "some", samples=2, seed=9, batch_size=batch_size)
-    assert len(some.faces) == 8
-    for path in some.faces:
-        assert_near(images.read_photo(path), images.read_photo(tmp_path / "whole" / path.name))
-    assert len(whole.faces) == 12
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_less_precision_gives_nearly_the_same(seg, translator, precision):
+    faces = Translator.from_checkpoint(seg, device="cpu", precision=precision).translate(conditions(2), samples=1)
+    difference = np.abs(faces.astype(int) - translator.translate(conditions(2), samples=1))
+    assert 0 < difference.mean() < 4
 
 
-@pytest.mark.parametrize(("split", "ids"), [("val", "135"), ("train", "024"), ("all", "012345")])
-def test_a_dataset_gives_the_conditions_of_a_split(faces, seg, tmp_path, split, ids):
-    done = translate([faces], seg, tmp_path, split=split)
-    assert [path.stem for path in done.faces] == [f"0000{number}" for number in ids]
+def test_precisions_that_there_are_not(seg):
+    with pytest.raises(InputError, match="precision is 'int4'; needed: float32, bfloat16, float16"):
+        Translator.from_checkpoint(seg, precision="int4")
 
 
-def test_a_dataset_gives_the_sketches_of_a_method(faces, sketcher, tmp_path):
-    sources = find_sources([faces], checkpoint.load(sketcher), sketch="dodge")
-    assert [source.path for source in sources] == [faces / f"sketches/dodge/0000{number}.png" for number in (1, 3, 5)]
-    assert [source.photo for source in sources] == [faces / f"photos/0000{number}.jpg" for number in (1, 3, 5)]
-    with pytest.raises(DatasetError, match="holds the sketches dodge, xdog; choose one with --sketch"):
-        translate([faces], sketcher, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+# ------------------------------------------------------------------------------------------------- pictures in and out
 
 
-def test_bad_pictures_do_not_stop_the_others(seg, label_maps, tmp_path):
-    shutil.copytree(label_maps[0].parent, tmp_path / "in")
-    (tmp_path / "in/00001.png").write_bytes(label_maps[1].read_bytes()[:-30])
-    (tmp_path / "in/00003.png").write_bytes(b"")
-    seen = []
-
-    def progress(items, total):
-        seen.append(total)
-        for item in items:
-            seen.append(item.name)
-            yield item
-
-    done = translate([tmp_path / "in"], seg, tmp_path / "out", sheet=True, batch_size=2, progress=progress)
-    assert [name for name, _ in done.failures] == ["00001", "00003"]
-    assert all(str(tmp_path / "in" / name) in str(error) for name, error in done.failures)
-    assert not any(isinstance(error, WrongKindError) for _, error in done.failures)
-    assert all(isinstance(error, PictureError) for _, error in done.failures)
-    assert [path.stem for path in done.faces] == ["00000", "00002", "00004", "00005"]
-    assert sorted(seen[1:]) == [f"0000{number}" for number in range(6)]
-    assert seen[0] == 6
-    assert images.read_photo(done.sheet).shape[0] == 22 + 4 * 132
+def test_a_picture_becomes_a_face(seg, faces, translator):
+    path = faces / "labels/00001.png"
+    expected = translator.translate(translator.read(path)[None], samples=2, seed=3)[0]
+    for source in (path, str(path), Image.open(path), np.asarray(Image.open(path))):
+        face, other = translator(source, samples=2, seed=3)
+        np.testing.assert_array_equal(np.asarray(face), expected[0])
+        np.testing.assert_array_equal(np.asarray(other), expected[1])
+    face = translator(path)
+    assert face.mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(face), translator.translate(translator.read(path)[None])[0, 0])
 
 
-# --------------------------------------------------------------------------------------------------------------- sheets
+def test_a_face_of_another_size(faces, translator):
+    path = faces / "labels/00001.png"
+    small = translator(path, size=16)
+    assert small.size == (16, 16)
+    np.testing.assert_array_equal(np.asarray(small), images.resize(np.asarray(translator(path)), (16, 16)))
+    with pytest.raises(InputError, match="size is 0; needed: at least 1"):
+        translator(path, size=0)
 
 
-@pytest.mark.parametrize("samples", [0, 3])
-def test_a_sheet_has_a_row_an_input(faces, seg, translator, tmp_path, samples):
-    done = translate([faces], seg, tmp_path, samples=samples, sheet=True, batch_size=2)
-    sheet = images.read_photo(done.sheet)
-    columns = max(samples, 1) + 2
-    assert done.sheet == tmp_path / "sheet.png"
-    assert sheet.shape == (22 + 3 * 132, 4 + columns * 132, 3)
-    for row, number in enumerate((1, 3, 5)):
-        labels = translator.read(faces / f"labels/0000{number}.png")
-        written = [images.read_photo(path) for path in done.faces if path.stem.startswith(f"0000{number}")]
-        assert len(written) == max(samples, 1)
-        pictures = [
-            images.colourise(labels, translator.scheme),
-            *written,
-            images.read_photo(faces / f"photos/0000{number}.jpg"),
-        ]
-        for column, picture in enumerate(pictures):
-            np.testing.assert_array_equal(cell_of(sheet, row, column, 128), images.resize(picture, (128, 128)))
+def test_what_was_turned_round_is_told(sketcher, faces, caplog):
+    translator = Translator.from_checkpoint(sketcher, device="cpu")
+    drawing = np.full((64, 64), 255, np.uint8)
+    drawing[20:22, 10:50] = drawing[40:42, 20:40] = 0
+    with caplog.at_level("INFO", "facesynth"):
+        np.testing.assert_array_equal(translator.read(255 - drawing), translator.read(drawing))
+    assert [record.getMessage() for record in caplog.records] == [
+        "the picture: light lines on dark: read as dark on light"
+    ]
 
 
-def test_without_photos_a_sheet_has_no_column_for_them(seg, label_maps, tmp_path):
-    done = translate(label_maps, seg, tmp_path, sheet=True)
-    assert images.read_photo(done.sheet).shape == (22 + 6 * 132, 4 + 2 * 132, 3)
+# --------------------------------------------------------------------------------------------------- the Hugging Face Hub
 
 
-def test_an_unknown_photo_leaves_its_cell_empty(faces, seg, label_maps, tmp_path):
-    shutil.copytree(faces, tmp_path / "data")
-    (tmp_path / "data/photos/00003.jpg").write_bytes(b"damaged")
-    done = translate([tmp_path / "data"], seg, tmp_path / "out", sheet=True)
-    sheet = images.read_photo(done.sheet)
-    assert len(done.faces) == 3
-    assert [bool((cell_of(sheet, row, 2, 128) == 255).all()) for row in range(3)] == [False, True, False]
+@pytest.fixture
+def cached(tmp_path, seg):
+    """A cache of the Hub's that holds the repository ``owner/name``."""
+    root = tmp_path / "hub/models--owner--name"
+    (root / "refs").mkdir(parents=True)
+    (root / "refs/main").write_text("0" * 40)
+    (root / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    shutil.copy(seg, root / "snapshots" / ("0" * 40) / "model.safetensors")
+    return tmp_path / "hub"
 
 
-# -------------------------------------------------------------------------------------------------------- what is refused
+def test_from_a_path(seg, translator):
+    for source in (seg, str(seg), seg.parent):
+        given = Translator.from_pretrained(source, device="cpu")
+        np.testing.assert_array_equal(given.translate(conditions(1)), translator.translate(conditions(1)))
+
+
+def test_from_a_repository(cached, translator):
+    given = Translator.from_pretrained("owner/name", cache_dir=cached, local_files_only=True, device="cpu")
+    np.testing.assert_array_equal(given.translate(conditions(1)), translator.translate(conditions(1)))
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("source", "says"),
     [
-        ({"samples": -1}, "samples is -1; needed: at least 0"),
-        ({"seed": -1}, "seed is -1; needed: at least 0"),
-        ({"batch_size": 0}, "batch_size is 0; needed: at least 1"),
-        ({"split": "foo"}, "split is 'foo'; needed: train, val, test or all"),
-        ({"split": "test"}, "has no row with labels and photo in split 'test'"),
+        ("owner/other", "owner/other is nothing on this machine: .*; nor is it in the Hub's cache"),
+        ("name", "checkpoint name does not exist"),
+        ("runs/a.safetensors", r"checkpoint runs/a\.safetensors does not exist"),
+        ("a/b/c", "checkpoint a/b/c does not exist"),
+        ("o..wner/na--me", "is nothing on this machine"),
     ],
 )
-def test_options_out_of_range(faces, seg, tmp_path, options, says):
-    with pytest.raises(InputError, match=says):
-        translate([faces], seg, tmp_path / "out", **options)
-    assert not (tmp_path / "out").exists()
+def test_what_is_neither_here_nor_there(cached, source, says):
+    with pytest.raises(CheckpointError, match=says):
+        Translator.from_pretrained(source, cache_dir=cached, local_files_only=True)
 
 
-def test_inputs_that_are_not_there(seg, tmp_path):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="nothing does not exist; give a picture, or a folder of pictures"):
-        translate([tmp_path / "nothing"], seg, tmp_path / "out")
-    with pytest.raises(InputError, match=r"no picture in .*/empty; looked for \.png"):
-        translate([tmp_path / "empty"], seg, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+def test_a_path_below_a_folder_that_is_here_is_no_repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "owner").mkdir()
+    with pytest.raises(CheckpointError, match="checkpoint owner/name does not exist"):
+        Translator.from_pretrained("owner/name")
 
 
-def test_inputs_of_one_name(faces, seg, label_maps, tmp_path):
-    (tmp_path / "more").mkdir()
-    shutil.copy(label_maps[2], tmp_path / "more")
-    with pytest.raises(InputError, match=r"labels/00002\.png and .*more/00002\.png would both become 00002\.png"):
-        translate([faces / "labels", tmp_path / "more"], seg, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+def test_saved_with_its_card(tmp_path, seg, translator):
+    translator.save_pretrained(tmp_path / "saved")
+    files = contents(tmp_path / "saved")
+    assert files.keys() == {"README.md", "config.json", "model.safetensors"}
+    described = json.loads(files["config.json"])
+    assert (described["task"], described["output_size"], described["condition"]) == ("seg2face", 32, "labels")
+    card = files["README.md"].decode()
+    assert card.startswith("---\n")
+    front = yaml.safe_load(card.split("---")[1])
+    assert (front["library_name"], front["pipeline_tag"]) == ("facesynth", "image-to-image")
+    assert {"pixel2style2pixel", "stylegan2"} <= set(front["tags"])
+    for fact in ("label maps into faces of 32 px", "| label scheme | celebamask-hq |", "| training steps | 7 |"):
+        assert fact in card
+    again = Translator.from_pretrained(tmp_path / "saved", device="cpu")
+    np.testing.assert_array_equal(again.translate(conditions(1)), translator.translate(conditions(1)))
+    assert checkpoint.load(tmp_path / "saved/model.safetensors").info == checkpoint.load(seg).info
 
 
-def test_an_input_that_the_sheet_would_cover(seg, label_maps, tmp_path):
-    shutil.copy(label_maps[0], tmp_path / SHEET)
-    with pytest.raises(InputError, match=r"the face of sheet and the contact sheet would both become .*sheet\.png"):
-        translate([tmp_path / SHEET], seg, tmp_path / "out", sheet=True)
-    assert len(translate([tmp_path / SHEET], seg, tmp_path / "out", sheet=True, samples=1).faces) == 1
+def test_pushed_to_the_hub(monkeypatch, translator):
+    seen = {}
 
+    def upload(api, *, repo_id, folder_path, commit_message, **rest):
+        seen.update(contents(folder_path), repo_id=repo_id, message=commit_message)
+        return "the commit"
 
-def test_inputs_are_never_written_over(seg, label_maps, tmp_path):
-    shutil.copytree(label_maps[0].parent, tmp_path / "in")
-    before = contents(tmp_path / "in")
-    with pytest.raises(InputError, match=r"the face of 00000 would take the place of the input .*; give another --out"):
-        translate([tmp_path / "in"], seg, tmp_path / "in")
-    assert contents(tmp_path / "in") == before
-    assert len(translate([tmp_path / "in"], seg, tmp_path / "in", samples=1).faces) == 6
-    assert before.items() <= contents(tmp_path / "in").items()
-
-
-@pytest.mark.parametrize("name", ["out", "out/below"])
-def test_a_file_in_place_of_the_folder(seg, label_maps, tmp_path, name):
-    (tmp_path / "out").write_text("mine")
-    with pytest.raises(OutputError, match=r"cannot write into .*/out"):
-        translate(label_maps, seg, tmp_path / name)
-    assert contents(tmp_path) == {"out": b"mine"}
-
-
-def test_a_full_disk_leaves_whole_pictures(seg, label_maps, tmp_path):
-    with small_disk(tmp_path / "disk", "36k") as disk:
-        with pytest.raises(OutputError, match=r"cannot write .*No space left on device"):
-            translate(label_maps, seg, disk.root, samples=3, batch_size=1)
-        written = sorted(disk.root.iterdir())
-        assert 0 < len(written) < 18
-        assert {images.read_photo(path).shape for path in written} == {(32, 32, 3)}
-        assert leftovers(disk.root) == []
-        disk.grow("2m")
-        assert len(translate(label_maps, seg, disk.root, samples=3, batch_size=1).faces) == 18
-
-
-def test_sizes_of_input_and_output_are_the_models_own(tmp_path, label_maps):
-    path = save_model(tmp_path / "a.safetensors", input_size=64, output_size=32)
-    assert checkpoint.load(path).config == small_model(input_size=64)
-    done = translate(label_maps[:1], path, tmp_path / "out", sheet=True)
-    assert images.read_photo(done.faces[0]).shape == (32, 32, 3)
-    assert images.read_photo(done.sheet).shape == (22 + 132, 4 + 2 * 132, 3)
-
-
-def test_label_maps_of_another_scheme_are_refused(faces, tmp_path):
-    root = shutil.copytree(faces, tmp_path / "data")
-    info = root / "dataset.json"
-    info.write_text(info.read_text().replace('"label_scheme": "celebamask-hq"', '"label_scheme": "face-parsing"', 1))
-    given = checkpoint.load(save_model(tmp_path / "a.safetensors"))
-    find_sources([faces], given)
-    with pytest.raises(DatasetError, match=r"of the scheme face-parsing, .*a\.safetensors takes celebamask-hq"):
-        find_sources([root], given)
-
-
-def test_a_sketch_method_with_nothing_to_choose_is_refused(faces, seg, sketcher):
-    for inputs, given in (([faces], seg), ([faces / "labels"], seg), ([faces / "sketches" / "xdog"], sketcher)):
-        with pytest.raises(InputError, match=r"sketch method 'xdog' came.* leave out --sketch"):
-            find_sources(inputs, checkpoint.load(given), sketch="xdog")
-    assert len(find_sources([faces], checkpoint.load(sketcher), sketch="xdog")) == 3
+    monkeypatch.setattr(
+        huggingface_hub.HfApi,
+        "create_repo",
+        lambda api, *, repo_id, **rest: huggingface_hub.RepoUrl(f"https://huggingface.co/{repo_id}"),
+    )
+    monkeypatch.setattr(huggingface_hub.HfApi, "upload_folder", upload)
+    card = {"known": "Trained on portraits."}
+    assert translator.push_to_hub("owner/name", commit_message="First", model_card_kwargs=card) == "the commit"
+    assert seen.keys() == {"README.md", "config.json", "model.safetensors", "repo_id", "message"}
+    assert (seen["repo_id"], seen["message"]) == ("owner/name", "First")
+    assert b'from_pretrained("owner/name")' in seen["README.md"]
+    assert b"Trained on portraits." in seen["README.md"]

@@ -10,8 +10,8 @@ import pytest
 from facesynth.cli.prep.preview import preview
 
 from facesynth import images
-from facesynth.errors import InputError, OutputError, PictureError
-from facesynth.labels import CELEBAMASK_HQ
+from facesynth.errors import InputError, OutputError, PictureError, WrongKindError
+from facesynth.labels import CELEBAMASK_HQ, LabelScheme
 from facesynth.manifest import Dataset, write_dataset
 from facesynth.prep.portraits import draw_portrait
 from facesynth.prep.presets import all_sketches, resolve
@@ -170,6 +170,45 @@ def test_wrong_places(folders: Path, tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="not a picture"):
         make_preview(tmp_path / "bad.png", tmp_path / "sheet.png", size=SIZE)
     assert not (tmp_path / "sheet.png").exists()
+
+
+def draw_of(folders: Path, index: int) -> np.ndarray:
+    """The contours of a label map, as a cell of the sheet."""
+    labels = images.read_labels(folders / f"labels/{index:05d}.png", CELEBAMASK_HQ)
+    return grey(draw(np.zeros((SIZE, SIZE, 3), np.uint8), resolve("contours"), labels=labels))
+
+
+def test_a_label_map_goes_to_the_photo_of_its_name_before_that_of_its_number(folders: Path, tmp_path: Path) -> None:
+    for name in ("photos", "labels"):
+        (tmp_path / name).mkdir()
+    for name, index in {"1": 0, "001": 1, "2": 2}.items():
+        shutil.copy(folders / f"photos/{index}.png", tmp_path / f"photos/{name}.png")
+    for name, index in {"1": 0, "001": 1, "00002": 0}.items():
+        shutil.copy(folders / f"labels/{index:05d}.png", tmp_path / f"labels/{name}.png")
+    options = {"sketches": [resolve("contours")], "labels": tmp_path / "labels", "size": SIZE}
+    make_preview(tmp_path / "photos", tmp_path / "sheet.png", **options)
+    assert not (draw_of(folders, 0) == draw_of(folders, 1)).all()
+    sheet = images.read_photo(tmp_path / "sheet.png")
+    for row, index in enumerate((1, 0, 0)):  # 001, 1, 2
+        np.testing.assert_array_equal(cell(sheet, row, 1), draw_of(folders, index))
+    (tmp_path / "labels/1.png").unlink()
+    with pytest.raises(InputError, match=r"there is none for .*/1\.png"):
+        make_preview(tmp_path / "photos", tmp_path / "other.png", **options)
+
+
+def test_label_maps_of_another_scheme(folders: Path, tmp_path: Path) -> None:
+    options = {"sketches": [resolve("contours")], "labels": tmp_path, "count": 1, "size": SIZE}
+    images.write_png(tmp_path / "0.png", np.full((128, 128), 30, np.uint8))
+    with pytest.raises(WrongKindError, match="holds the value 30"):
+        make_preview(folders / "photos", tmp_path / "sheet.jpg", **options)
+    mine = LabelScheme("mine", tuple(f"class {number}" for number in range(40)))
+    assert make_preview(folders / "photos", tmp_path / "sheet.jpg", scheme=mine, **options) == ["photo", "contours"]
+    for source, given in (
+        (make_dataset(folders, tmp_path / "data"), "scheme"),
+        (folders / "photos", "came without label maps"),
+    ):
+        with pytest.raises(InputError, match=given):
+            make_preview(source, tmp_path / "sheet.jpg", scheme=mine)
 
 
 def test_command(folders: Path, tmp_path: Path) -> None:

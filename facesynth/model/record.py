@@ -1,0 +1,116 @@
+"""The record of a folder of faces: which input each came from, and how it was made.
+
+It is one line of JSON an input, and one for every set of settings that a line refers to. Lines are added while the work goes
+on, so that a killed call loses nothing; at its end the file is written anew, in the order of the inputs. A line that a
+killed process left torn counts as not there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from facesynth.errors import OutputError
+from facesynth.files import sha256, write_text
+
+RECORD = "faces.jsonl"
+"""The record's name."""
+
+
+class Record:
+    """The record of a folder, as far as it is written.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the faces are.
+    settings : mapping
+        All that tells how faces are made now; plain values.
+
+    Raises
+    ------
+    OutputError
+        If there is one that cannot be read.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.folder, self.path = folder, folder / RECORD
+        self.made = sha256(json.dumps(settings, sort_keys=True).encode())[:16]
+        self.settings: dict[str, Mapping[str, Any]] = {}
+        self.rows: dict[str, Mapping[str, Any]] = {}
+        try:
+            text = self.path.read_text("utf-8", errors="replace") if self.path.exists() else ""
+        except OSError as error:
+            raise OutputError(f"{self.path} cannot be read: {error.strerror or error}; remove it") from error
+        for line in text.splitlines():
+            self._take(line)
+        self.is_torn = bool(text) and not text.endswith("\n")
+        self.is_new = self.made not in self.settings
+        self.settings[self.made] = settings
+
+    def _take(self, line: str) -> None:
+        try:
+            row = json.loads(line)
+            if "input" in row:
+                if {"made", "sha256", "files"} <= row.keys():
+                    self.rows[str(row["input"])] = row
+            else:
+                self.settings[str(row["made"])] = row["settings"]
+        except (ValueError, KeyError, TypeError):
+            return
+
+    def has(self, name: str, digest: str, files: Sequence[str]) -> bool:
+        """Whether an input of this content was translated with the present settings, and its files are there."""
+        row = self.rows.get(name, {})
+        is_same = (row.get("made"), row.get("sha256"), row.get("files")) == (self.made, digest, list(files))
+        return is_same and all((self.folder / file).is_file() for file in files)
+
+    def add(self, name: str, source: Path, digest: str, files: Sequence[str]) -> None:
+        """Add an input whose files are written.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        self.rows[name] = {
+            "input": name,
+            "source": source.as_posix(),
+            "sha256": digest,
+            "files": list(files),
+            "made": self.made,
+        }
+        lines = ["" if not self.is_torn else "\n"]
+        if self.is_new:
+            lines.append(self._settings_line(self.made))
+        lines.append(json.dumps(self.rows[name], sort_keys=True) + "\n")
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write("".join(lines))
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+        self.is_new = self.is_torn = False
+
+    def drop(self, name: str) -> None:
+        """Forget an input, whose files are about to be written anew or cannot be made."""
+        self.rows.pop(name, None)
+
+    def finish(self, order: Iterable[str]) -> None:
+        """Write the record anew: the inputs in this order, then those of earlier calls, by name.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        first = [name for name in order if name in self.rows]
+        names = [*first, *sorted(self.rows.keys() - set(first))]
+        used = {str(self.rows[name]["made"]) for name in names}
+        lines = [self._settings_line(made) for made in sorted(used & self.settings.keys())]
+        lines += [json.dumps(self.rows[name], sort_keys=True) + "\n" for name in names]
+        write_text(self.path, "".join(lines))
+
+    def _settings_line(self, made: str) -> str:
+        return json.dumps({"made": made, "settings": self.settings[made]}, sort_keys=True) + "\n"
