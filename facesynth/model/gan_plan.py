@@ -49,6 +49,8 @@ class GeneratorFolder(RunFolder):
         }
     )
 
+    function: ClassVar[str] = "facesynth.model.gan_training.train_generator"
+
     def load(self, path: Path) -> GeneratorState:
         """Read a state."""
         return checkpoint.load_generator_state(path)

@@ -80,6 +80,9 @@ class RunFolder:
     files: ClassVar[Mapping[str, str]] = MappingProxyType(_FILES)
     """What the README says of each file."""
 
+    function: ClassVar[str] = "facesynth.model.training.train"
+    """What the README says a run without a command line was started by."""
+
     def __init__(self, root: Path, keep: int = KEPT_STATES) -> None:
         if keep < 1:
             raise InputError(f"keep is {keep}; needed: at least 1")
@@ -172,7 +175,7 @@ class RunFolder:
         text = _README.format(
             title=self.title(config),
             version=facesynth.__version__,
-            command=command or "# started from Python: facesynth.model.training.train",
+            command=command or f"# started from Python: {self.function}",
             environment="\n".join(f"| {name} | {value} |" for name, value in rows.items()),
             files="\n".join(
                 f"| `{name}` | {text.format(interval=config.interval, metric=config.metric)} |"
