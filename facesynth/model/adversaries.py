@@ -191,8 +191,9 @@ class Adversaries:
             latents = self._w_plus(z, chosen)
             noise = noise_sources(config.seed, self._stream(number, _Pass.PATH), chosen, self.device)
             pictures = self.generator(latents, noise="random", rng=noise)
-            along = torch.randn(pictures.shape, generator=self._chance(number, _Pass.PATH, *chosen)).to(self.device)
-            lengths = gan.path_lengths(pictures, latents, along)
+            sources = [self._chance(number, _Pass.PATH, place) for place in chosen]
+            along = torch.stack([torch.randn(pictures.shape[1:], generator=source) for source in sources])
+            lengths = gan.path_lengths(pictures, latents, along.to(self.device))
             decay = config.path_decay ** (1 / len(self.places))
             found.append(lengths.detach().mean())
             penalty, self.path_mean = gan.path_penalty(
@@ -250,9 +251,9 @@ class Adversaries:
     def _stream(number: int, which: _Pass) -> int:
         return number * len(_Pass) + which
 
-    def _chance(self, number: int, which: _Pass, *places: int) -> torch.Generator:
-        """A source on the CPU of what a pass draws for the whole step, or for the images at some places."""
-        entropy = [self.config.seed, self._stream(number, which), len(places), *places, 1]
+    def _chance(self, number: int, which: _Pass, *place: int) -> torch.Generator:
+        """A source on the CPU of what a pass draws for the whole step, or for the image at a place."""
+        entropy = [self.config.seed, self._stream(number, which), len(place), *place, 1]
         value = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
         return torch.Generator().manual_seed(int(value) >> 1)
 

@@ -74,6 +74,8 @@ def resolve_generator(
     of_discriminator.pop("input_size", None)  # follows from the generator
     generator = of_kind(GeneratorConfig, of_generator, "a size of the generator")
     discriminator = of_kind(DiscriminatorConfig, of_discriminator, "a size of the discriminator")
+    if size is not None:
+        generator["output_size"] = size
     if given.generator is not None:
         generator |= dataclasses.asdict(given.generator.config)
         for key in ("channel_base", "channel_max"):

@@ -27,6 +27,8 @@ from facesynth.model.gan_settings import resolve_generator
 from facesynth.model.gan_training import train_generator
 from facesynth.model.gan_validation import COLUMNS, ROWS
 from facesynth.model.photos import Photos
+from facesynth.model.processes import noise_sources
+from facesynth.model.swd import PatchDistance
 from facesynth.model.tensors import photo_tensor, to_pictures
 from facesynth.model.training import train
 
@@ -158,18 +160,34 @@ def test_the_generator_of_the_lowest_distance_is_kept(faces, tmp_path, undisturb
 def test_validation_compares_the_average_with_the_photos(faces, undisturbed):
     """The last row again, from the state that was written with it."""
     state = checkpoint.load_generator_state(newest(undisturbed))
-    discriminator = Discriminator(state.discriminator)
+    generator, discriminator = new_generator(state.generator).eval(), Discriminator(state.discriminator)
+    generator.load_state_dict(state.state_of("averaged"))
     discriminator.load_state_dict(state.state_of("discriminator"))
-    photos = Photos(read_dataset(faces), "val", 32)
-    real = photo_tensor(torch.from_numpy(np.stack([photo for _, photo in photos])))
-    with torch.no_grad():
-        parts = [discriminator(part) for part in real.split(2)]  # samples are compared within a batch
-    last = rows_of(undisturbed)[-1]
-    score = torch.cat(parts).mean().item()
-    assert float(last["real_score"]) == pytest.approx(score, rel=1e-3, abs=1e-5)
-    assert float(last["generator_loss"]) == pytest.approx(
-        gan.generator_loss(torch.full((3,), float(last["fake_score"]))).item(), rel=0.05
+    seen, real = (
+        photo_tensor(torch.from_numpy(np.stack([photo for _, photo in Photos(read_dataset(faces), split, 32)])))
+        for split in ("train", "val")
     )
+    z = torch.randn(ROWS * COLUMNS, 16, generator=torch.Generator().manual_seed(0))[: len(real)]
+    noise = noise_sources(0, 1 << 62, range(len(real)), torch.device("cpu"))
+    with torch.no_grad():
+        latents = generator.mapping(z)[:, None].expand(-1, generator.n_styles, -1)
+        made = generator(latents, noise="random", rng=noise)
+        of_made, of_seen, of_real = (  # samples are compared within a batch, which is of two
+            torch.cat([discriminator(part) for part in pictures.split(2)]) for pictures in (made, seen, real)
+        )
+    distances = PatchDistance([real])([made.clamp(-1, 1)])
+    wanted = {
+        "generator_loss": torch.log1p(torch.exp(-of_made)).mean(),
+        "discriminator_loss": (torch.log1p(torch.exp(of_made)) + torch.log1p(torch.exp(-of_real))).mean(),
+        "real_score": of_real.mean(),
+        "fake_score": of_made.mean(),
+        "overfitting": (of_seen.mean() - of_real.mean()) / (of_seen.mean() - of_made.mean()),
+        "swd_32": distances[32],
+        "swd_16": distances[16],
+    }
+    last = rows_of(undisturbed)[-1]
+    for name, value in wanted.items():
+        assert float(last[name]) == pytest.approx(float(value), rel=1e-3, abs=1e-5), name
 
 
 def test_the_sheet_shows_the_same_z_by_the_average(undisturbed):
