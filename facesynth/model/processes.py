@@ -7,6 +7,7 @@ shared out, so that a run on several devices is the run on one, up to rounding.
 from __future__ import annotations
 
 import importlib.util
+import secrets
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from torch import distributed
 from torch.utils.data import Sampler
 
 from facesynth.errors import InputError
+from facesynth.files import make_folder, write_text
 from facesynth.model.data import Pick
 from facesynth.model.devices import choose_device
 
@@ -83,11 +85,18 @@ def start(device: str, config: RunConfig, out: Path, trackers: Sequence[str] = (
 def track(accelerator: Accelerator, out: Path, settings: Mapping[str, Any], step: int) -> None:
     """Begin tracking a run, or go on with it after ``step``."""
     flat = {name: value if isinstance(value, int | float | str) else str(value) for name, value in settings.items()}
-    begin = {
-        "tensorboard": {"purge_step": step + 1},
-        "wandb": {"name": out.resolve().name, "dir": str(out), "resume": "allow"},
-    }
+    begin: dict[str, dict[str, Any]] = {"tensorboard": {"purge_step": step + 1}}
+    if accelerator.is_main_process and any(str(name) == "wandb" for name in accelerator.log_with):
+        begin["wandb"] = {"name": out.resolve().name, "dir": str(out), "resume": "allow", "id": _wandb_id(out)}
     accelerator.init_trackers("facesynth", config=flat, init_kwargs=begin)
+
+
+def _wandb_id(out: Path) -> str:
+    """What W&B knows the run by, which a run that goes on goes on with."""
+    path = make_folder(out / "wandb") / "run-id"
+    if not path.is_file():
+        write_text(path, secrets.token_hex(8))
+    return path.read_text("utf-8")
 
 
 class Shares(Sampler[list[Pick]]):

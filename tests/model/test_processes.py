@@ -14,8 +14,11 @@ from accelerate import Accelerator
 
 from facesynth.errors import InputError
 from facesynth.model import checkpoint, processes
+from facesynth.model.adversaries import TRAINING_TERMS
 from facesynth.model.config import preset
 from facesynth.model.data import TrainingOrder
+from facesynth.model.gan_config import preset as generator_preset
+from facesynth.model.gan_training import train_generator
 from facesynth.model.processes import Shares, noise_sources, places
 from facesynth.model.training import train
 
@@ -107,6 +110,39 @@ def test_two_processes_train_as_one_does(faces, tmp_path):
             torch.testing.assert_close(two.tensors[f"model.{name}"], value, atol=2e-3, rtol=2e-3, msg=name)
 
 
+def test_two_processes_train_a_generator_as_one_does(faces, tmp_path):
+    """Each alone would have other gradients, path lengths and signs of scores. No sample is compared with others here."""
+    sizes = {"style_dim": 8, "mapping_depth": 2, "channel_base": 256, "channel_max": 8}
+    config = generator_preset(
+        "small", 32, generator_sizes=sizes, discriminator_sizes={"group_size": 1}, batch_size=4, interval=2, steps=4,
+        path_interval=2, path_shrink=1, r1_interval=2, augment_p=0.5, augment_speed=40, augment_interval=1,
+    )  # fmt: skip
+    train_generator(faces, tmp_path / "one", config, device="cpu", workers=0)
+    fixed = (
+        "--data",
+        faces,
+        "--out",
+        tmp_path / "two",
+        "--config",
+        tmp_path / "one/config.yaml",
+        "--device",
+        "cpu",
+        "-q",
+    )
+    for steps in (2, 4):
+        first, second = launched(2, "train-generator", *fixed, "--steps", steps)
+        assert [(done.returncode, done.stderr) for done in (first, second)] == [(0, ""), (0, "")]
+        assert (bool(first.stdout), second.stdout) == (True, "")
+    rows, others = rows_of(tmp_path / "one"), rows_of(tmp_path / "two")
+    assert len(rows) == len(others) == 7
+    for row, other in zip(rows, others, strict=True):
+        for name in (*TRAINING_TERMS, "swd"):
+            if row[name]:
+                assert float(other[name]) == pytest.approx(float(row[name]), rel=2e-3, abs=1e-4), (row["step"], name)
+    assert {row["augment_p"] for row in rows} > {""}
+    assert {row["path_length"] for row in rows} > {""}
+
+
 def rows_of(root: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((root / "metrics.csv").read_text().splitlines()))
 
@@ -136,3 +172,32 @@ def test_a_tracker_that_is_not_installed_says_how_to_get_it(tmp_path, monkeypatc
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"tracker 'wandb' needs its package; pip install 'facesynth\[wandb\]'"):
         processes.start("cpu", small_run(), tmp_path, ["wandb"])
+
+
+class Tracked:
+    """What Accelerate is asked to begin."""
+
+    is_main_process = True
+
+    def __init__(self, *names: str) -> None:
+        self.log_with, self.begun = names, []
+
+    def init_trackers(self, name, config, init_kwargs) -> None:
+        self.begun.append((config, init_kwargs))
+
+
+def test_a_run_that_goes_on_is_the_same_for_its_trackers(tmp_path):
+    accelerator = Tracked("tensorboard", "wandb")
+    for step in (0, 7):
+        processes.track(accelerator, tmp_path / "run", {"steps": 9, "model": {"size": 3}, "generator": None}, step)
+    (settings, first), (_, second) = accelerator.begun
+    assert settings == {"steps": 9, "model": "{'size': 3}", "generator": "None"}  # trackers take plain values
+    assert [begun["tensorboard"]["purge_step"] for begun in (first, second)] == [1, 8]
+    assert first["wandb"] == second["wandb"]
+    assert (first["wandb"]["name"], first["wandb"]["resume"]) == ("run", "allow")
+    processes.track(accelerator, tmp_path / "other", {}, 0)
+    assert accelerator.begun[-1][1]["wandb"]["id"] != first["wandb"]["id"]
+    alone = Tracked("tensorboard")
+    processes.track(alone, tmp_path / "third", {}, 0)
+    assert "wandb" not in alone.begun[0][1]
+    assert not (tmp_path / "third").exists()

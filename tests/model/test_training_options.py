@@ -70,9 +70,11 @@ def test_parts_of_a_step_add_up_to_its_gradient(faces, tmp_path):
     for parts in (1, 2):
         changed = dataclasses.replace(config, accumulate=parts)
         run(tmp_path / "data", tmp_path / str(parts), changed, generator=given)
-    for one, two in zip(rows_of(tmp_path / "1", "train"), rows_of(tmp_path / "2", "train"), strict=True):
-        for name in ("loss", "l2", "w_norm", "gradient_norm"):
-            assert float(two[name]) == pytest.approx(float(one[name]), rel=2e-3)
+    whole, in_parts = (rows_of(tmp_path / name, "train") for name in "12")
+    for name in ("loss", "l2", "w_norm", "gradient_norm"):
+        assert float(in_parts[0][name]) == pytest.approx(float(whole[0][name]), rel=1e-4)
+    for one, two in zip(whole, in_parts, strict=True):  # rounding grows from step to step
+        assert float(two["loss"]) == pytest.approx(float(one["loss"]), rel=2e-3)
     batches = [state_of(tmp_path / name, 3).tensors["model.encoder.trunk.stem.1.num_batches_tracked"] for name in "12"]
     assert [int(batch) for batch in batches] == [3, 6]  # batch norm sees the parts one by one
 
@@ -223,3 +225,4 @@ def test_a_gradient_that_is_no_number_is_blamed_on_its_own_batch(faces, tmp_path
     monkeypatch.setattr(training._Run, "_gradient_norm", lambda self: float("inf") if self.step == 1 else 1.0)
     with pytest.raises(DivergenceError, match=r"the gradient norm is inf at step 2, photos 0000\d, 0000\d; the last "):
         run(faces, tmp_path, small_run())
+    assert [row["step"] for row in rows_of(tmp_path, "train")] == ["1"]  # how it came to that is written down
