@@ -51,7 +51,7 @@ _PRESETS = "  [default: the preset's]"
     "--workers",
     type=click.IntRange(min=0),
     default=2,
-    help="Processes that read pictures, where they don't fit in memory.",
+    help="Processes that read pictures; on a CPU only where they don't fit in memory.",
 )
 @click.option("--keep", type=click.IntRange(min=1), default=2, help="How many of the newest checkpoints stay.")
 @click.option(

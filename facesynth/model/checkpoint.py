@@ -309,7 +309,8 @@ def load_any(path: Path) -> Checkpoint | GeneratorCheckpoint:
             average = given.tensors["latent_avg"]
         except KeyError as error:
             raise CheckpointError(f"{path} lacks 'latent_avg'; it does not fit its own config") from error
-        return GeneratorCheckpoint(path, given.generator, given.state_of("averaged"), average, {})
+        info = {name: given.info[name] for name in ("facesynth", "step") if name in given.info}
+        return GeneratorCheckpoint(path, given.generator, given.state_of("averaged"), average, info)
     return given
 
 
