@@ -116,6 +116,7 @@ def test_two_processes_train_a_generator_as_one_does(faces, tmp_path):
     config = generator_preset(
         "small", 32, generator_sizes=sizes, discriminator_sizes={"group_size": 1}, batch_size=4, interval=2, steps=4,
         path_interval=2, path_shrink=1, r1_interval=2, augment_p=0.5, augment_speed=40, augment_interval=1,
+        generator_learning_rate=1e-4, discriminator_learning_rate=1e-4,
     )  # fmt: skip
     train_generator(faces, tmp_path / "one", config, device="cpu", workers=0)
     fixed = (
@@ -141,6 +142,13 @@ def test_two_processes_train_a_generator_as_one_does(faces, tmp_path):
                 assert float(other[name]) == pytest.approx(float(row[name]), rel=2e-3, abs=1e-4), (row["step"], name)
     assert {row["augment_p"] for row in rows} > {""}
     assert {row["path_length"] for row in rows} > {""}
+    one, two = (
+        checkpoint.load_generator_state(tmp_path / name / "checkpoints/step-00000004.safetensors")
+        for name in ("one", "two")
+    )
+    for name, value in one.tensors.items():
+        if name.endswith("exp_avg_sq"):  # of the gradients of all
+            torch.testing.assert_close(two.tensors[name], value, atol=1e-6, rtol=2e-2, msg=name)
 
 
 def rows_of(root: Path) -> list[dict[str, str]]:
