@@ -14,7 +14,7 @@ import click
 from facesynth import __version__
 from facesynth.errors import FacesynthError
 
-from . import convert, info, prep, train, translate
+from . import convert, info, prep, train, train_generator, translate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -34,6 +34,7 @@ def facesynth() -> None:
 
 facesynth.add_command(prep.prep)
 facesynth.add_command(train.train)
+facesynth.add_command(train_generator.train_generator)
 facesynth.add_command(translate.translate)
 facesynth.add_command(convert.convert)
 facesynth.add_command(info.info)

@@ -1,4 +1,7 @@
-"""Progress of a training run on standard error: a moving line on a terminal, a plain line now and then elsewhere."""
+"""What commands that train have in common: progress on standard error, and sizes by name.
+
+Progress is a moving line on a terminal, a plain line now and then elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,20 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import click
+
 from ._progress import PLAIN_INTERVAL
 
 if TYPE_CHECKING:
-    from facesynth.model.training import Report
+    from facesynth.model.loop import Report
+
+
+def named(text: str) -> tuple[str, str]:
+    """The name and the value of a ``--model NAME=VALUE``."""
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise click.UsageError(f"Invalid value for '--model': {text!r} is not NAME=VALUE.")
+    return name.strip(), value
 
 
 _LINE = "step {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ._training import reporter
+from ._training import named, reporter
 
 if TYPE_CHECKING:
     from torch import nn
@@ -161,7 +161,7 @@ def train(
         name=preset,
         file=config,
         options=given,
-        sizes=dict(_named(size) for size in sizes),
+        sizes=dict(named(size) for size in sizes),
     )
     required = bool({"lpips", "lpips_crop"} & given.keys())
     networks, notice = _lpips(settings, lpips_backbone, lpips_heads, required=required)
@@ -218,13 +218,6 @@ def _compare(runs: tuple[Path, ...], picture: Path) -> None:
         raise InputError(f"{picture} is a folder; give --out the PNG to write")
     compare_runs(runs, picture)
     click.echo(f"curves of {len(runs)} runs: {picture}")
-
-
-def _named(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign:
-        raise click.UsageError(f"Invalid value for '--model': {text!r} is not NAME=VALUE.")
-    return name.strip(), value
 
 
 def _lpips(

@@ -1,8 +1,9 @@
 """Checkpoints: safetensors files with the config and provenance inside; nothing is ever unpickled from them.
 
-Three kinds: ``model`` holds the weights of a :class:`~facesynth.model.psp.PSP` as they are used, ``training`` those (under
+Four kinds: ``model`` holds the weights of a :class:`~facesynth.model.psp.PSP` as they are used, ``training`` those (under
 ``model.``) with all that a run needs to go on; both serve for translating. ``generator`` holds a generator alone, for a run
-to start from. Files of other programs are :mod:`facesynth.model.foreign`'s work.
+to start from, ``generator-training`` one (under ``averaged.``) with all that its own training needs to go on. Files of other
+programs are :mod:`facesynth.model.foreign`'s work.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import facesynth
 from facesynth.errors import CheckpointError, InputError
 from facesynth.files import replacing
 from facesynth.labels import LabelScheme, describe, from_description
-from facesynth.model.config import GeneratorConfig, ModelConfig
+from facesynth.model.config import DiscriminatorConfig, GeneratorConfig, ModelConfig
 from facesynth.model.pickles import shown
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ SCHEMA = 1
 """Version of the format; a reader refuses a newer one."""
 MODEL_FILE = "model.safetensors"
 """A run's best model, in its folder."""
+_GENERATOR_TRAINING = "generator-training"
 _DTYPES = {
     torch.float64: "F64",
     torch.float32: "F32",
@@ -83,8 +85,12 @@ class Checkpoint:
 
     def state_of(self, prefix: str) -> dict[str, Tensor]:
         """The tensors whose names begin with ``prefix`` and a dot, without these."""
-        start = f"{prefix}."
-        return {name.removeprefix(start): value for name, value in self.tensors.items() if name.startswith(start)}
+        return _below(prefix, self.tensors)
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    start = f"{prefix}."
+    return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,34 @@ class GeneratorCheckpoint:
     tensors: dict[str, Tensor]
     latent_avg: Tensor
     info: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class GeneratorState:
+    """The state of a generator's own training.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    generator, discriminator : GeneratorConfig, DiscriminatorConfig
+        The sizes.
+    tensors : dict of str to tensor
+        ``generator.*``, ``discriminator.*`` and ``averaged.*`` by the names of their state dicts, those of the optimisers, and
+        the generator's ``latent_avg``, (n_styles, style_dim).
+    info : dict
+        Everything else that was recorded.
+    """
+
+    path: Path
+    generator: GeneratorConfig
+    discriminator: DiscriminatorConfig
+    tensors: dict[str, Tensor]
+    info: dict[str, Any]
+
+    def state_of(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors whose names begin with ``prefix`` and a dot, without these."""
+        return _below(prefix, self.tensors)
 
 
 def generator_of(given: Checkpoint) -> GeneratorCheckpoint:
@@ -160,6 +194,29 @@ def save_generator(
     """
     described = {"kind": "generator", "config": dataclasses.asdict(config)}
     _save(path, described, {**tensors, "latent_avg": latent_avg}, info)
+
+
+def save_generator_state(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    *,
+    generator: GeneratorConfig,
+    discriminator: DiscriminatorConfig,
+    info: Mapping[str, Any],
+) -> None:
+    """Write the state of a generator's training, whole or not at all; the parameters are those of :class:`GeneratorState`.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    described = {
+        "kind": _GENERATOR_TRAINING,
+        "config": dataclasses.asdict(generator),
+        "discriminator": dataclasses.asdict(discriminator),
+    }
+    _save(path, described, tensors, info)
 
 
 def _save(path: Path, described: Mapping[str, Any], tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
@@ -225,14 +282,40 @@ def load(path: Path) -> Checkpoint:
     return given
 
 
+def load_generator_state(path: Path) -> GeneratorState:
+    """Read the state of a generator's training.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is something else, is damaged, or is of a newer schema.
+    """
+    given = _load(path)
+    if not isinstance(given, GeneratorState):
+        raise CheckpointError(f"{path} is no state of a generator's training; `facesynth train-generator` makes them")
+    return given
+
+
 def load_any(path: Path) -> Checkpoint | GeneratorCheckpoint:
-    """Read a checkpoint file of facesynth's, whatever it holds.
+    """Read a checkpoint file of facesynth's, whatever it holds; of the state of a generator's training, the generator.
 
     Raises
     ------
     CheckpointError
         If it is not one, is damaged, or is of a newer schema.
     """
+    given = _load(path)
+    if isinstance(given, GeneratorState):
+        try:
+            average = given.tensors["latent_avg"]
+        except KeyError as error:
+            raise CheckpointError(f"{path} lacks 'latent_avg'; it does not fit its own config") from error
+        info: dict[str, Any] = {name: given.info[name] for name in ("facesynth", "step") if name in given.info}
+        return GeneratorCheckpoint(path, given.generator, given.state_of("averaged"), average, info)
+    return given
+
+
+def _load(path: Path) -> Checkpoint | GeneratorCheckpoint | GeneratorState:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("facesynth", "null"))
@@ -252,6 +335,9 @@ def load_any(path: Path) -> Checkpoint | GeneratorCheckpoint:
             if kind == "generator":
                 average = tensors.pop("latent_avg")
                 return GeneratorCheckpoint(path, GeneratorConfig(**sizes), tensors, average, info)
+            if kind == _GENERATOR_TRAINING:
+                discriminator = DiscriminatorConfig(**header["discriminator"])
+                return GeneratorState(path, GeneratorConfig(**sizes), discriminator, tensors, info)
             config, scheme = ModelConfig(**sizes), from_description(header["label_scheme"])
             return Checkpoint(path, kind, config, str(header["task"]), scheme, tensors, info)
     except CheckpointError:

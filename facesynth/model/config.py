@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from facesynth.errors import InputError
 
@@ -159,6 +159,38 @@ class ModelConfig:
         """
         first = 2 * (self.style_resolution.bit_length() - 3)
         return tuple(range(first, self.n_styles))
+
+
+class RunConfig(Protocol):
+    """What every run's config has, whatever it trains."""
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps in all."""
+
+    @property
+    def batch_size(self) -> int:
+        """Photos a step."""
+
+    @property
+    def accumulate(self) -> int:
+        """Parts that a step's photos go through the networks in."""
+
+    @property
+    def precision(self) -> str:
+        """What the networks compute in: float32, bf16 or fp16."""
+
+    @property
+    def metric(self) -> str:
+        """The term whose lowest value on the validation split tells what is kept."""
+
+    @property
+    def interval(self) -> int:
+        """Steps between validations."""
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
 
 
 Task = Literal["seg2face", "sketch2face", "photo2face"]

@@ -117,9 +117,9 @@ def _kept(config: TrainConfig, network: Translation, objective: Objective, n_pho
         styled = torch.zeros(n_photos, dtype=torch.bool) if config.style_probability else None
     of_loss = {name: value.to("meta") for name, value in objective.state_dict().items()}
     known = {*map(_place, network.parameters()), *map(_place, network.buffers()), *map(_place, of_loss.values())}
-    with _keeping(known) as kept_by_networks:
+    with kept_by_autograd(known) as kept_by_networks:
         faces, latents = network(condition, indices, styled, None)
-    with _keeping(known | kept_by_networks.keys()) as kept_by_loss:
+    with kept_by_autograd(known | kept_by_networks.keys()) as kept_by_loss:
         torch.func.functional_call(objective, of_loss, (faces, photos, latents, network.model.latent_avg))
     passed = _bytes([condition, photos])
     in_networks = sum(kept_by_networks.values()) * _HALF[config.precision]
@@ -127,7 +127,7 @@ def _kept(config: TrainConfig, network: Translation, objective: Objective, n_pho
 
 
 @contextlib.contextmanager
-def _keeping(known: Iterable[int]) -> Iterator[dict[int, int]]:
+def kept_by_autograd(known: Iterable[int]) -> Iterator[dict[int, int]]:
     """The bytes of every storage that autograd keeps in the block, by its place, but those known already."""
     bytes_of: dict[int, int] = {}
     alive: list[Tensor] = []

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from facesynth.errors import InputError
 from facesynth.files import replacing
-from facesynth.model.config import TERMS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 MOST_COLUMNS = 3
 """Most panels beside each other."""
 COLOURS = ("#1f6fb2", "#d1495b", "#3a8f5c", "#b07aa1", "#e08a1e", "#5b5b5b", "#17a2b8", "#8c564b")
+_NO_TERMS = ("step", "split", "gradient_norm", "seconds", "images_per_second")
 _RAW, _SMOOTH, _VALIDATION = "#9ec5e8", "#1f6fb2", "#d1495b"
 
 
@@ -102,8 +102,8 @@ def _read(path: Path) -> pd.DataFrame:
         raise InputError(f"there is no {path}; give folders that `facesynth train --out` made")
     try:
         rows: pd.DataFrame = pd.read_csv(path)
-        if not {"step", "split", "loss"} <= set(rows.columns):
-            raise InputError(f"{path} lacks the columns step, split and loss; it is no run's metrics")
+        if not {"step", "split", "seconds"} <= set(rows.columns):
+            raise InputError(f"{path} lacks the columns step, split and seconds; it is no run's metrics")
     except (ValueError, OSError) as error:
         raise InputError(f"{path} cannot be read as a run's metrics: {' '.join(str(error).split())}") from error
     return rows
@@ -122,9 +122,10 @@ def _draw_panels(tables: Sequence[pd.DataFrame], draw: Any, picture: Path, note:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    terms = [
-        term for term in ("loss", *TERMS) if any(term in rows and rows[term].notna().any() for rows in tables)
-    ] or ["loss"]
+    told = dict.fromkeys(name for rows in tables for name in rows.columns if name not in _NO_TERMS)
+    terms = [term for term in told if any(term in rows and rows[term].notna().any() for rows in tables)] or [
+        next(iter(told))
+    ]
     columns = 2 if len(terms) == 4 else min(MOST_COLUMNS, len(terms))
     lines = -(-len(terms) // columns)
     figure = Figure(figsize=(4.6 * columns, 3.4 * lines), layout="constrained")

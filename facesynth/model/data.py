@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -366,9 +366,7 @@ class TrainingOrder(Sampler[list[Pick]]):
             yield [Pick(index, step * self.batch_size + place) for place, index in enumerate(batch)]
 
 
-def batches(
-    pairs: PairedFaces, order: Sampler[list[Pick]], *, workers: int = 0
-) -> Generator[tuple[Tensor, Tensor, Tensor]]:
+def batches(pairs: TorchDataset[Any], order: Sampler[list[Pick]], *, workers: int = 0) -> Generator[tuple[Tensor, ...]]:
     """What training goes through: batches of pairs, read ahead by processes of their own.
 
     These end when the generator does, by an error too, or is no longer held; and by themselves when the one that trains is
@@ -376,7 +374,7 @@ def batches(
 
     Parameters
     ----------
-    pairs : PairedFaces
+    pairs : PairedFaces, or another dataset whose items are picked
     order : sampler of lists of Pick
         Such as :class:`TrainingOrder`.
     workers : int

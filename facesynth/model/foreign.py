@@ -34,6 +34,7 @@ from facesynth.errors import CheckpointError
 from facesynth.labels import CELEBAMASK_HQ, MOST_CLASSES, LabelScheme, numbered_scheme
 from facesynth.model import checkpoint, torch_files
 from facesynth.model.checkpoint import Checkpoint, GeneratorCheckpoint
+from facesynth.model.discriminator import Discriminator
 from facesynth.model.pickles import shown
 from facesynth.model.stylegan2 import Generator
 
@@ -157,7 +158,7 @@ def load_generator(path: Path | str) -> GeneratorCheckpoint:
 
 
 def load_discriminator(path: Path | str) -> tuple[DiscriminatorConfig, dict[str, Tensor]]:
-    """Sizes and state dict of the discriminator in a run's state of rosinality's, or in a network pickle of StyleGAN2-ADA's.
+    """Sizes and state dict of the discriminator in the state of a training run: ours, rosinality's or StyleGAN2-ADA's.
 
     Raises
     ------
@@ -167,7 +168,19 @@ def load_discriminator(path: Path | str) -> tuple[DiscriminatorConfig, dict[str,
     from facesynth.model.published_ada import discriminator_from_ada
     from facesynth.model.published_parts import discriminator_from_rosinality
 
-    found = recognise(Path(path))
+    path = Path(path)
+    if path.is_dir():
+        raise CheckpointError(
+            f"{path} is a folder; a discriminator is in a file, such as a run's newest checkpoints/step-*.safetensors"
+        )
+    found = recognise(path)
+    if found.format == "facesynth":
+        given = checkpoint.load_generator_state(path)
+        config, state = given.discriminator, given.state_of("discriminator")
+        with torch.device("meta"):
+            own = Discriminator(config).state_dict()
+        checkpoint.check_state(own, state, path)
+        return config, state
     name = {"rosinality": "d", "stylegan2-ada": "D"}.get(found.format, "")
     content = found.content.get(name) if name else None
     with _naming(found.path):

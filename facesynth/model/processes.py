@@ -27,7 +27,7 @@ from facesynth.model.devices import choose_device
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facesynth.model.config import TrainConfig
+    from facesynth.model.config import RunConfig
     from facesynth.model.data import TrainingOrder
 
 TRACKERS = ("tensorboard", "wandb")
@@ -36,7 +36,7 @@ EVENTS = "events"
 """A run's folder of TensorBoard events."""
 
 
-def start(device: str, config: TrainConfig, out: Path, trackers: Sequence[str] = ()) -> Accelerator:
+def start(device: str, config: RunConfig, out: Path, trackers: Sequence[str] = ()) -> Accelerator:
     """Accelerate, ready for a run in this process.
 
     Parameters

@@ -19,7 +19,8 @@ import logging
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import accelerate
 import torch
@@ -30,10 +31,7 @@ import facesynth
 from facesynth.errors import CheckpointError, InputError
 from facesynth.files import make_folder, write_text
 from facesynth.model import checkpoint
-from facesynth.model.config import ModelConfig, TrainConfig
-
-if TYPE_CHECKING:
-    from facesynth.model.checkpoint import Checkpoint
+from facesynth.model.config import ModelConfig, RunConfig, TrainConfig
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +51,18 @@ A run of facesynth {version}. The same command again continues it, exactly:
 
 | file | content |
 |---|---|
-| `config.yaml` | every setting, as it was resolved; `facesynth train --config` takes it again |
-| `metrics.csv` | every term of the loss at every step, and on the validation split; seconds, images a second |
-| `losses.png` | the same as curves |
-| `samples/` | condition, face and true photo of the same validation photos, every {interval} steps |
-| `model.safetensors` | the model with the lowest validation {metric}: for `facesynth translate --checkpoint` |
-| `checkpoints/` | the newest states, to go on from |
+{files}
 """
+
+
+_FILES = {
+    "config.yaml": "every setting, as it was resolved; `facesynth train --config` takes it again",
+    "metrics.csv": "every term of the loss at every step, and on the validation split; seconds, images a second",
+    "losses.png": "the same as curves",
+    "samples/": "condition, face and true photo of the same validation photos, every {interval} steps",
+    "model.safetensors": "the model with the lowest validation {metric}: for `facesynth translate --checkpoint`",
+    "checkpoints/": "the newest states, to go on from",
+}
 
 
 class RunFolder:
@@ -71,6 +74,14 @@ class RunFolder:
     keep : int
         How many of the newest states stay.
     """
+
+    configs: ClassVar[Mapping[str, Any]] = MappingProxyType({"": TrainConfig, "model.": ModelConfig})
+    """The config's classes, by the prefix that their fields have among the settings."""
+    files: ClassVar[Mapping[str, str]] = MappingProxyType(_FILES)
+    """What the README says of each file."""
+
+    function: ClassVar[str] = "facesynth.model.training.train"
+    """What the README says a run without a command line was started by."""
 
     def __init__(self, root: Path, keep: int = KEPT_STATES) -> None:
         if keep < 1:
@@ -97,11 +108,19 @@ class RunFolder:
         for old in self.states()[: -self.keep]:
             old.unlink()
 
-    def newest(self) -> Checkpoint | None:
+    def load(self, path: Path) -> Any:
+        """Read a state."""
+        return checkpoint.load(path)
+
+    def title(self, config: Any) -> str:
+        """What the README calls the run."""
+        return f"{config.task}, {config.model.output_size} px"
+
+    def newest(self) -> Any:
         """The newest state that can be read; one that cannot is passed over with a warning."""
         for path in reversed(self.states()):
             try:
-                return checkpoint.load(path)
+                return self.load(path)
             except CheckpointError as error:
                 log.warning("passing over a damaged checkpoint: %s", error)
         return None
@@ -119,7 +138,7 @@ class RunFolder:
         if not self.config.is_file():
             return
         try:
-            noted = {**_defaults(), **_flat(yaml.safe_load(self.config.read_text("utf-8")))}
+            noted = {**self._defaults(), **_flat(yaml.safe_load(self.config.read_text("utf-8")))}
         except (yaml.YAMLError, AttributeError, ValueError, OSError) as error:
             raise CheckpointError(f"{self.config} cannot be read: {' '.join(str(error).split())}") from error
         now = _flat(settings)
@@ -131,7 +150,16 @@ class RunFolder:
                 "give the same options to continue it, or another --out"
             )
 
-    def begin(self, settings: Mapping[str, Any], config: TrainConfig, command: str | None, device: str) -> None:
+    def _defaults(self) -> dict[str, Any]:
+        """What a setting was before it could be chosen: a run of an earlier facesynth doesn't note it."""
+        return {
+            prefix + field.name: plain(field.default)
+            for prefix, kind in self.configs.items()
+            for field in dataclasses.fields(kind)
+            if field.default is not dataclasses.MISSING
+        }
+
+    def begin(self, settings: Mapping[str, Any], config: RunConfig, command: str | None, device: str) -> None:
         """Make the folders, and note the settings and what carries them out."""
         for folder in ("checkpoints", "samples"):
             make_folder(self.root / folder)
@@ -145,12 +173,14 @@ class RunFolder:
             "precision": config.precision,
         }
         text = _README.format(
-            title=f"{config.task}, {config.model.output_size} px",
+            title=self.title(config),
             version=facesynth.__version__,
-            command=command or "# started from Python: facesynth.model.training.train",
+            command=command or f"# started from Python: {self.function}",
             environment="\n".join(f"| {name} | {value} |" for name, value in rows.items()),
-            interval=config.interval,
-            metric=config.metric,
+            files="\n".join(
+                f"| `{name}` | {text.format(interval=config.interval, metric=config.metric)} |"
+                for name, text in self.files.items()
+            ),
         )
         write_text(self.readme, text)
 
@@ -160,16 +190,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: plain(inner) for name, inner in value.items()}
     return [plain(inner) for inner in value] if isinstance(value, tuple | list) else value
-
-
-def _defaults() -> dict[str, Any]:
-    """What a setting was before it could be chosen: a run of an earlier facesynth doesn't note it."""
-    return {
-        prefix + field.name: plain(field.default)
-        for kind, prefix in ((TrainConfig, ""), (ModelConfig, "model."))
-        for field in dataclasses.fields(kind)
-        if field.default is not dataclasses.MISSING
-    }
 
 
 def _flat(nested: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def resolve(
     InputError
         If the file cannot be read, a name is unknown, or a value is of the wrong kind or out of its range.
     """
-    noted = _read(file) if file else {}
+    noted = read_settings(file, _NOTES) if file else {}
     name = name or noted.pop("preset", DEFAULT_PRESET)
     task = task or noted.get("task")
     noted.pop("preset", None)
@@ -73,25 +73,42 @@ def resolve(
         str(name),
         typing.cast("Any", task),
         n_classes=n_classes,
-        model_sizes=_of_kind(ModelConfig, of_model, "a size of the model"),
-        **_of_kind(TrainConfig, values, "a setting"),
+        model_sizes=of_kind(ModelConfig, of_model, "a size of the model"),
+        **of_kind(TrainConfig, values, "a setting"),
     )
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_settings(file: Path, notes: Collection[str]) -> dict[str, Any]:
+    """The settings in a YAML file, without the ``notes`` that a run's own config.yaml has besides.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or holds no values by name.
+    """
     try:
         noted = yaml.safe_load(file.read_text("utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"{file} cannot be read as settings: {' '.join(str(error).split())}") from error
     if not isinstance(noted, dict) or not all(isinstance(key, str) for key in noted):
         raise InputError(f"{file} holds no settings; needed: YAML with a value by name, such as 'steps: 1000'")
-    return {key: value for key, value in noted.items() if key not in _NOTES}
+    return {key: value for key, value in noted.items() if key not in notes}
 
 
-def _of_kind(config: type[TrainConfig] | type[ModelConfig], values: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """The values as the fields of a config have them."""
+def of_kind(config: type[Any], values: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """The values as the fields of a config have them, but for those that are configs or follow from the data.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown or a value of the wrong kind; ``what`` says what was needed.
+    """
     hints = typing.get_type_hints(config)
-    fields = [field.name for field in dataclasses.fields(config) if field.name not in ("task", "model", *_OF_THE_DATA)]
+    fields = [
+        field.name
+        for field in dataclasses.fields(config)
+        if field.name not in ("task", *_OF_THE_DATA) and not dataclasses.is_dataclass(hints[field.name])
+    ]
     for name in values:
         if name not in fields:
             raise InputError(f"{name} is not {what}; needed: {', '.join(fields)}")

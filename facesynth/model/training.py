@@ -1,8 +1,8 @@
-"""The training loop: pairs of a dataset folder into a run folder (:mod:`facesynth.model.run_folder`).
+"""Training models: pairs of a dataset folder into a run folder (:mod:`facesynth.model.run_folder`).
 
-Nothing random is carried from step to step: what a step draws depends on the seed and the step alone. A run that goes on
-from a checkpoint is therefore the run that was never interrupted, to the bit on a CPU; and one that several processes share
-(:mod:`facesynth.model.processes`) is that of one process, up to rounding.
+What a step draws depends on the seed and the step alone. A run that goes on from a checkpoint is therefore the run that was
+never interrupted, to the bit on a CPU; and one that several processes share (:mod:`facesynth.model.processes`) is that of
+one process, up to rounding. The loop itself is :mod:`facesynth.model.loop`'s.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,17 +18,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from facesynth import images
-from facesynth.errors import DivergenceError
-from facesynth.files import locked, make_folder
 from facesynth.model import checkpoint, processes
 from facesynth.model.batch_norm import share_batch_norms
-from facesynth.model.curves import plot_losses
-from facesynth.model.data import TrainingOrder, batches
-from facesynth.model.metrics import Metrics
+from facesynth.model.config import TrainConfig
+from facesynth.model.loop import Execution, Loop, Report, held
+from facesynth.model.metrics import MODEL_TERMS
 from facesynth.model.objective import Objective
 from facesynth.model.plan import Plan, plan
-from facesynth.model.run_folder import KEPT_STATES, RunFolder, plain
+from facesynth.model.run_folder import RunFolder, plain
 from facesynth.model.run_state import pack_optimizer, restore_optimizer
 from facesynth.model.translation import (
     Translation,
@@ -45,13 +40,11 @@ from facesynth.model.translation import (
 from facesynth.model.validation import Validation
 
 if TYPE_CHECKING:
+    import numpy as np
     from accelerate import Accelerator
+    from numpy.typing import NDArray
 
-    from facesynth.model.config import TrainConfig
-
-
-Report = Callable[[str, int, Mapping[str, float]], None]
-"""Called with the split, the steps done and the loss terms: after every step, and after every validation."""
+    from facesynth.model.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -84,34 +77,6 @@ class Trained:
     best: float
     best_step: int
     is_main: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Execution:
-    """How a run is carried out, which changes nothing that it computes but rounding.
-
-    Attributes
-    ----------
-    device : str
-        auto, cpu, cuda or mps.
-    workers : int
-        Processes that read pictures; on a CPU only where they don't all fit in memory.
-    keep : int
-        How many of the newest checkpoints stay.
-    compile : bool
-        Have :func:`torch.compile` compile encoder and generator.
-    trackers : sequence of str
-        tensorboard or wandb: where the terms are told as well.
-    command : str, optional
-        The command line that began the run, for its README.
-    """
-
-    device: str = "auto"
-    workers: int = 2
-    keep: int = KEPT_STATES
-    compile: bool = False
-    trackers: Sequence[str] = ()
-    command: str | None = None
 
 
 def train(
@@ -168,9 +133,7 @@ def train(
     objective = Objective(config, networks or {})
     planned = plan(data, config, sketch=sketch, generator=generator, skip_bad=skip_bad)
     accelerator = processes.start(how.device, config, out, how.trackers)
-    if accelerator.is_main_process:
-        make_folder(out)
-    with locked(out) if accelerator.is_main_process else nullcontext():
+    with held(out, accelerator):
         folder.refuse_another(planned.settings)
         if announce and accelerator.is_main_process:
             announce(planned.text(objective, accelerator.num_processes))
@@ -179,8 +142,11 @@ def train(
         return run.finish()
 
 
-class _Run:
-    """All state of a run; ``finish`` takes it from wherever it is to its end."""
+class _Run(Loop[TrainConfig]):
+    """A run that trains a model."""
+
+    terms = MODEL_TERMS
+    advice = "a lower --learning-rate or --clip-norm"
 
     def __init__(
         self,
@@ -191,13 +157,11 @@ class _Run:
         how: Execution,
         report: Report | None,
     ) -> None:
-        self.config = config = planned.config
-        self.settings = planned.settings
-        self.folder, self.accelerator, self.how, self.report = folder, accelerator, how, report
-        self.device: torch.device = accelerator.device
-        self.train_pairs, self.scheme = planned.train_pairs, planned.train_pairs.scheme
+        super().__init__(planned.config, planned.settings, planned.train_pairs, folder, accelerator, how, report)
+        config = self.config
+        self.pairs, self.scheme = planned.train_pairs, planned.train_pairs.scheme
         self.validation = Validation(planned.val_pairs, config, objective, accelerator)
-        self.model, codes = first_model(config, self.train_pairs, planned.generator)
+        self.model, codes = first_model(config, planned.train_pairs, planned.generator)
         self.model.to(self.device)
         self.codes = nn.Parameter(codes.to(self.device))
         if accelerator.num_processes > 1:
@@ -206,51 +170,46 @@ class _Run:
         self.averaged = copy.deepcopy(self.model).requires_grad_(requires_grad=False) if config.ema else self.model
         """What is validated and kept."""
         self.optimizer = make_optimizer(config, self.model, self.codes)
-        self.step, self.best, self.best_step = 0, float("inf"), 0
-        self._go_on()
-        self.started = self.step
-        self.metrics = Metrics(folder.metrics, self.step if self.started else -1)
+        self.take_up()
         if how.compile:
             compile_networks(self.model)
         network = Translation(self.model, self.codes, lean=is_lean(config, compiled=how.compile))
         self.network, self.stepper = accelerator.prepare(network, self.optimizer)
-        self.places = processes.places(
-            config.batch_size, accelerator.process_index, accelerator.num_processes, config.accumulate
+
+    def finish(self) -> Trained:
+        """Carry the run to its end, and tell what it came to."""
+        self.run()
+        l2 = self.metrics.validation("l2") or [math.nan]
+        is_main = self.accelerator.is_main_process
+        return Trained(
+            self.folder.root, self.started, l2[0], min(l2), self.config.metric, self.best, self.best_step, is_main
         )
 
     # ------------------------------------------------------------------------------------------------ saving and going on
 
-    def _go_on(self) -> None:
-        """Take over the newest state that can be read."""
-        state = self.folder.newest()
-        if state is None:
-            return
+    def restore(self, state: Checkpoint) -> None:
         checkpoint.load_into(self.model, state.state_of("model"), state.path)
         checkpoint.load_into(self.averaged, state.model_state(), state.path)
-        self.step, self.best, self.best_step = (state.info[name] for name in ("step", "best", "best_step"))
         if "codes" in state.tensors:
             self.codes.data.copy_(state.tensors["codes"])
         restore_optimizer(self.optimizer, state)
         if self.accelerator.scaler is not None and "scaler" in state.info:
             self.accelerator.scaler.load_state_dict(state.info["scaler"])
 
-    def _save(self) -> None:
+    def write_model(self, path: Path, info: Mapping[str, Any]) -> None:
+        self._write(path, "model", self.averaged.state_dict(), info)
+
+    def write_state(self, path: Path, info: Mapping[str, Any]) -> None:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         if self.config.ema:
             tensors |= {f"averaged.{name}": value for name, value in self.averaged.state_dict().items()}
         if self.config.style_probability:
             tensors["codes"] = self.codes
         of_optimizer, numbers = pack_optimizer(self.optimizer)
-        info: dict[str, Any] = {
-            "step": self.step,
-            "best": self.best,
-            "best_step": self.best_step,
-            "optimizer": numbers,
-        }
+        info = {**info, "optimizer": numbers}
         if self.accelerator.scaler is not None:
             info["scaler"] = self.accelerator.scaler.state_dict()
-        self._write(self.folder.state(self.step), "training", tensors | of_optimizer, info)
-        self.folder.prune()
+        self._write(path, "training", tensors | of_optimizer, info)
 
     def _write(self, path: Path, kind: str, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
         config = self.config
@@ -258,68 +217,18 @@ class _Run:
         info["train"].pop("steps")  # a run that is carried further is the same run
         checkpoint.save(path, kind, tensors, config=config.model, task=config.task, scheme=self.scheme, info=info)
 
-    # -------------------------------------------------------------------------------------------------------- the loop
+    # ------------------------------------------------------------------------------------------- validating and training
 
-    def finish(self) -> Trained:
-        config, is_main = self.config, self.accelerator.is_main_process
-        if is_main:
-            self.folder.begin(self.settings, config, self.how.command, self._where())
-        if self.how.trackers:
-            processes.track(self.accelerator, self.folder.root, self.settings, self.step)
-        began = time.monotonic() - self.metrics.seconds
-        if not self.started:
-            self._at_interval(began)
-        before = time.monotonic()
-        with closing(self._steps()) as steps:  # whatever happens, its reading processes end with it
-            for parts in steps:
-                try:
-                    terms = self._train_step(parts)
-                except DivergenceError:
-                    if is_main:
-                        self.metrics.write()  # how it came to that
-                    raise
-                self.step += 1
-                now = time.monotonic()
-                self.metrics.add(self.step, "train", terms, now - began, config.batch_size / (now - before))
-                self._tell("train", terms)
-                if self.step % config.interval == 0 or self.step == config.steps:
-                    self._at_interval(began)
-                before = time.monotonic()
-        self.accelerator.end_training()
-        if is_main:
-            self.folder.prune()
-            if self.metrics.lines:  # none where somebody has removed the file of a finished run
-                plot_losses(self.metrics.path, self.folder.curves)
-        l2 = self.metrics.validation("l2") or [math.nan]
-        return Trained(
-            self.folder.root, self.started, l2[0], min(l2), config.metric, self.best, self.best_step, is_main
-        )
+    def validate(self) -> dict[str, float]:
+        if self.pairs.skip_bad:
+            found = self.accelerator.reduce(self.pairs.bad.int().to(self.device))
+            self.pairs.add_bad(found.cpu())
+        return self.validation.measure(self.averaged)
 
-    def _where(self) -> str:
-        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
-        count = self.accelerator.num_processes
-        return f"{name}, {count} processes" if count > 1 else name
+    def sheet(self) -> NDArray[np.uint8]:
+        return self.validation.sheet(self.averaged)
 
-    def _tell(self, split: str, terms: Mapping[str, float]) -> None:
-        if self.how.trackers:
-            self.accelerator.log({f"{split}/{name}": value for name, value in terms.items()}, step=self.step)
-        if self.report and self.accelerator.is_main_process:
-            self.report(split, self.step, terms)
-
-    def _order(self, start: int, stop: int) -> TrainingOrder:
-        return TrainingOrder(len(self.train_pairs), self.config.batch_size, self.config.seed, start, stop)
-
-    def _steps(self) -> Generator[tuple[tuple[Tensor, Tensor, Tensor], ...]]:
-        """The share of this process in every step, in its parts."""
-        config, accelerator = self.config, self.accelerator
-        order = self._order(self.step, config.steps)
-        shares = processes.Shares(order, accelerator.process_index, accelerator.num_processes, config.accumulate)
-        # On a CPU reading ahead would take from the steps what it saves, but for files that are waited for.
-        workers = 0 if self.train_pairs.cached and self.device.type == "cpu" else self.how.workers
-        parts = batches(self.train_pairs, shares, workers=workers)
-        yield from zip(*[parts] * config.accumulate, strict=True)
-
-    def _train_step(self, parts: Sequence[tuple[Tensor, Tensor, Tensor]]) -> dict[str, float]:
+    def train_step(self, parts: Sequence[tuple[Tensor, Tensor, Tensor]]) -> dict[str, float]:
         """One step of the optimiser; the terms are means over the photos of all processes."""
         config, accelerator = self.config, self.accelerator
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
@@ -345,7 +254,9 @@ class _Run:
                     norm = self._gradient_norm()
                     means = accelerator.reduce(total / config.accumulate, reduction="mean")
                     values = dict(zip([*names, "gradient_norm"], [*means.tolist(), norm], strict=True))
-                    self._check(values)
+                    # fp16's gradients may overflow, which skips a step
+                    scaled = accelerator.scaler is not None
+                    self.check({name: values[name] for name in (names if scaled else values)})
                 self.stepper.step()
                 self.stepper.zero_grad()
         if config.ema:
@@ -362,42 +273,3 @@ class _Run:
         norms = [torch.linalg.vector_norm(weight.grad) for weight in trained]
         scale = self.accelerator.scaler.get_scale() if self.accelerator.scaler is not None else 1.0
         return float(torch.linalg.vector_norm(torch.stack(norms))) / scale
-
-    def _check(self, values: Mapping[str, float]) -> None:
-        """Stop where a term or a gradient is no finite number; fp16's gradients may overflow, which skips a step."""
-        name = next((name for name in values if not math.isfinite(values[name])), None)
-        if name is None or (name == "gradient_norm" and self.accelerator.scaler is not None):
-            return
-        (batch,) = self._order(self.step, self.step + 1)
-        ids = ", ".join(self.train_pairs.ids[pick.pair] for pick in batch)
-        raise self._divergence(f"the {name.replace('_', ' ')} is {values[name]} at step {self.step + 1}, photos {ids}")
-
-    def _divergence(self, what: str) -> DivergenceError:
-        states = self.folder.states()
-        last = f"the last checkpoint, {states[-1]}, is from before that" if states else "there is no checkpoint yet"
-        return DivergenceError(f"{what}; {last}: try a lower --learning-rate or --clip-norm in another --out")
-
-    # ------------------------------------------------------------------------------------------------- at every interval
-
-    def _at_interval(self, began: float) -> None:
-        """Validate, and leave metrics, samples, the best model and last the checkpoint."""
-        if self.train_pairs.skip_bad:
-            found = self.accelerator.reduce(self.train_pairs.bad.int().to(self.device))
-            self.train_pairs.add_bad(found.cpu())
-        terms = self.validation.measure(self.averaged)
-        broken = next((name for name, value in terms.items() if not math.isfinite(value)), None)
-        if broken:
-            raise self._divergence(f"the validation {broken} is {terms[broken]} after step {self.step}")
-        self.metrics.add(self.step, "val", terms, time.monotonic() - began)
-        is_best = terms[self.config.metric] < self.best
-        if is_best:
-            self.best, self.best_step = terms[self.config.metric], self.step
-        if self.accelerator.is_main_process:
-            images.write_png(self.folder.samples(self.step), self.validation.sheet(self.averaged))
-            self.metrics.write()
-            if is_best:
-                info = {"step": self.step, "val": terms}
-                self._write(self.folder.model, "model", self.averaged.state_dict(), info)
-            self._save()
-        self.accelerator.wait_for_everyone()
-        self._tell("val", terms)

@@ -37,7 +37,7 @@ def options(command: click.Command) -> list[click.Option]:
 
 
 def test_all_commands_are_there() -> None:
-    wanted = {"prep sample", "prep masks", "prep sketches", "train", "translate", "convert", "info"}
+    wanted = {"prep sample", "prep masks", "prep sketches", "train", "train-generator", "translate", "convert", "info"}
     assert {" ".join(path) for path in COMMANDS} >= wanted
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from facesynth.model.cost import _keeping, cost
+from facesynth.model.cost import cost, kept_by_autograd
 from facesynth.model.objective import Objective
 from facesynth.model.psp import PSP
 from facesynth.model.tensors import condition_tensor
@@ -38,7 +38,7 @@ def test_the_memory_is_what_a_real_step_keeps(config):
     condition, photos = condition_tensor(labels, "labels", 19), torch.zeros(4, 3, 32, 32)
     styled = torch.ones(4, dtype=torch.bool) if config.style_probability else None
     known = {tensor.untyped_storage()._cdata for tensor in weights}
-    with _keeping(known) as kept:
+    with kept_by_autograd(known) as kept:
         faces, latents = network(condition, torch.arange(4), styled, None)
         loss, _ = objective(faces, photos, latents, model.latent_avg)
     assert taken.activations == pytest.approx(sum(kept.values()) + 4 * (condition.numel() + photos.numel()), rel=0.02)

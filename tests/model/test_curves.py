@@ -87,7 +87,7 @@ def test_several_runs_are_drawn_over_each_other(tmp_path):
     with pytest.raises(InputError, match="9 runs came to compare; needed: 1 to 8"):
         compare_runs([runs[0]] * 9, tmp_path / "3.png")
     for content, says in (
-        (b"a,b\n1,2\n", "lacks the columns step, split and loss"),
+        (b"a,b\n1,2\n", "lacks the columns step, split and seconds"),
         (b"", "cannot be read as a run's"),
     ):
         (tmp_path / "metrics.csv").write_bytes(content)

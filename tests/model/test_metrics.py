@@ -4,7 +4,7 @@ import pytest
 
 from facesynth.errors import InputError
 from facesynth.files import write_text
-from facesynth.model.metrics import COLUMNS, Metrics
+from facesynth.model.metrics import Metrics
 
 HEADER = (
     "step,split,loss,l2,l2_crop,lpips,lpips_crop,identity,moco,laplacian,w_norm,gradient_norm,seconds,images_per_second"
@@ -24,7 +24,17 @@ def test_rows_and_header(tmp_path):
     assert metrics.path.read_text() == (
         f"{HEADER}\n0,val,1,0.5,,,,,,,5,,0.00,\n1,train,0.666667,0.333333,,1e-07,,,,2,3.33333,0.25,1.26,12.35\n"
     )
-    assert ",".join(COLUMNS) == HEADER
+
+
+def test_another_kind_of_run_has_its_own_terms(tmp_path):
+    metrics = Metrics(tmp_path / "metrics.csv", -1, ("r1", "swd"))
+    metrics.add(0, "val", {"swd": 12.5}, 0.0)
+    metrics.add(1, "train", {"r1": 0.25}, 1.0, 8.0)
+    metrics.write()
+    assert metrics.path.read_text() == (
+        "step,split,r1,swd,seconds,images_per_second\n0,val,,12.5,0.00,\n1,train,0.25,,1.00,8\n"
+    )
+    assert metrics.validation("swd") == [12.5]
 
 
 @pytest.mark.parametrize(("last", "kept", "seconds"), [(-1, 0, 0.0), (0, 1, 1.5), (3, 3, 4.5), (9, 5, 7.5)])

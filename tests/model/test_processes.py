@@ -14,8 +14,11 @@ from accelerate import Accelerator
 
 from facesynth.errors import InputError
 from facesynth.model import checkpoint, processes
+from facesynth.model.adversaries import TRAINING_TERMS
 from facesynth.model.config import preset
 from facesynth.model.data import TrainingOrder
+from facesynth.model.gan_config import preset as generator_preset
+from facesynth.model.gan_training import train_generator
 from facesynth.model.processes import Shares, noise_sources, places
 from facesynth.model.training import train
 
@@ -105,6 +108,47 @@ def test_two_processes_train_as_one_does(faces, tmp_path):
     for name, value in one.state_of("model").items():
         if "running" in name:  # each process alone would have other statistics
             torch.testing.assert_close(two.tensors[f"model.{name}"], value, atol=2e-3, rtol=2e-3, msg=name)
+
+
+def test_two_processes_train_a_generator_as_one_does(faces, tmp_path):
+    """Each alone would have other gradients, path lengths and signs of scores. No sample is compared with others here."""
+    sizes = {"style_dim": 8, "mapping_depth": 2, "channel_base": 256, "channel_max": 8}
+    config = generator_preset(
+        "small", 32, generator_sizes=sizes, discriminator_sizes={"group_size": 1}, batch_size=4, interval=2, steps=4,
+        path_interval=2, path_shrink=1, r1_interval=2, augment_p=0.5, augment_speed=40, augment_interval=1,
+        generator_learning_rate=1e-4, discriminator_learning_rate=1e-4,
+    )  # fmt: skip
+    train_generator(faces, tmp_path / "one", config, device="cpu", workers=0)
+    fixed = (
+        "--data",
+        faces,
+        "--out",
+        tmp_path / "two",
+        "--config",
+        tmp_path / "one/config.yaml",
+        "--device",
+        "cpu",
+        "-q",
+    )
+    for steps in (2, 4):
+        first, second = launched(2, "train-generator", *fixed, "--steps", steps)
+        assert [(done.returncode, done.stderr) for done in (first, second)] == [(0, ""), (0, "")]
+        assert (bool(first.stdout), second.stdout) == (True, "")
+    rows, others = rows_of(tmp_path / "one"), rows_of(tmp_path / "two")
+    assert len(rows) == len(others) == 7
+    for row, other in zip(rows, others, strict=True):
+        for name in (*TRAINING_TERMS, "swd"):
+            if row[name]:
+                assert float(other[name]) == pytest.approx(float(row[name]), rel=2e-3, abs=1e-4), (row["step"], name)
+    assert {row["augment_p"] for row in rows} > {""}
+    assert {row["path_length"] for row in rows} > {""}
+    one, two = (
+        checkpoint.load_generator_state(tmp_path / name / "checkpoints/step-00000004.safetensors")
+        for name in ("one", "two")
+    )
+    for name, value in one.tensors.items():
+        if name.endswith("exp_avg_sq"):  # of the gradients of all
+            torch.testing.assert_close(two.tensors[name], value, atol=1e-6, rtol=2e-2, msg=name)
 
 
 def rows_of(root: Path) -> list[dict[str, str]]:

@@ -21,7 +21,7 @@ from facesynth import images
 from facesynth.errors import CheckpointError, DatasetError, DivergenceError, FacesynthError, InputError, OutputError
 from facesynth.files import write_text
 from facesynth.manifest import read_dataset
-from facesynth.model import checkpoint, data, losses, training
+from facesynth.model import checkpoint, data, loop, losses, training
 from facesynth.model.data import PairedFaces
 from facesynth.model.psp import PSP
 from facesynth.model.stylegan2 import Generator
@@ -74,7 +74,7 @@ def no_curves():
         write_text(picture, f"curves to step {metrics.read_text().splitlines()[-1].partition(',')[0]}")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "plot_losses", plot)
+        patch.setattr(loop, "plot_losses", plot)
         yield
 
 
@@ -543,13 +543,13 @@ def test_a_loss_that_is_no_number_stops_the_run(faces, tmp_path, monkeypatch, ba
         run(faces, tmp_path, report=stop_at(3, "val"))
     before = contents(tmp_path / "checkpoints") | {"best": (tmp_path / "model.safetensors").read_bytes()}
     seen = []
-    steps = training._Run._train_step
+    steps = training._Run.train_step
 
     def watched(self, parts):
-        seen.append([self.train_pairs.ids[index] for indices, *_ in parts for index in indices.tolist()])
+        seen.append([self.pictures.ids[index] for indices, *_ in parts for index in indices.tolist()])
         return steps(self, parts)
 
-    monkeypatch.setattr(training._Run, "_train_step", watched)
+    monkeypatch.setattr(training._Run, "train_step", watched)
     plain = losses.l2
     monkeypatch.setattr(losses, "l2", lambda a, b: plain(a, b) * (bad if len(seen) == 2 else 1.0))
     with pytest.raises(DivergenceError, match=f"the loss is {bad} at step 5, photos ") as caught:

@@ -17,7 +17,7 @@ from facesynth import images
 from facesynth.errors import DivergenceError, InputError
 from facesynth.files import write_text
 from facesynth.manifest import read_dataset
-from facesynth.model import checkpoint, training
+from facesynth.model import checkpoint, loop, training
 from facesynth.model.data import PairedFaces
 from facesynth.model.low_resolution import lowered
 from facesynth.model.tensors import photo_tensor, to_pictures
@@ -45,7 +45,7 @@ def state_of(root: Path, step: int) -> checkpoint.Checkpoint:
 @pytest.fixture(scope="module", autouse=True)
 def no_curves():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "plot_losses", lambda metrics, picture: write_text(picture, "curves"))
+        patch.setattr(loop, "plot_losses", lambda metrics, picture: write_text(picture, "curves"))
         yield
 
 
