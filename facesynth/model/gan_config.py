@@ -138,7 +138,7 @@ PRESETS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = MappingProx
         ),
     }
 )
-"""The presets: ``published`` has the networks and settings of the papers, ``small`` trains at 64 px on a CPU in minutes. Their
+"""The presets: ``published`` has the networks and settings of the papers, ``small`` trains at 64 px on a CPU. Their
 generators have the sizes of the same presets of :mod:`facesynth.model.config`."""
 
 
