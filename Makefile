@@ -2,17 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo
+MODELS ?= models
 
-.PHONY: demo test check real parity pictures clean
+.PHONY: demo test check real parity pictures models clean
 
 demo: .venv/installed
-	$(BIN)/facesynth prep sample $(DEMO)/raw -n 500
-	$(BIN)/facesynth prep masks $(DEMO)/raw --out $(DEMO)/data
-	$(BIN)/facesynth prep sketches $(DEMO)/data --out $(DEMO)/data --method xdog
-	$(BIN)/facesynth train --data $(DEMO)/data --task seg2face --train-generator --out $(DEMO)/run
-	$(BIN)/facesynth translate $(DEMO)/data --checkpoint $(DEMO)/run --out $(DEMO)/faces --sheet
-	$(BIN)/facesynth translate $(DEMO)/data --checkpoint $(DEMO)/run --out $(DEMO)/styles --samples 5 --sheet
-	@cat docs/after-the-demo.txt
+	$(BIN)/facesynth demo --out $(DEMO)
 
 test: .venv/installed
 	$(BIN)/python -m pytest
@@ -34,6 +29,22 @@ parity: .venv/installed
 # The README's pictures, from what the demo left.
 pictures: .venv/installed
 	$(BIN)/python docs/pictures.py $(DEMO)
+
+# The checkpoints that come along, anew: some hours on two cores; see docs/portraits.md.
+models: .venv/installed
+	$(BIN)/python recipes/portraits/drawn.py $(MODELS)/portraits 24000
+	$(BIN)/python recipes/portraits/fit_generator.py $(MODELS)/portraits $(MODELS)/fit
+	$(BIN)/python recipes/portraits/fit_parser.py $(MODELS)/portraits $(MODELS)/parser
+	$(BIN)/facesynth prep sample $(MODELS)/raw -n 6000 --seed 2 --size 256
+	$(BIN)/facesynth prep masks $(MODELS)/raw --out $(MODELS)/data
+	$(BIN)/facesynth prep sketches $(MODELS)/data --out $(MODELS)/data --method xdog --method xdog:ink \
+	  --method dodge:pencil --method contours
+	$(BIN)/facesynth prep photos $(MODELS)/data --out $(MODELS)/data --size 128
+	$(BIN)/facesynth train --data $(MODELS)/data --task seg2face --preset portrait --precision bf16 --lpips 0 \
+	  --generator $(MODELS)/fit/generator.safetensors --out $(MODELS)/seg2face
+	$(BIN)/facesynth train --data $(MODELS)/data --task sketch2face --preset portrait --precision bf16 --lpips 0 \
+	  --generator $(MODELS)/fit/generator.safetensors --out $(MODELS)/sketch2face
+	$(BIN)/python recipes/portraits/pack.py $(MODELS)
 
 .venv/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv || { rm -rf .venv; \

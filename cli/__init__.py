@@ -14,7 +14,7 @@ import click
 from facesynth import __version__
 from facesynth.errors import FacesynthError
 
-from . import convert, info, prep, train, train_generator, translate
+from . import convert, demo, info, parse, prep, train, train_generator, translate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -32,10 +32,12 @@ def facesynth() -> None:
     """  # noqa: D301, click looks for the sign itself
 
 
+facesynth.add_command(demo.demo)
 facesynth.add_command(prep.prep)
 facesynth.add_command(train.train)
 facesynth.add_command(train_generator.train_generator)
 facesynth.add_command(translate.translate)
+facesynth.add_command(parse.parse)
 facesynth.add_command(convert.convert)
 facesynth.add_command(info.info)
 

@@ -34,7 +34,7 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
 @click.option("--out", type=_PATH, help="The run folder; the same command again continues it.")
 @click.option(
     "--preset",
-    type=click.Choice(["small", "published", "freehand", "super-resolution"]),
+    type=click.Choice(["small", "portrait", "published", "freehand", "super-resolution"]),
     help="Sizes and settings.  [default: small]",
 )
 @click.option("--config", type=_PATH, help="Settings as YAML, such as a run's config.yaml; options count more.")

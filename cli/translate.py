@@ -18,10 +18,10 @@ _STDIN = Path("-")
 @click.argument("inputs", type=_PATH, nargs=-1, metavar="INPUT...")
 @click.option(
     "--checkpoint",
-    required=True,
-    help="A checkpoint file of facesynth or pixel2style2pixel, the folder of a run, or owner/name on the Hugging Face Hub.",
+    help="A checkpoint file of facesynth or pixel2style2pixel, the folder of a run, or owner/name on the Hugging Face Hub.  "
+    "[default: portrait-seg for label maps, portrait-sketch for sketches; they come along]",
 )
-@click.option("--out", type=_PATH, required=True, help="Where the faces go; made if missing.")
+@click.option("--out", type=_PATH, default="faces", help="Where the faces go; made if missing.")
 @click.option("--split", help="Of a dataset folder: train, val, test or all.  [default: val]")
 @click.option("--sketch", help="The sketch method, where a dataset folder holds several.")
 @click.option(
@@ -72,7 +72,7 @@ _STDIN = Path("-")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def translate(
     inputs: tuple[Path, ...],
-    checkpoint: str,
+    checkpoint: str | None,
     out: Path,
     split: str | None,
     sketch: str | None,

@@ -10,9 +10,13 @@ import numpy as np
 from PIL import Image
 
 from facesynth import images
+from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import read_dataset
 from facesynth.model.freehand import Roughness, roughen
+from facesynth.model.inputs import kind_of
 from facesynth.model.sheet import contact_sheet, show_condition
+from facesynth.model.sources import SHIPPED_MODELS
+from facesynth.model.translate import Translator
 
 DOCS = Path(__file__).parent
 CELL = 160
@@ -35,10 +39,30 @@ def sample(demo: Path) -> None:
 
 
 def faces(demo: Path) -> None:
-    """The first rows of the demo's contact sheets: the faces, and the same in random styles."""
-    for source, name, rows in (("faces", "faces.png", 4), ("styles", "styles.png", 4)):
-        sheet = images.read_photo(demo / source / "sheet.png")
-        images.write_png(DOCS / name, np.ascontiguousarray(sheet[: 22 + rows * 132]))
+    """Two label maps and two sketches of the demo, the face of each and the same in four random styles."""
+    dataset = read_dataset(demo / "data")
+    grid = []
+    for folder, kind, column in (("maps", "labels", "labels"), ("drawings", "sketch", "sketch_xdog")):
+        for own in sorted((demo / folder / "own").glob("*.png"))[:2]:
+            given = dataset.root / dataset.rows.loc[own.stem, column]
+            picture = images.read_labels(given, dataset.scheme) if kind == "labels" else images.read_sketch(given)
+            styles = sorted((demo / folder / "styles").glob(f"{own.stem}_*.png"))[:4]
+            grid.append([show_condition(picture, kind, dataset.scheme), *map(images.read_photo, (own, *styles))])
+    headings = ["given", "face", *(f"style {number}" for number in range(4))]
+    images.write_png(DOCS / "faces.png", contact_sheet(grid, headings, cell=CELL))
+
+
+def drawings() -> None:
+    """What becomes of the drawings made by hand."""
+    grid = []
+    for path in sorted((DOCS / "drawings").glob("*.png")):
+        kind = kind_of(path, CELEBAMASK_HQ)
+        translator = Translator.from_pretrained(SHIPPED_MODELS[kind], device="cpu")
+        shown = show_condition(translator.read(path), kind, CELEBAMASK_HQ)
+        made = [translator(path), *translator(path, samples=4)]
+        grid.append([shown, *map(np.asarray, made)])
+    headings = ["drawing", "face", *(f"style {number}" for number in range(4))]
+    images.write_png(DOCS / "drawings.png", contact_sheet(grid, headings, cell=CELL))
 
 
 def freehand(demo: Path) -> None:
@@ -77,4 +101,5 @@ if __name__ == "__main__":
     sample(folder)
     faces(folder)
     freehand(folder)
+    drawings()
     shutil.copy(folder / "run" / "losses.png", DOCS / "losses.png")

@@ -17,6 +17,7 @@ PRESETS = [
     ("published", "photo2face"),
     ("super-resolution", "photo2face"),
     ("small", "seg2face"),
+    ("portrait", "sketch2face"),
 ]
 
 

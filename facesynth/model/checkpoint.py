@@ -23,7 +23,7 @@ import facesynth
 from facesynth.errors import CheckpointError, InputError
 from facesynth.files import replacing
 from facesynth.labels import LabelScheme, describe, from_description
-from facesynth.model.config import DiscriminatorConfig, GeneratorConfig, ModelConfig
+from facesynth.model.config import DiscriminatorConfig, GeneratorConfig, ModelConfig, ParserConfig
 from facesynth.model.pickles import shown
 
 if TYPE_CHECKING:
@@ -146,6 +146,31 @@ class GeneratorState:
         return _below(prefix, self.tensors)
 
 
+@dataclass(frozen=True)
+class ParserCheckpoint:
+    """A face parser's tensors and what is said of them.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    config : ParserConfig
+        The sizes.
+    scheme : LabelScheme
+        Of the label maps.
+    tensors : dict of str to tensor
+        The state dict of a :class:`~facesynth.model.parser.ParserNetwork`.
+    info : dict
+        Everything else that was recorded.
+    """
+
+    path: Path
+    config: ParserConfig
+    scheme: LabelScheme
+    tensors: dict[str, Tensor]
+    info: dict[str, Any]
+
+
 def generator_of(given: Checkpoint) -> GeneratorCheckpoint:
     """The generator of a model, with its average latent.
 
@@ -219,6 +244,20 @@ def save_generator_state(
     _save(path, described, tensors, info)
 
 
+def save_parser(
+    path: Path, tensors: Mapping[str, Tensor], *, config: ParserConfig, scheme: LabelScheme, info: Mapping[str, Any]
+) -> None:
+    """Write a face parser, whole or not at all; the parameters are the fields of :class:`ParserCheckpoint`.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    described = {"kind": "parser", "config": dataclasses.asdict(config), "label_scheme": describe(scheme)}
+    _save(path, described, tensors, info)
+
+
 def _save(path: Path, described: Mapping[str, Any], tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
     header = {"schema": SCHEMA, **described, "info": {"facesynth": facesynth.__version__, **info}}
     with replacing(path, sync=True) as beside, beside.open("wb") as file:
@@ -245,14 +284,23 @@ def _write(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str,
         file.write(tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
+SHIPPED = ("portrait-seg", "portrait-sketch", "portrait-generator", "portrait-parser")
+"""The checkpoints that come with the package, by name."""
+
+
 def find(path: Path) -> Path:
-    """The checkpoint file that ``path`` names: itself, or the best model of a run folder.
+    """The checkpoint file that ``path`` names: itself, the best model of a run folder, or one of :data:`SHIPPED`.
 
     Raises
     ------
     CheckpointError
         If there is none; the message says what was looked for.
     """
+    if str(path) in SHIPPED and not path.exists():
+        shipped = Path(__file__).with_name("weights") / f"{path}.safetensors"
+        if not shipped.is_file():
+            raise CheckpointError(f"{path} comes with facesynth, but {shipped} is missing; install facesynth again")
+        return shipped
     if path.is_dir():
         if not (path / MODEL_FILE).is_file():
             raise CheckpointError(
@@ -261,7 +309,8 @@ def find(path: Path) -> Path:
         return path / MODEL_FILE
     if not path.is_file():
         raise CheckpointError(
-            f"checkpoint {path} does not exist; give a .safetensors file, or the --out of `facesynth train`"
+            f"checkpoint {path} does not exist; give a .safetensors file, the --out of `facesynth train`, or one that comes "
+            f"along: {', '.join(SHIPPED)}"
         )
     return path
 
@@ -279,6 +328,22 @@ def load(path: Path) -> Checkpoint:
         raise CheckpointError(
             f"{path} holds a generator alone, no model; train an encoder for it with `facesynth train --generator`"
         )
+    if isinstance(given, ParserCheckpoint):
+        raise CheckpointError(f"{path} holds a face parser, no model; `facesynth parse --checkpoint` takes it")
+    return given
+
+
+def load_parser(path: Path) -> ParserCheckpoint:
+    """Read a checkpoint file of facesynth's that holds a face parser.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not one, is damaged, or is of a newer schema.
+    """
+    given = _load(path)
+    if not isinstance(given, ParserCheckpoint):
+        raise CheckpointError(f"{path} holds no face parser; give one that facesynth wrote")
     return given
 
 
@@ -296,7 +361,7 @@ def load_generator_state(path: Path) -> GeneratorState:
     return given
 
 
-def load_any(path: Path) -> Checkpoint | GeneratorCheckpoint:
+def load_any(path: Path) -> Checkpoint | GeneratorCheckpoint | ParserCheckpoint:
     """Read a checkpoint file of facesynth's, whatever it holds; of the state of a generator's training, the generator.
 
     Raises
@@ -315,7 +380,7 @@ def load_any(path: Path) -> Checkpoint | GeneratorCheckpoint:
     return given
 
 
-def _load(path: Path) -> Checkpoint | GeneratorCheckpoint | GeneratorState:
+def _load(path: Path) -> Checkpoint | GeneratorCheckpoint | GeneratorState | ParserCheckpoint:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("facesynth", "null"))
@@ -338,7 +403,10 @@ def _load(path: Path) -> Checkpoint | GeneratorCheckpoint | GeneratorState:
             if kind == _GENERATOR_TRAINING:
                 discriminator = DiscriminatorConfig(**header["discriminator"])
                 return GeneratorState(path, GeneratorConfig(**sizes), discriminator, tensors, info)
-            config, scheme = ModelConfig(**sizes), from_description(header["label_scheme"])
+            scheme = from_description(header["label_scheme"])
+            if kind == "parser":
+                return ParserCheckpoint(path, ParserConfig(**sizes), scheme, tensors, info)
+            config = ModelConfig(**sizes)
             return Checkpoint(path, kind, config, str(header["task"]), scheme, tensors, info)
     except CheckpointError:
         raise

@@ -82,6 +82,22 @@ class DiscriminatorConfig:
         return _channels(self.input_size, self.channel_base, self.channel_max)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ParserConfig:
+    """The sizes of a face parser."""
+
+    input_size: int = 128
+    """Height and width of the photos that it sees, pixels; a power of two, 32 to 1024."""
+    channels: tuple[int, ...] = (16, 32, 64, 96)
+    """Channels at that size, at half of it, and so on."""
+
+    def __post_init__(self) -> None:
+        if not (is_power_of_two(self.input_size) and 32 <= self.input_size <= 1024):
+            raise InputError(f"input_size is {self.input_size}; needed: a power of two from 32 to 1024")
+        if not self.channels or min(self.channels) < 1 or self.input_size >> (len(self.channels) - 1) < 1:
+            raise InputError(f"channels is {self.channels}; needed: numbers of at least 1, one a halving of input_size")
+
+
 def _channels(size: int, base: int, most: int) -> tuple[int, ...]:
     return tuple(min(most, base // (4 << k)) for k in range(size.bit_length() - 2))
 
@@ -381,12 +397,38 @@ PRESETS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = MappingProx
                 "interval": 100,
             },
         ),
+        "portrait": (
+            {
+                "input_size": 128,
+                "output_size": 128,
+                "style_dim": 96,
+                "mapping_depth": 4,
+                "channel_base": 4096,
+                "channel_max": 192,
+                "encoder_units": (2, 2, 4, 2),
+                "encoder_channels": (16, 48, 96, 128),
+                "style_resolution": 32,
+            },
+            {
+                "steps": 1200,
+                "batch_size": 16,
+                "optimizer": "muon",
+                "learning_rate": 1e-3,
+                "laplacian": 1.0,
+                "w_norm": 1e-4,
+                "ema": 0.99,
+                "augment": 0.5,
+                "rough": 0.5,
+                "metric": "laplacian",
+                "interval": 200,
+            },
+        ),
     }
 )
 """The presets: ``published`` and ``super-resolution`` are the 256 px models of the paper, ``freehand`` the published one for
-people's own drawings, ``small`` one that trains on a CPU in minutes."""
+people's own drawings, ``small`` one that trains on a CPU in minutes, ``portrait`` one for the generator that comes along."""
 FOR_TASK: Mapping[tuple[str, Task], Mapping[str, Any]] = MappingProxyType(
-    {("published", "photo2face"): {"identity": 0.1, "w_norm": 0.0}}
+    {("published", "photo2face"): {"identity": 0.1, "w_norm": 0.0}, ("portrait", "photo2face"): {"rough": 0.0}}
 )
 """What differs further where a preset is used for a task: photos of persons are to keep who they are."""
 

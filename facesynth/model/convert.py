@@ -16,7 +16,8 @@ import torch
 from facesynth.errors import CheckpointError, InputError, OutputError
 from facesynth.files import replacing, sha256_of
 from facesynth.model import checkpoint, foreign
-from facesynth.model.checkpoint import Checkpoint, GeneratorCheckpoint
+from facesynth.model.checkpoint import Checkpoint, GeneratorCheckpoint, ParserCheckpoint
+from facesynth.model.parser import ParserNetwork
 from facesynth.model.pickles import shown
 from facesynth.model.psp import PSP
 from facesynth.model.published import config_from_published, to_published
@@ -104,7 +105,9 @@ def describe(path: Path) -> list[tuple[str, str]]:
     """
     found = foreign.recognise(path)
     lines = [("file", str(found.path)), ("format", f"{found.format} ({foreign.FORMATS[found.format]})")]
-    if found.format in foreign.GENERATORS:
+    if isinstance(found.content, ParserCheckpoint):
+        lines += _parser_described(found.content)
+    elif found.format in foreign.GENERATORS:
         config, tensors, average = foreign.generator_parts(found)
         lines += [("holds", "a generator"), *_sizes(config), *_parameters(_generator(config), tensors, found.path)]
         computed = "none in the file: computed from random z where it is used"
@@ -126,6 +129,10 @@ def _given(found: foreign.Found) -> Checkpoint | GeneratorCheckpoint:
         return foreign.model_of(found)
     if found.format != "facesynth":
         return foreign.generator_of(found)
+    if isinstance(found.content, ParserCheckpoint):
+        raise CheckpointError(
+            f"{found.path} holds a face parser, which no other program reads; needed: a model or generator"
+        )
     given: Checkpoint | GeneratorCheckpoint = found.content
     if isinstance(given, GeneratorCheckpoint):
         checkpoint.check_state(_generator(given.config).state_dict(), given.tensors, given.path)
@@ -229,14 +236,27 @@ def _described(given: Checkpoint | GeneratorCheckpoint) -> list[tuple[str, str]]
         if given.config.condition == "labels":
             lines.append(("label scheme", given.scheme.name))
         lines += [*_sizes(given.config), *_parameters(_model(given), given.model_state(), given.path)]
-    plain = {key: value for key, value in given.info.items() if isinstance(value, str | int | float)}
-    lines += [(shown(key), shown(value)) for key, value in sorted(plain.items())]
+    lines += _noted(given.info)
     source = given.info.get("source")
     while isinstance(source, dict):
         name, origin, digest = (shown(source.get(key)) for key in ("file", "format", "sha256"))
         lines.append(("converted from", f"{name} ({origin}), SHA-256 {digest}"))
         source = source.get("source")
     return lines
+
+
+def _parser_described(given: ParserCheckpoint) -> list[tuple[str, str]]:
+    with torch.device("meta"):
+        network = ParserNetwork(given.config, len(given.scheme))
+    checkpoint.check_state(network.state_dict(), given.tensors, given.path)
+    lines = [("holds", "a face parser"), ("label scheme", given.scheme.name), *_sizes(given.config)]
+    return [*lines, ("parameters", _count(dict(network.named_parameters()))), *_noted(given.info)]
+
+
+def _noted(info: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The plain values among what was recorded."""
+    plain = {key: value for key, value in info.items() if isinstance(value, str | int | float)}
+    return [(shown(key), shown(value)) for key, value in sorted(plain.items())]
 
 
 def _sizes(config: Any) -> list[tuple[str, str]]:

@@ -1,9 +1,9 @@
 """Checkpoints of any known kind, told by their content: a file in, a model or a generator with its average latent out.
 
-===============  ==========================================================================  ==================
+===============  ==========================================================================  ========================
 format           content                                                                     holds
-===============  ==========================================================================  ==================
-facesynth        safetensors with a description                                              model or generator
+===============  ==========================================================================  ========================
+facesynth        safetensors with a description                                              model, generator, parser
 psp              ``{"state_dict", "latent_avg", "opts"}`` of pixel2style2pixel               model
 rosinality       ``{"g_ema", "latent_avg"}`` of stylegan2-pytorch, also a run's whole state  generator, maybe D
 stylegan2-ada    a pickle with the networks ``G``, ``D`` and ``G_ema``                       generator and D
@@ -11,7 +11,7 @@ ir-se50          the state dict of ArcFace's IR-SE50                            
 lpips            LPIPS's heads                                                               part of a loss
 alexnet, vgg16   torchvision's AlexNet and VGG16                                             part of a loss
 moco             ``{"state_dict", "arch"}`` of MoCo v2's ResNet-50                           part of a loss
-===============  ==========================================================================  ==================
+===============  ==========================================================================  ========================
 
 Nothing that a file names is run (:mod:`facesynth.model.torch_files`). A missing average latent is computed by the mapping
 network from 100 000 random z of a fixed seed, as the published pSp code does from as many.
@@ -33,7 +33,7 @@ from torch import Tensor
 from facesynth.errors import CheckpointError
 from facesynth.labels import CELEBAMASK_HQ, MOST_CLASSES, LabelScheme, numbered_scheme
 from facesynth.model import checkpoint, torch_files
-from facesynth.model.checkpoint import Checkpoint, GeneratorCheckpoint
+from facesynth.model.checkpoint import Checkpoint, GeneratorCheckpoint, ParserCheckpoint
 from facesynth.model.discriminator import Discriminator
 from facesynth.model.pickles import shown
 from facesynth.model.stylegan2 import Generator
@@ -361,6 +361,8 @@ def generator_of(found: Found) -> GeneratorCheckpoint:
     """
     if found.format == "facesynth":
         content = found.content
+        if isinstance(content, ParserCheckpoint):
+            raise CheckpointError(f"{found.path} holds no generator but a face parser; give {_KNOWN}")
         is_generator = isinstance(content, GeneratorCheckpoint)
         given = content if is_generator else checkpoint.generator_of(content)
         prefix = "" if is_generator else "generator."

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from facesynth import images
-from facesynth.errors import InputError, WrongKindError
+from facesynth.errors import InputError, PictureError, WrongKindError
 from facesynth.model.tensors import BACKGROUND, to_square
 
 if TYPE_CHECKING:
@@ -76,6 +76,37 @@ def read_input(
         else:
             array = _photo(picture, path)
     return images.resize(to_square(array, BACKGROUND[kind]), (size, size), labels=kind == "labels"), note
+
+
+def kind_of(path: Path, scheme: LabelScheme) -> Condition:
+    """Whether a file is a label map or a sketch.
+
+    Parameters
+    ----------
+    path : Path
+    scheme : LabelScheme
+        Of the label maps.
+
+    Raises
+    ------
+    PictureError
+        If it cannot be read.
+    WrongKindError
+        If it is neither.
+    """
+    picture = images.decode(images.read_bytes(path), path)
+    try:
+        images.read_any_labels(path, scheme)
+    except PictureError:
+        try:
+            _sketch(picture, path)
+        except WrongKindError as error:
+            raise WrongKindError(
+                f"{path} is neither a label map in the ids or colours of {scheme.name} nor a sketch, which the shipped models "
+                "translate; for photos give --checkpoint"
+            ) from error
+        return "sketch"
+    return "labels"
 
 
 def _picture(source: Path | Image.Image | NDArray[np.uint8]) -> tuple[Image.Image, Path]:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from facesynth.errors import DatasetError, InputError
 from facesynth.files import pictures_in
+from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import SPLITS, is_dataset, read_dataset
 from facesynth.model.data import condition_column
-from facesynth.model.latents import latents_in
+from facesynth.model.inputs import kind_of
+from facesynth.model.latents import SUFFIX, latents_in
 
 if TYPE_CHECKING:
     from facesynth.model.checkpoint import Checkpoint
+    from facesynth.model.config import Condition
     from facesynth.model.translate import Translator
+
+
+SHIPPED_MODELS: Mapping[Condition, str] = MappingProxyType({"labels": "portrait-seg", "sketch": "portrait-sketch"})
+"""Which of the models that come with the package takes what."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,33 @@ def find_sources(
             sources += [Source(str(row["id"]), path / str(row[column]), path / str(row["photo"])) for row in rows]
         else:
             sources += [Source(file.stem, file) for file in pictures_in([path])]
-    return _of_different_names(sources)
+    return of_different_names(sources)
+
+
+def shipped_model(inputs: Sequence[Path], sketch: str | None) -> str:
+    """The name of the model that comes with the package and takes what the first input is.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+        Pictures, folders of them, dataset folders, or latents, which both models take.
+    sketch : str, optional
+        The sketch method, which tells that the sketches of datasets are meant.
+
+    Raises
+    ------
+    InputError
+        If the first input does not exist or holds nothing.
+    WrongKindError
+        If it is neither a label map nor a sketch.
+    """
+    first = inputs[0]
+    if is_dataset(first):
+        has_maps = sketch is None and bool(read_dataset(first).columns_of("labels"))
+        return SHIPPED_MODELS["labels" if has_maps else "sketch"]
+    if first.suffix == SUFFIX or (first.is_dir() and any(first.glob(f"*{SUFFIX}"))):
+        return SHIPPED_MODELS["labels"]
+    return SHIPPED_MODELS[kind_of(pictures_in([first])[0], CELEBAMASK_HQ)]
 
 
 def latents_sources(inputs: Sequence[Path]) -> list[Source]:
@@ -80,10 +114,17 @@ def latents_sources(inputs: Sequence[Path]) -> list[Source]:
     InputError
         If an input does not exist or holds none, or two have the same name.
     """
-    return _of_different_names(Source(file.stem, file) for file in latents_in(list(inputs)))
+    return of_different_names(Source(file.stem, file) for file in latents_in(list(inputs)))
 
 
-def _of_different_names(sources: Iterable[Source]) -> list[Source]:
+def of_different_names(sources: Iterable[Source]) -> list[Source]:
+    """The sources, of which it is sure that no two have the same name.
+
+    Raises
+    ------
+    InputError
+        If two have.
+    """
     named: dict[str, Source] = {}
     for source in sources:
         if source.name in named:

@@ -30,7 +30,7 @@ from facesynth.model.latents import SUFFIX, write_latents
 from facesynth.model.reading import ConditionReading, LatentsReading, Reading, Way, latents_of
 from facesynth.model.record import Record
 from facesynth.model.sheet import contact_sheet
-from facesynth.model.sources import Source, find_sources, latents_sources
+from facesynth.model.sources import Source, find_sources, latents_sources, shipped_model
 from facesynth.model.styles import Styling
 from facesynth.model.tensors import to_square
 from facesynth.model.translate import Translator
@@ -105,7 +105,7 @@ class Translated:
 
 def translate_files(
     inputs: Sequence[Path],
-    checkpoint: Path | str,
+    checkpoint: Path | str | None,
     out: Path,
     *,
     styling: Styling | None = None,
@@ -127,8 +127,9 @@ def translate_files(
     ----------
     inputs : sequence of Path
         Conditions, folders of them, or dataset folders.
-    checkpoint : Path or str
-        As :meth:`Translator.from_pretrained` takes it.
+    checkpoint : Path or str, optional
+        As :meth:`Translator.from_pretrained` takes it. Not given: the model for drawn portraits that comes along and takes
+        what the first input is, a label map or a sketch.
     out : Path
         Where the faces go; made if missing.
     styling, writing : Styling, Writing, optional
@@ -172,6 +173,8 @@ def translate_files(
         raise InputError(
             f"frames is {frames}, but there is nothing to interpolate between; give two inputs, or leave it out"
         )
+    if checkpoint is None:
+        checkpoint = shipped_model([*inputs, *(interpolate or ())], sketch)
     translator = Translator.from_pretrained(checkpoint, **loading)
     reading: Reading
     if interpolate:

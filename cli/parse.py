@@ -1,0 +1,37 @@
+"""``facesynth parse``: photos into label maps."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from ._progress import progress
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("photos", type=_PATH, nargs=-1, metavar="PHOTO...")
+@click.option("--out", type=_PATH, required=True, help="Where the label maps go; made if missing.")
+@click.option("--checkpoint", default="portrait-parser", help="A face parser.")
+@click.option("--palette", is_flag=True, help="Write palette pictures, which viewers show in colours.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Where to compute.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+def parse(photos: tuple[Path, ...], out: Path, checkpoint: str, palette: bool, device: str, quiet: bool) -> None:
+    """Find the parts of faces: a label map of every photo.
+
+    PHOTO is a picture or a folder of them. The parser that comes along has seen drawn portraits only (`facesynth prep
+    sample`), so it serves those, and what the models that come along make.
+    """
+    from facesynth.model.parse_files import parse_files
+
+    done = parse_files(
+        photos, out, checkpoint, palette=palette, device=device, progress=progress("label maps", quiet=quiet)
+    )
+    for name, error in done.failures:
+        click.echo(f"{name}: {error}", err=True)
+    click.echo(f"label maps in {out}: {len(done.labels)} written, {len(done.failures)} photos failed")
+    if done.failures:
+        sys.exit(1)

@@ -1,0 +1,208 @@
+"""The demonstration: portraits drawn, prepared, trained on and translated, and one page that shows it.
+
+::
+
+    OUT/raw/            drawn portraits with part masks, as the archive has them
+    OUT/data/           the dataset folder: label maps, sketches, manifest
+    OUT/run/            a short training of an encoder for the generator that comes along
+    OUT/maps/           faces of label maps, by the model that comes along, in its own style and in random ones
+    OUT/drawings/       faces of sketches
+    OUT/report.html     the page; it needs no network and no other file
+
+The same command again does what is missing.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facesynth import images
+from facesynth.files import make_folder, write_text
+from facesynth.manifest import read_dataset
+from facesynth.model.config import preset
+from facesynth.model.styles import Styling
+from facesynth.model.training import train
+from facesynth.model.translate_files import translate_files
+from facesynth.prep.sample import make_sample
+from facesynth.prep.sketches import resolve
+from facesynth.prep.stages import prepare_masks, prepare_sketches
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from facesynth.manifest import Dataset
+
+SEED = 7
+"""Of the portraits: none of those that the models that come along have seen."""
+SIZE = 256
+PICTURE = 192
+"""Longest side of a picture on the page, pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extent:
+    """How much is done."""
+
+    portraits: int = 200
+    steps: int = 240
+    interval: int = 30
+    inputs: int = 6
+    """Label maps, and as many sketches, that are translated."""
+    styles: int = 5
+
+
+QUICK = Extent(portraits=60, steps=16, interval=4, inputs=3, styles=3)
+
+
+@dataclass
+class _Page:
+    """What the page shows."""
+
+    pictures: dict[str, list[list[tuple[str, str]]]] = field(default_factory=dict)
+    """Rows of (data URI, caption), by section."""
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    """Steps and the training loss's mean since the last."""
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def run_demo(out: Path, *, extent: Extent | None = None, tell: Callable[[str], None] = lambda _: None) -> Path:
+    """Do the whole way from portraits to faces, and write the page.
+
+    Parameters
+    ----------
+    out : Path
+        The folder; made if missing.
+    extent : Extent, optional
+    tell : callable, optional
+        Told of every step, in a line.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    InputError
+        If ``out`` holds another sample.
+    OutputError
+        If ``out`` cannot be written.
+    """
+    extent = extent or Extent()
+    root = out.absolute()
+    raw, data, run = root / "raw", root / "data", root / "run"
+    page = _Page()
+
+    @contextmanager
+    def step(name: str, what: str) -> Iterator[None]:
+        tell(what)
+        began = time.monotonic()
+        yield
+        page.seconds[name] = time.monotonic() - began
+
+    make_folder(out)
+    with step("sample", f"drawing {extent.portraits} portraits"):
+        make_sample(raw, count=extent.portraits, seed=SEED, size=SIZE)
+    with step("masks", "merging their part masks into label maps"):
+        prepare_masks(raw, data)
+    with step("sketches", "drawing sketches of them"):
+        prepare_sketches(data, data, drawings=[resolve("xdog")])
+    dataset = read_dataset(data)
+    config = preset(
+        "portrait",
+        "seg2face",
+        n_classes=len(dataset.scheme),
+        lpips=0.0,
+        steps=extent.steps,
+        interval=extent.interval,
+        batch_size=8,
+        rough=0.0,
+    )
+    with step("train", f"training an encoder for {extent.steps} steps"):
+        train(data, run, config, generator=Path("portrait-generator"), device="cpu", workers=0)
+    page.curve = _curve(run / "metrics.csv", extent.interval)
+    ids = dataset.with_columns("labels", "sketch_xdog", "photo", split="val")["id"].tolist()[: extent.inputs]
+    for name, column, model in (("maps", "labels", "seg"), ("drawings", "sketch_xdog", "sketch")):
+        with step(
+            name, f"translating {len(ids)} {'label maps' if name == 'maps' else 'sketches'} that nobody has seen"
+        ):
+            paths = [data / str(dataset.rows.loc[each, column]) for each in ids]
+            checkpoint = f"portrait-{model}"
+            own = translate_files(paths, checkpoint, root / name / "own", device="cpu").faces
+            styled = translate_files(
+                paths, checkpoint, root / name / "styles", styling=Styling(samples=extent.styles), device="cpu"
+            ).faces
+        page.pictures[name] = [
+            [
+                (_shown(path, dataset, is_map=name == "maps"), "label map" if name == "maps" else "sketch"),
+                (_photo(own[index]), "face"),
+                *((_photo(face), "") for face in styled[index * extent.styles : (index + 1) * extent.styles]),
+                (_photo(data / str(dataset.rows.loc[each, "photo"])), "the portrait"),
+            ]
+            for index, (each, path) in enumerate(zip(ids, paths, strict=True))
+        ]
+    page.pictures["data"] = [
+        [
+            (_photo(data / str(dataset.rows.loc[each, "photo"])), each),
+            (_shown(data / str(dataset.rows.loc[each, "labels"]), dataset, is_map=True), ""),
+            (_shown(data / str(dataset.rows.loc[each, "sketch_xdog"]), dataset, is_map=False), ""),
+        ]
+        for each in dataset.rows["id"].tolist()[:6]
+    ]
+    path = out / "report.html"
+    write_text(path, _written(page, extent))
+    return path
+
+
+def _curve(metrics: Path, interval: int) -> list[tuple[int, float]]:
+    """The training loss, as means over every interval."""
+    with metrics.open(newline="", encoding="utf-8") as file:
+        told = [(int(row["step"]), float(row["loss"])) for row in csv.DictReader(file) if row["split"] == "train"]
+    points = []
+    for first in range(0, len(told), interval):
+        part = told[first : first + interval]
+        points.append((part[-1][0], sum(loss for _, loss in part) / len(part)))
+    return points
+
+
+def _shown(path: Path, dataset: Dataset, *, is_map: bool) -> str:
+    picture = images.read_any_labels(path, dataset.scheme) if is_map else images.read_photo(path)
+    small = images.resize(picture, (PICTURE, PICTURE), labels=is_map)
+    return _uri("png", images.encode_png(images.colourise(small, dataset.scheme) if is_map else small))
+
+
+def _photo(path: Path) -> str:
+    picture: NDArray[np.uint8] = images.read_photo(path)
+    return _uri("jpeg", images.encode_jpeg(images.no_longer(picture, PICTURE), quality=90))
+
+
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _written(page: _Page, extent: Extent) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(resources.files("facesynth").joinpath("demo.html.j2").read_text("utf-8"))
+    highest = max(loss for _, loss in page.curve)
+    last = page.curve[-1][0]
+    line = " ".join(f"{100 * step / last:.2f},{60 - 60 * loss / highest:.2f}" for step, loss in page.curve)
+    values: dict[str, Any] = {
+        "pictures": page.pictures,
+        "seconds": page.seconds,
+        "extent": extent,
+        "line": line,
+        "first": page.curve[0],
+        "last": page.curve[-1],
+    }
+    return template.render(**values)

@@ -1,0 +1,140 @@
+"""A face parser: photos in, label maps out. Small enough for a CPU, and its widths are free for larger ones.
+
+A U-Net: at every width two convolutions with batch norm, halved in between; on the way back the maps of the same size are
+joined. Photos of any size go in at the size that it was trained for, and its scores come back at theirs.
+
+Reference: Ronneberger et al., "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015, section 2.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from facesynth.errors import InputError
+from facesynth.model import checkpoint
+from facesynth.model.devices import choose_device
+from facesynth.model.tensors import photo_tensor, to_square
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facesynth.model.checkpoint import ParserCheckpoint
+    from facesynth.model.config import ParserConfig
+
+
+class ParserNetwork(nn.Module):
+    """The network.
+
+    Parameters
+    ----------
+    config
+        The sizes.
+    n_classes
+        Classes that it tells apart.
+    """
+
+    def __init__(self, config: ParserConfig, n_classes: int) -> None:
+        super().__init__()
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        width = 3
+        for wider in config.channels:
+            self.down.append(_pair(width, wider))
+            width = wider
+        for narrower in reversed(config.channels[:-1]):
+            self.up.append(_pair(width + narrower, narrower))
+            width = narrower
+        self.scores = nn.Conv2d(width, n_classes, 1)
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Photos (N, 3, S, S) in [-1, 1] to the classes' scores, (N, n_classes, S, S)."""
+        maps: list[Tensor] = []
+        features = photos
+        for index, pair in enumerate(self.down):
+            features = pair(F.max_pool2d(features, 2) if index else features)
+            maps.append(features)
+        for pair, beside in zip(self.up, reversed(maps[:-1]), strict=True):
+            larger = F.interpolate(features, scale_factor=2.0, mode="nearest")
+            features = pair(torch.cat([larger, beside], 1))
+        scores: Tensor = self.scores(features)
+        return scores
+
+
+def _pair(width: int, wider: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for read in (width, wider):
+        layers += [nn.Conv2d(read, wider, 3, padding=1, bias=False), nn.BatchNorm2d(wider), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+class Parser:
+    """A trained parser, ready to use.
+
+    Parameters
+    ----------
+    given : ParserCheckpoint
+        What :func:`facesynth.model.checkpoint.load_parser` read.
+    device : str
+        auto, cpu, cuda or mps.
+    """
+
+    def __init__(self, given: ParserCheckpoint, *, device: str = "auto") -> None:
+        self.device = choose_device(device)
+        self.path, self.config, self.scheme, self.info = given.path, given.config, given.scheme, given.info
+        network = ParserNetwork(given.config, len(given.scheme))
+        checkpoint.load_into(network, given.tensors, given.path)
+        self.network = network.to(self.device).eval().requires_grad_(requires_grad=False)
+
+    @torch.inference_mode()
+    def scores(self, photos: Tensor) -> Tensor:
+        """The classes' scores.
+
+        Parameters
+        ----------
+        photos : (N, 3, H, H) float tensor
+            In [-1, 1], of any size.
+
+        Returns
+        -------
+        (N, n_classes, S, S) float32 tensor
+            At the parser's own size.
+        """
+        size = self.config.input_size
+        photos = photos.to(self.device)
+        if photos.shape[-1] != size:
+            photos = F.interpolate(photos, (size, size), mode="bilinear", antialias=True, align_corners=False)
+        scores: Tensor = self.network(photos).float()
+        return scores
+
+    @torch.inference_mode()
+    def parse(self, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The label map of a photo.
+
+        Parameters
+        ----------
+        photo : (H, W, 3) uint8 array
+            RGB. What is not square is centred on black, as in training.
+
+        Returns
+        -------
+        (H, W) uint8 array
+            Class ids of :attr:`scheme`.
+
+        Raises
+        ------
+        InputError
+            If it is no such array.
+        """
+        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
+            raise InputError(f"the photo is {photo.dtype} of shape {photo.shape}; needed: uint8 of shape (H, W, 3)")
+        height, width = photo.shape[:2]
+        square = to_square(photo, 0)
+        size = square.shape[0]
+        scores = self.scores(photo_tensor(torch.from_numpy(np.ascontiguousarray(square))[None]))
+        labels = F.interpolate(scores, (size, size), mode="bilinear", align_corners=False)[0].argmax(0)
+        top, left = (size - height) // 2, (size - width) // 2
+        return labels[top : top + height, left : left + width].to(torch.uint8).cpu().numpy()

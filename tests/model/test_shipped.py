@@ -1,0 +1,140 @@
+"""The models that come along, on portraits that they have not seen. The thresholds are far below what docs/portraits.md has."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from facesynth import images
+from facesynth.labels import CELEBAMASK_HQ
+from facesynth.model import checkpoint, foreign
+from facesynth.model.convert import describe
+from facesynth.model.parser import Parser
+from facesynth.model.translate import Translator
+from facesynth.prep.portraits import draw_portrait
+from facesynth.prep.sketches import draw, resolve
+
+COUNT = 6
+SEED = 99
+
+
+@pytest.fixture(scope="module")
+def portraits():
+    """Photos, label maps and sketches, all 256 px."""
+    made = []
+    for index in range(COUNT):
+        portrait = draw_portrait(SEED, index, size=256, mask_size=256)
+        labels = np.zeros((256, 256), np.uint8)
+        for name, mask in portrait.parts.items():
+            labels[mask] = CELEBAMASK_HQ.classes.index(name)
+        made.append((portrait.photo, labels, draw(portrait.photo, resolve("xdog"))))
+    return made
+
+
+@pytest.fixture(scope="module")
+def seg():
+    return Translator.from_pretrained("portrait-seg", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def parser():
+    return Parser(checkpoint.load_parser(checkpoint.find(Path("portrait-parser"))), device="cpu")
+
+
+def iou(labels, parsed):
+    ids = np.unique(labels)
+    return np.mean([((labels == k) & (parsed == k)).sum() / ((labels == k) | (parsed == k)).sum() for k in ids])
+
+
+def lines_found(wanted, found):
+    near = cv2.dilate(found.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))) > 0
+    return (wanted & near).sum() / wanted.sum()
+
+
+def test_they_are_small_and_described():
+    files = [checkpoint.find(Path(name)) for name in checkpoint.SHIPPED]
+    assert sum(file.stat().st_size for file in files) <= 40_000_000
+    for name, file in zip(checkpoint.SHIPPED, files, strict=True):
+        told = dict(describe(Path(name)))
+        assert told["file"] == str(file)
+        card = foreign.recognise(file).content.info["card"]
+        for what in ("Data", "Made by", "Measured", "Limits"):
+            assert f"**{what}" in card, (name, what)
+
+
+def test_a_folder_of_that_name_counts_more(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert checkpoint.find(Path("portrait-seg")).parent.name == "weights"
+    Path("portrait-seg").write_bytes(b"")
+    assert checkpoint.find(Path("portrait-seg")) == Path("portrait-seg")
+
+
+def test_the_parser_finds_the_parts(portraits, parser):
+    found = [iou(labels, parser.parse(photo)) for photo, labels, _ in portraits]
+    assert np.mean(found) > 0.6
+
+
+def test_faces_have_the_parts_of_their_label_maps(portraits, seg, parser):
+    faces = [np.asarray(seg(labels)) for _, labels, _ in portraits]
+    small = [images.resize(labels, (128, 128), labels=True) for _, labels, _ in portraits]
+    own = np.mean([iou(a, parser.parse(face)) for a, face in zip(small, faces, strict=True)])
+    others = np.mean([iou(a, parser.parse(face)) for a, face in zip(small, faces[1:] + faces[:1], strict=True)])
+    assert own > 0.45
+    assert own > others + 0.15
+
+
+def test_faces_have_the_lines_of_their_sketches(portraits):
+    translator = Translator.from_pretrained("portrait-sketch", device="cpu")
+    shares = []
+    for shift in (0, 1):
+        for index in range(COUNT):
+            face = np.asarray(translator(portraits[index][2], size=256))
+            wanted = images.resize(portraits[(index + shift) % COUNT][2], (128, 128)) < 128
+            shares.append(lines_found(wanted, draw(images.resize(face, (128, 128)), resolve("xdog")) < 128))
+    own, others = np.mean(shares[:COUNT]), np.mean(shares[COUNT:])
+    assert own > 0.2
+    assert own > others + 0.05
+
+
+def test_styles_change_colours_and_leave_the_parts(portraits, seg, parser):
+    _, labels, _ = portraits[0]
+    small = images.resize(labels, (128, 128), labels=True)
+    faces = [np.asarray(face) for face in seg(labels, samples=8)]
+    for name in ("skin", "hair", "background"):
+        means = np.array([face[small == CELEBAMASK_HQ.classes.index(name)].mean(0) for face in faces])
+        assert means.std(0).max() > 12, name
+    own = [iou(small, parser.parse(face)) for face in faces]
+    assert min(own) > 0.3
+    assert np.std(own) < 0.12
+
+
+def test_random_latents_are_different_people(seg):
+    faces = seg.synthesise(seg.styles(6, 0)[:, None].expand(-1, seg.config.n_styles, -1)).astype(float)
+    assert np.abs(faces[:, None] - faces[None]).mean((2, 3, 4))[~np.eye(6, dtype=bool)].min() > 12
+
+
+def test_pictures_come_in_any_way(portraits, seg):
+    _, labels, _ = portraits[0]
+    coloured = Image.fromarray(images.colourise(labels, CELEBAMASK_HQ))
+    assert np.asarray(seg(coloured)).tobytes() == np.asarray(seg(labels)).tobytes()
+    assert seg(coloured, size=300).size == (300, 300)
+
+
+def test_their_weights_train_on(portraits):
+    """The generator is one that `train --generator` takes, the one that both models have."""
+    given = foreign.load_generator("portrait-generator")
+    digests = set()
+    for name in ("portrait-seg", "portrait-sketch"):
+        other = foreign.load_generator(name)
+        assert other.config == given.config
+        digests.add(
+            hashlib.sha256(b"".join(other.tensors[key].numpy().tobytes() for key in sorted(other.tensors))).digest()
+        )
+        assert all(torch.equal(value, given.tensors[key]) for key, value in other.tensors.items())
+    assert len(digests) == 1
