@@ -132,6 +132,8 @@ def translate(
     for name, note in [*done.notes, *done.failures]:
         click.echo(f"{name}: {note}", err=True)
     failed = len(done.failures)
+    if done.chosen:
+        click.echo(f"model: {done.chosen}, chosen by the first input; --checkpoint names another")
     click.echo(f"faces in {out}: {done.written} written, {done.kept} already there, {failed} inputs failed")
     if done.sheet:
         click.echo(f"contact sheet: {done.sheet}")

@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import base64
 import csv
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -69,9 +67,8 @@ class _Page:
 
     pictures: dict[str, list[list[tuple[str, str]]]] = field(default_factory=dict)
     """Rows of (data URI, caption), by section."""
-    curve: list[tuple[int, float]] = field(default_factory=list)
-    """Steps and the training loss's mean since the last."""
-    seconds: dict[str, float] = field(default_factory=dict)
+    curve: list[tuple[int, float, float]] = field(default_factory=list)
+    """Steps, the validation loss after them, and the seconds they took."""
 
 
 def run_demo(out: Path, *, extent: Extent | None = None, tell: Callable[[str], None] = lambda _: None) -> Path:
@@ -102,20 +99,13 @@ def run_demo(out: Path, *, extent: Extent | None = None, tell: Callable[[str], N
     raw, data, run = root / "raw", root / "data", root / "run"
     page = _Page()
 
-    @contextmanager
-    def step(name: str, what: str) -> Iterator[None]:
-        tell(what)
-        began = time.monotonic()
-        yield
-        page.seconds[name] = time.monotonic() - began
-
     make_folder(out)
-    with step("sample", f"drawing {extent.portraits} portraits"):
-        make_sample(raw, count=extent.portraits, seed=SEED, size=SIZE)
-    with step("masks", "merging their part masks into label maps"):
-        prepare_masks(raw, data)
-    with step("sketches", "drawing sketches of them"):
-        prepare_sketches(data, data, drawings=[resolve("xdog")])
+    tell(f"drawing {extent.portraits} portraits")
+    make_sample(raw, count=extent.portraits, seed=SEED, size=SIZE)
+    tell("merging their part masks into label maps")
+    prepare_masks(raw, data)
+    tell("drawing sketches of them")
+    prepare_sketches(data, data, drawings=[resolve("xdog")])
     dataset = read_dataset(data)
     config = preset(
         "portrait",
@@ -127,23 +117,21 @@ def run_demo(out: Path, *, extent: Extent | None = None, tell: Callable[[str], N
         batch_size=8,
         rough=0.0,
     )
-    with step("train", f"training an encoder for {extent.steps} steps"):
-        train(data, run, config, generator=Path("portrait-generator"), device="cpu", workers=0)
-    page.curve = _curve(run / "metrics.csv", extent.interval)
+    tell(f"training an encoder for {extent.steps} steps")
+    train(data, run, config, generator=Path("portrait-generator"), device="cpu", workers=0)
+    page.curve = _curve(run / "metrics.csv")
     ids = dataset.with_columns("labels", "sketch_xdog", "photo", split="val")["id"].tolist()[: extent.inputs]
-    for name, column, model in (("maps", "labels", "seg"), ("drawings", "sketch_xdog", "sketch")):
-        with step(
-            name, f"translating {len(ids)} {'label maps' if name == 'maps' else 'sketches'} that nobody has seen"
-        ):
-            paths = [data / str(dataset.rows.loc[each, column]) for each in ids]
-            checkpoint = f"portrait-{model}"
-            own = translate_files(paths, checkpoint, root / name / "own", device="cpu").faces
-            styled = translate_files(
-                paths, checkpoint, root / name / "styles", styling=Styling(samples=extent.styles), device="cpu"
-            ).faces
+    for name, column, model in (("maps", "labels", "portrait-seg"), ("drawings", "sketch_xdog", "portrait-sketch")):
+        kind = "label map" if name == "maps" else "sketch"
+        tell(f"translating {len(ids)} {kind}s that nobody has seen")
+        paths = [data / str(dataset.rows.loc[each, column]) for each in ids]
+        own = translate_files(paths, model, root / name / "own", device="cpu").faces
+        styled = translate_files(
+            paths, model, root / name / "styles", styling=Styling(samples=extent.styles), device="cpu"
+        ).faces
         page.pictures[name] = [
             [
-                (_shown(path, dataset, is_map=name == "maps"), "label map" if name == "maps" else "sketch"),
+                (_shown(path, dataset, is_map=name == "maps"), kind),
                 (_photo(own[index]), "face"),
                 *((_photo(face), "") for face in styled[index * extent.styles : (index + 1) * extent.styles]),
                 (_photo(data / str(dataset.rows.loc[each, "photo"])), "the portrait"),
@@ -163,15 +151,11 @@ def run_demo(out: Path, *, extent: Extent | None = None, tell: Callable[[str], N
     return path
 
 
-def _curve(metrics: Path, interval: int) -> list[tuple[int, float]]:
-    """The training loss, as means over every interval."""
+def _curve(metrics: Path) -> list[tuple[int, float, float]]:
+    """The validation loss by step, with the seconds since the beginning."""
     with metrics.open(newline="", encoding="utf-8") as file:
-        told = [(int(row["step"]), float(row["loss"])) for row in csv.DictReader(file) if row["split"] == "train"]
-    points = []
-    for first in range(0, len(told), interval):
-        part = told[first : first + interval]
-        points.append((part[-1][0], sum(loss for _, loss in part) / len(part)))
-    return points
+        rows = [row for row in csv.DictReader(file) if row["split"] == "val"]
+    return [(int(row["step"]), float(row["loss"]), float(row["seconds"])) for row in rows]
 
 
 def _shown(path: Path, dataset: Dataset, *, is_map: bool) -> str:
@@ -194,15 +178,8 @@ def _written(page: _Page, extent: Extent) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(resources.files("facesynth").joinpath("demo.html.j2").read_text("utf-8"))
-    highest = max(loss for _, loss in page.curve)
+    highest = max(loss for _, loss, _ in page.curve)
     last = page.curve[-1][0]
-    line = " ".join(f"{100 * step / last:.2f},{60 - 60 * loss / highest:.2f}" for step, loss in page.curve)
-    values: dict[str, Any] = {
-        "pictures": page.pictures,
-        "seconds": page.seconds,
-        "extent": extent,
-        "line": line,
-        "first": page.curve[0],
-        "last": page.curve[-1],
-    }
+    line = " ".join(f"{100 * step / last:.2f},{60 - 60 * loss / highest:.2f}" for step, loss, _ in page.curve)
+    values: dict[str, Any] = {"pictures": page.pictures, "extent": extent, "line": line, "curve": page.curve}
     return template.render(**values)

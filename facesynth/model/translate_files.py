@@ -93,6 +93,8 @@ class Translated:
         Inputs that could not be translated, by name.
     notes : list of (str, str)
         Inputs that had to be read in another way than they came, by name, and how.
+    chosen : str or None
+        The model that comes along and was chosen, where none was named.
     """
 
     faces: list[Path] = field(default_factory=list)
@@ -101,6 +103,7 @@ class Translated:
     sheet: Path | None = None
     failures: list[tuple[str, PictureError]] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
+    chosen: str | None = None
 
 
 def translate_files(
@@ -173,8 +176,9 @@ def translate_files(
         raise InputError(
             f"frames is {frames}, but there is nothing to interpolate between; give two inputs, or leave it out"
         )
+    chosen = None
     if checkpoint is None:
-        checkpoint = shipped_model([*inputs, *(interpolate or ())], sketch)
+        checkpoint = chosen = shipped_model([*inputs, *(interpolate or ())], sketch)
     translator = Translator.from_pretrained(checkpoint, **loading)
     reading: Reading
     if interpolate:
@@ -194,6 +198,7 @@ def translate_files(
             )
     run = _Run(translator, reading, sources, out, styling, writing, style, batch_size)
     make_folder(out)
+    run.done.chosen = chosen
     with locked(out):
         return run.finish(force=force, progress=progress)
 

@@ -43,7 +43,7 @@ def drawn(index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], dict[str, f
     portrait = draw_portrait(SEED, index, size=SIZE, mask_size=SIZE)
     labels = np.zeros((SIZE, SIZE), np.uint8)
     for name, mask in portrait.parts.items():
-        labels[mask] = 1 + CELEBAMASK_HQ.parts.index(name)
+        labels[mask] = CELEBAMASK_HQ.classes.index(name)
     traits = build_figure(np.random.default_rng([SEED, index])).traits
     shape, style = {}, {}
     for name, value in dataclasses.asdict(traits).items():

@@ -76,7 +76,7 @@ def drawn_at(model: PSP, latents: Tensor, size: int) -> Tensor:
 def difference(made: Tensor, photos: Tensor, labels: Tensor) -> Tensor:
     """L1 over a Laplacian pyramid and a little L2, small parts counting more."""
     small = torch.zeros(256)
-    small[[1 + CELEBAMASK_HQ.parts.index(name) for name in SMALL_PARTS]] = 1.0
+    small[[CELEBAMASK_HQ.classes.index(name) for name in SMALL_PARTS]] = 1.0
     is_small = F.adaptive_max_pool2d(small[labels.long()][:, None], made.shape[-1])
     rest = (made - photos) * (1 + (SMALL_WEIGHT - 1) * is_small)
     total = 0.5 * rest.square().mean()
@@ -162,15 +162,15 @@ class Fit:
     @torch.no_grad()
     def sheet(self) -> None:
         """Rows: unseen portraits; drawn by their z; by the encoder and their style; that in another's style; by random z."""
-        model = self.averaged.eval()
+        model, crossing = self.averaged.eval(), CONFIG.style_layers[0]
         photos, labels, z = self.batch(np.arange(self.seen, self.seen + 16))
         whole = model.generator.mapping(z)[:, None].expand(-1, CONFIG.n_styles, -1)
         encoded = model.encode(condition_tensor(labels, "labels", 19))
         drawn = torch.randn(16, CONFIG.style_dim, generator=torch.Generator().manual_seed(0))
         rows = [
             whole,
-            torch.cat([encoded[:, :6], whole[:, 6:]], 1),
-            torch.cat([encoded[:, :6], whole.roll(1, 0)[:, 6:]], 1),
+            torch.cat([encoded[:, :crossing], whole[:, crossing:]], 1),
+            torch.cat([encoded[:, :crossing], whole.roll(1, 0)[:, crossing:]], 1),
         ]
         rows.append(model.generator.mapping(drawn)[:, None].expand_as(whole))
         size = 128 if self.done > STEPS[0] else 64

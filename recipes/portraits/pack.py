@@ -1,6 +1,6 @@
 """The shipped checkpoints, from what the other recipes made: ``python recipes/portraits/pack.py MODELS``.
 
-Weights are kept in half precision, which changes a face by less than a grey level; each file has its model card with it.
+Weights are kept in half precision, which changes a face by one grey level at most; each file has its model card with it.
 """
 
 from __future__ import annotations

@@ -57,8 +57,8 @@ def test_the_page_needs_nothing_else(made):
 def test_the_page_tells_what_the_training_came_to(made):
     root, page, told = made
     lines = [line.split(",") for line in (root / "run" / "metrics.csv").read_text().splitlines()]
-    loss = [float(line[lines[0].index("loss")]) for line in lines if line[lines[0].index("split")] == "train"]
-    assert f"fell from {loss[0]:.3f} to\n{loss[1]:.3f}." in page
+    loss = [float(line[lines[0].index("loss")]) for line in lines if line[lines[0].index("split")] == "val"]
+    assert f"went from\n{loss[0]:.3f} to {loss[2]:.3f}." in page
     assert "14 portraits were drawn" in page
     assert [line.split()[0] for line in told] == [
         "drawing",
@@ -69,7 +69,9 @@ def test_the_page_tells_what_the_training_came_to(made):
         "translating",
     ]
     points = re.search(r'<polyline points="([^"]+)"', page)[1].split()
-    assert len(points) == 2
+    assert [float(point.split(",")[0]) for point in points] == [0, 50, 100]
+    heights = [60 - float(point.split(",")[1]) for point in points]
+    np.testing.assert_allclose(heights, 60 * np.array(loss) / max(loss), atol=0.01)
 
 
 def test_the_same_again_keeps_what_is_there(made):

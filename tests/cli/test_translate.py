@@ -287,3 +287,54 @@ def test_an_inverted_drawing_is_said(faces, tmp_path, translate):
 def test_options_that_do_not_fit(faces, tmp_path, translate, arguments, says):
     assert_refused(translate(*(str(item).format(data=faces) for item in arguments)), says)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "chosen"),
+    [
+        (("labels/00000.png",), "portrait-seg"),
+        (("labels",), "portrait-seg"),
+        ((".",), "portrait-seg"),
+        ((".", "--sketch", "xdog"), "portrait-sketch"),
+        (("sketches/xdog/00000.png",), "portrait-sketch"),
+        (("--interpolate", "sketches/xdog/00000.png", "sketches/xdog/00001.png", "--frames", 3), "portrait-sketch"),
+    ],
+)
+def test_without_a_checkpoint_the_first_input_chooses_one(faces, facesynth, tmp_path, monkeypatch, arguments, chosen):
+    monkeypatch.chdir(faces)
+    named, unnamed = tmp_path / "named", tmp_path / "unnamed"
+    code, out, err = facesynth("translate", "--device", "cpu", "-q", "--out", unnamed, *arguments)
+    assert (code, err) == (0, "")
+    assert out.startswith(
+        f"model: {chosen}, chosen by the first input; --checkpoint names another\nfaces in {unnamed}: "
+    )
+    code, out, err = facesynth("translate", "--device", "cpu", "-q", "--out", named, "--checkpoint", chosen, *arguments)
+    assert (code, out.count("model:")) == (0, 0)
+    made = {path.name: images.read_photo(path) for path in unnamed.glob("*.png")}
+    assert made.keys() == {path.name for path in named.glob("*.png")} != set()
+    assert all(np.array_equal(picture, images.read_photo(named / name)) for name, picture in made.items())
+
+
+def test_without_a_checkpoint_latents_go_on(faces, facesynth, tmp_path):
+    maps = faces / "labels"
+    facesynth("translate", maps, "-q", "--device", "cpu", "--save-latents", "--out", tmp_path / "a")
+    code, out, _ = facesynth(
+        "translate", tmp_path / "a", "-q", "--device", "cpu", "--from-latents", "--out", tmp_path / "b"
+    )
+    assert (code, out.startswith("model: portrait-seg")) == (0, True)
+    for path in (tmp_path / "b").glob("*.png"):
+        np.testing.assert_array_equal(images.read_photo(path), images.read_photo(tmp_path / "a" / path.name))
+
+
+def test_without_a_checkpoint_faces_go_to_a_folder_of_that_name(faces, facesynth, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(faces / "sketches/xdog/00000.png", "drawing.png")
+    assert facesynth("translate", "drawing.png", "-q")[0] == 0
+    assert images.read_photo(tmp_path / "faces" / "drawing.png").shape == (128, 128, 3)
+
+
+def test_a_photo_needs_a_checkpoint(facesynth, tmp_path):
+    images.write_png(tmp_path / "photo.png", np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8))
+    ended = facesynth("translate", tmp_path / "photo.png", "--out", tmp_path / "out", "-q")
+    assert_refused(ended, "neither a label map in the ids or colours of celebamask-hq nor a sketch.*give --checkpoint")
+    assert not (tmp_path / "out").exists()
