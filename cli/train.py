@@ -69,6 +69,8 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
 @_weight("identity", "the persons' difference")
 @_weight("moco", "the same for what are no faces")
 @_weight("laplacian", "the Laplacian pyramids' difference")
+@_weight("lines", "the lines' difference")
+@_weight("parsing", "the difference of the parts that a face parser sees")
 @_weight("w-norm", "the latents' distance from the average")
 @click.option(
     "--lpips-net", "lpips_network", type=click.Choice(["alex", "vgg"]), help=f"Of the perceptual loss.{_PRESETS}"
@@ -81,6 +83,9 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
 @click.option("--lpips-heads", type=_PATH, help="LPIPS heads.  [default: those of the package lpips, if installed]")
 @click.option("--identity-weights", type=_PATH, help="ArcFace's IR-SE50, model_ir_se50.pth; for --identity.")
 @click.option("--moco-weights", type=_PATH, help="MoCo v2's moco_v2_800ep_pretrain.pth.tar; for --moco.")
+@click.option(
+    "--parser", type=_PATH, help="A checkpoint of a face parser; for --parsing.  [default: that of drawn portraits]"
+)
 @click.option("--metric", help=f"Term whose lowest validation value tells which model is kept.{_PRESETS}")
 @click.option("--style-probability", type=float, help=f"Share of photos with a style code of their own.{_PRESETS}")
 @click.option("--low-resolution", help=f"How many times smaller photos go in, such as 1,2,4.{_PRESETS}")
@@ -126,6 +131,7 @@ def train(
     lpips_heads: Path | None,
     identity_weights: Path | None,
     moco_weights: Path | None,
+    parser: Path | None,
     device: str,
     compile: bool,  # noqa: A002 - the option's name
     workers: int,
@@ -151,6 +157,7 @@ def train(
 
     from facesynth.manifest import read_dataset
     from facesynth.model.devices import keep_memory
+    from facesynth.model.parsing import load_parsing
     from facesynth.model.settings import resolve
     from facesynth.model.training import train as run
 
@@ -168,6 +175,8 @@ def train(
     if notice:
         settings = dataclasses.replace(settings, lpips=0.0, lpips_crop=0.0)
     networks |= _similarity(settings, identity_weights, moco_weights)
+    if settings.parsing:
+        networks["parsing"] = load_parsing(parser or "portrait-parser")
     if dry_run:
         click.echo(_plan(data, out, settings, networks, sketch=sketch, generator=generator, skip_bad=skip_bad))
         click.echo(notice or "nothing was begun: this was a dry run")

@@ -216,10 +216,10 @@ CONDITIONS: Mapping[Task, Condition] = MappingProxyType(
 """The condition that each task translates."""
 
 
-TERMS = ("l2", "l2_crop", "lpips", "lpips_crop", "identity", "moco", "laplacian", "w_norm")
+TERMS = ("l2", "l2_crop", "lpips", "lpips_crop", "identity", "moco", "laplacian", "lines", "parsing", "w_norm")
 """The terms of the loss; :mod:`facesynth.model.objective` says what each compares."""
 NETWORK_OF_TERM: Mapping[str, str] = MappingProxyType(
-    {"lpips": "lpips", "lpips_crop": "lpips", "identity": "identity", "moco": "moco"}
+    {"lpips": "lpips", "lpips_crop": "lpips", "identity": "identity", "moco": "moco", "parsing": "parsing"}
 )
 """The trained network that a term needs."""
 _SMALLEST_OUTPUT = {"lpips_crop": 64, "identity": 256}
@@ -271,6 +271,10 @@ class TrainConfig:
     """Weight of the same by features that were learnt without labels, for what are no faces."""
     laplacian: float = 0.0
     """Weight of the difference of the Laplacian pyramids, which keeps edges where there is no perceptual network."""
+    lines: float = 0.0
+    """Weight of the difference of the pictures' lines, which count by their length, whatever the colours beside them."""
+    parsing: float = 0.0
+    """Weight of the difference of the parts that a face parser sees."""
     clip_norm: float = 0.0
     """Longest that all gradients together may be; longer ones are scaled down. 0 for no limit."""
     precision: Literal["float32", "bf16", "fp16"] = "float32"

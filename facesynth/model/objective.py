@@ -10,6 +10,8 @@ lpips_crop   the same on the face alone                                  LPIPS
 identity     the persons                                                 IR-SE50
 moco         the pictures, by features learnt without labels             MoCo v2
 laplacian    the pictures' Laplacian pyramids
+lines        the pictures' lines
+parsing      the parts of the faces                                      a parser
 w_norm       the latents with the average latent
 ===========  ==========================================================  ===============
 
@@ -44,8 +46,8 @@ class Objective(nn.Module):
     config
         Its weights count here. L2 and W-norm are told even where they weigh nothing: they cost nothing.
     networks
-        By name: ``lpips``, ``identity`` and ``moco``, as far as terms that need them weigh more than 0. They are frozen
-        and evaluated.
+        By name: ``lpips``, ``identity``, ``moco`` and ``parsing``, as far as terms that need them weigh more than 0. They are
+        frozen and evaluated.
 
     Raises
     ------
@@ -106,6 +108,10 @@ class Objective(nn.Module):
                 terms[name] = networks[name](faces, photos)
         if weights["laplacian"] > 0:
             terms["laplacian"] = losses.laplacian(faces, photos)
+        if weights["lines"] > 0:
+            terms["lines"] = losses.lines(faces, photos)
+        if weights["parsing"] > 0:
+            terms["parsing"] = networks["parsing"](faces, photos)
         terms["w_norm"] = losses.w_norm(latents, latent_avg)
         loss = faces.new_zeros(())
         for name, value in terms.items():

@@ -108,8 +108,8 @@ def train(
         A checkpoint of any known format, or a run folder, whose generator and average latent to start from; it stays as it
         is unless the config trains it.
     networks : mapping of str to module, optional
-        What terms of the loss need, as far as the config weighs them: ``lpips``, ``identity`` and ``moco``, each of two
-        (N, 3, H, W) tensors in [-1, 1].
+        What terms of the loss need, as far as the config weighs them: ``lpips``, ``identity``, ``moco`` and ``parsing``, each
+        of two (N, 3, H, W) tensors in [-1, 1].
     skip_bad : int
         So many pairs with a bad picture are left out of each split; by default the first stops the run, named by its id.
     report : callable, optional

@@ -6,8 +6,11 @@ to the picture. Two things are asked beyond that:
 
 * Shapes and styles come apart. The layers below ``style_resolution`` get a w whose z has the portrait's SHAPE columns and
   somebody else's STYLE ones, the layers above one with it the other way round.
-* The layers below are of use to an encoder. For half of a batch they come from a pSp encoder that sees the label map and is
-  trained along. It is then thrown away: the encoders that are shipped are trained by ``facesynth train``.
+* The layers below are of use to an encoder. For three quarters of a batch they come from a pSp encoder that sees the label
+  map and is trained along. It is then thrown away: the encoders that are shipped are trained by ``facesynth train``.
+
+The pictures' difference is of areas and edges; that of the lines weighs contours whatever their contrast, and that of the
+parts, which a parser sees, small ones as much as large ones.
 
 It starts at 64 px and goes on at 128 px. OUT gets ``state.pt`` every hundred steps, from which the same command goes on,
 ``log.csv``, sheets, and in the end ``generator.safetensors``, the moving average of the weights.
@@ -32,7 +35,9 @@ from facesynth.model import checkpoint
 from facesynth.model.config import ModelConfig
 from facesynth.model.devices import keep_memory
 from facesynth.model.layers import upsample
+from facesynth.model.losses import lines
 from facesynth.model.optim import Muon
+from facesynth.model.parsing import dice_loss, load_parsing
 from facesynth.model.psp import PSP
 from facesynth.model.tensors import condition_tensor, photo_tensor, to_pictures
 
@@ -58,6 +63,8 @@ DECAY = 0.998
 SMALL_PARTS = ("l_brow", "r_brow", "l_eye", "r_eye", "eye_g", "ear_r", "mouth", "u_lip", "l_lip", "neck_l")
 SMALL_WEIGHT = 3.0
 """What a pixel of a small part counts for."""
+PARSING, LINES = 0.3, 0.5
+"""Weights of the parts' difference, at 128 px, and of the lines'."""
 
 
 def drawn_at(model: PSP, latents: Tensor, size: int) -> Tensor:
@@ -93,6 +100,7 @@ class Fit:
     def __init__(self, data: Path, out: Path) -> None:
         self.out = out
         self.photos, self.labels = (np.load(data / f"{name}.npy", mmap_mode="r") for name in ("photos", "labels"))
+        self.parsing = load_parsing().to(memory_format=torch.channels_last)
         self.codes = torch.from_numpy(np.load(data / "codes.npy"))
         self.seen = len(self.photos) - 32
         """The last 32 are for the sheets alone."""
@@ -124,13 +132,13 @@ class Fit:
         return photo_tensor(photos), labels, self.codes[torch.from_numpy(indices)]
 
     def latents(self, model: PSP, labels: Tensor, z: Tensor, rng: np.random.Generator) -> Tensor:
-        """W+ latents; those of the first half of the batch by z alone."""
+        """W+ latents; those of the first quarter of the batch by z alone."""
         crossing = CONFIG.style_layers[0]
-        half, is_whole = len(z) // 2, rng.random() < 1 / 3
+        quarter, is_whole = len(z) // 4, rng.random() < 1 / 3
         others = [z if is_whole else z.roll(int(rng.integers(1, len(z))), 0) for _ in range(2)]
-        shape = model.generator.mapping(torch.cat([z[:half, :SHAPE], others[0][:half, SHAPE:]], 1))
+        shape = model.generator.mapping(torch.cat([z[:quarter, :SHAPE], others[0][:quarter, SHAPE:]], 1))
         style = model.generator.mapping(torch.cat([others[1][:, :SHAPE], z[:, SHAPE:]], 1))
-        condition = condition_tensor(labels[half:], "labels", 19).contiguous(memory_format=torch.channels_last)
+        condition = condition_tensor(labels[quarter:], "labels", 19).contiguous(memory_format=torch.channels_last)
         below = torch.cat([shape[:, None].expand(-1, crossing, -1), model.encode(condition)[:, :crossing]])
         return torch.cat([below, style[:, None].expand(-1, CONFIG.n_styles - crossing, -1)], 1)
 
@@ -147,7 +155,9 @@ class Fit:
         with torch.autocast("cpu", torch.bfloat16):
             latents = self.latents(self.model, labels, z, rng)
             made = drawn_at(self.model, latents, size)
-        loss = difference(made.float(), F.adaptive_avg_pool2d(photos, size), labels)
+            parsed = self.parsed(made, labels) if phase else 0.0
+        photos = F.adaptive_avg_pool2d(photos, size)
+        loss = difference(made.float(), photos, labels) + PARSING * parsed + LINES * lines(made.float(), photos)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -158,6 +168,12 @@ class Fit:
                 mean.lerp_(value, 1 - decay) if mean.is_floating_point() else mean.copy_(value)
         self.done += 1
         return loss.item()
+
+    def parsed(self, made: Tensor, labels: Tensor) -> Tensor:
+        """What the parser thinks of the faces that the encoder was in."""
+        by_encoder = slice(len(made) // 4, None)
+        wanted = F.one_hot(labels[by_encoder].long(), 19).movedim(3, 1).float()
+        return dice_loss(self.parsing.shares(made[by_encoder]), wanted)
 
     @torch.no_grad()
     def sheet(self) -> None:
@@ -201,8 +217,9 @@ def main() -> None:
             with (given.out / "log.csv").open("a") as log:
                 log.write(f"{fit.done},{np.mean(recent):.4f},{time.monotonic() - began:.0f}\n")
             recent = []
-        if fit.done % 500 == 0 or fit.done == given.steps:
+        if fit.done % 100 == 0 or fit.done == given.steps:
             fit.save()
+        if fit.done % 500 == 0 or fit.done == given.steps:
             fit.sheet()
     generator = fit.averaged.generator
     average = generator.mean_latent(100_000, 0).expand(CONFIG.n_styles, -1)

@@ -74,10 +74,12 @@ def test_without_perceptual_weights_it_says_so(faces, tmp_path, facesynth, monke
 
 
 def test_weights_of_the_terms_reach_the_run(faces, tmp_path, facesynth):
-    terms = ("--l2", 0.5, "--l2-crop", 2, "--laplacian", 0, "--w-norm", 0.25, "--metric", "l2", "--steps", 1, "-q")
+    terms = ("--l2", 0.5, "--l2-crop", 2, "--laplacian", 0, "--w-norm", 0.25, "--lines", 0.125, "--parsing", 3)
+    terms += ("--metric", "l2", "--steps", 1, "-q")
     assert facesynth(*train(faces, tmp_path / "run", *terms))[0] == 0
     last = next(csv.DictReader([*(tmp_path / "run/metrics.csv").read_text().splitlines()]))
-    wanted = 0.5 * float(last["l2"]) + 2 * float(last["l2_crop"]) + 0.25 * float(last["w_norm"])
+    weights = {"l2": 0.5, "l2_crop": 2, "w_norm": 0.25, "lines": 0.125, "parsing": 3}
+    wanted = sum(weight * float(last[name]) for name, weight in weights.items())
     assert float(last["loss"]) == pytest.approx(wanted, rel=1e-4)
     assert last["laplacian"] == ""
 
@@ -102,6 +104,7 @@ def test_weights_of_the_terms_reach_the_run(faces, tmp_path, facesynth):
         ),
         (("--laplacian", 0), "metric is 'laplacian', which weighs 0; needed: a term of the loss"),
         (("--moco", 0.1, "--moco-weights", "nothing"), "checkpoint nothing does not exist"),
+        (("--parsing", 0.1, "--parser", "portrait-seg"), "holds no face parser"),
         (
             ("--lpips", 1, "--lpips-net", "vgg", "--lpips-backbone", "nothing"),
             "LPIPS needs VGG16's weights, but there is no",

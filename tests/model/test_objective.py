@@ -35,7 +35,7 @@ def batch(size: int, n_styles: int = 8):
 def test_the_loss_is_the_weighted_sum_of_terms_in_their_own_units():
     weights = {name: 0.1 * (place + 1) for place, name in enumerate(TERMS)}
     config = small_run(model=small_model(output_size=256, channel_base=256), **weights)
-    networks = {"lpips": Distance(2.0), "identity": Distance(3.0), "moco": Distance(4.0)}
+    networks = {"lpips": Distance(2.0), "identity": Distance(3.0), "moco": Distance(4.0), "parsing": Distance(5.0)}
     faces, photos, latents, average = batch(256)
     loss, terms = Objective(config, networks)(faces, photos, latents, average)
     crop = (..., slice(35, 223), slice(32, 220))
@@ -48,6 +48,8 @@ def test_the_loss_is_the_weighted_sum_of_terms_in_their_own_units():
         "identity": 3 * whole,
         "moco": 4 * whole,
         "laplacian": losses.laplacian(faces, photos),
+        "lines": losses.lines(faces, photos),
+        "parsing": 5 * whole,
         "w_norm": (latents - average).flatten(1).norm(dim=1).mean(),
     }
     assert terms.keys() == {"loss", *expected}
