@@ -1,8 +1,8 @@
 """Where the parts of a face are: the parsing term of the loss. Pictures in, numbers out.
 
 References: Milletari, Navab, Ahmadi, "V-Net: Fully Convolutional Neural Networks for Volumetric Medical Image Segmentation",
-3DV 2016, section 3 (the Dice loss); Yao et al., "Feature-Style Encoder for Style-Based GAN Inversion", 2022 (a frozen face parser
-in the loss of an encoder).
+3DV 2016, section 3 (the Dice loss); Yao et al., "Feature-Style Encoder for Style-Based GAN Inversion", 2022 (a frozen face
+parser in the loss of an encoder).
 """
 
 from __future__ import annotations
