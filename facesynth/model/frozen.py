@@ -283,16 +283,14 @@ class FrozenUnit(nn.Module):
         self.conv_out = FrozenConv(unit.conv_out, size=size, after=unit.norm_out)
         self.attention = unit.attention
         self.shortcut = unit.shortcut
-        self.stride = unit.conv_out.stride[0]
-        self.is_plain = isinstance(unit.shortcut, nn.MaxPool2d)
+        self.stride = unit.stride
 
     def forward(self, features: Tensor) -> Tensor:
         """As :class:`facesynth.model.encoder.ResidualUnit`."""
         out: Tensor = self.conv_out(self.activation(self.conv_in(features)))
         means = out.mean(dim=(2, 3), keepdim=True)
         factors = torch.sigmoid(self.attention.excite(F.relu(self.attention.squeeze(means))))
-        step = self.stride
-        shortcut: Tensor = features[:, :, ::step, ::step] if self.is_plain else self.shortcut(features)
+        shortcut: Tensor = self.shortcut(features[:, :, :: self.stride, :: self.stride])
         return torch.addcmul(shortcut, out, factors)
 
 
