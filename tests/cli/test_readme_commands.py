@@ -69,7 +69,9 @@ def world(tmp_path, monkeypatch, facesynth, dataset):
     state = generator_to_rosinality(generator.state_dict(), sizes)
     torch.save({"g_ema": state, "latent_avg": torch.zeros(512)}, "stylegan2.pt")
     keys = json.loads(gzip.decompress((recipe.DATA / "published_ir_se50_keys.json.gz").read_bytes()))
-    recogniser = {key: recipe.published_tensor(f"encoder.{key}", tuple(shape), dtype) for key, (shape, dtype) in keys.items()}
+    recogniser = {
+        key: recipe.published_tensor(f"encoder.{key}", tuple(shape), dtype) for key, (shape, dtype) in keys.items()
+    }
     torch.save(recogniser, "model_ir_se50.pth")
     Path("network.pkl").write_bytes(ada_pickle(ada_tensors(size=32, style_dim=8, depth=1, base=64, most=4)))
     return tmp_path
