@@ -342,3 +342,12 @@ def test_on_a_terminal_progress_is_a_line_that_moves(monkeypatch, capsys):
     assert re.search(r"\rstep 4/4 \[00:00<00:00, .*step/s, loss 0\.2500, l2 0\.5000\]", told)
     assert "step 4 of 4, validation: loss 0.1250\n" in told
     assert "a notice\n" in told
+
+
+def test_a_dry_run_knows_the_memory_of_the_parser_too(faces, tmp_path, facesynth):
+    told = []
+    for terms in ((), ("--lines", 0.2, "--parsing", 0.2)):
+        code, out, _ = facesynth(*train(faces, tmp_path / "run", *terms), "--dry-run")
+        assert code == 0
+        told.append(int(re.search(r"memory of a step: about ([0-9,]+) MiB", out)[1].replace(",", "")))
+    assert told[1] > told[0]
