@@ -155,6 +155,7 @@ def train(
     if data is None or out is None:
         raise click.UsageError(f"Missing option '{'--data' if data is None else '--out'}'.")
 
+    from facesynth.errors import InputError
     from facesynth.manifest import read_dataset
     from facesynth.model.devices import keep_memory
     from facesynth.model.parsing import load_parsing
@@ -177,6 +178,8 @@ def train(
     networks |= _similarity(settings, identity_weights, moco_weights)
     if settings.parsing:
         networks["parsing"] = load_parsing(parser or "portrait-parser")
+    elif parser:
+        raise InputError("--parser is given but parsing weighs 0; give --parsing a weight, or leave it out")
     if dry_run:
         click.echo(_plan(data, out, settings, networks, sketch=sketch, generator=generator, skip_bad=skip_bad))
         click.echo(notice or "nothing was begun: this was a dry run")

@@ -122,8 +122,8 @@ def run_demo(out: Path, *, extent: Extent | None = None, tell: Callable[[str], N
     page.curve = _curve(run / "metrics.csv")
     ids = dataset.with_columns("labels", "sketch_xdog", "photo", split="val")["id"].tolist()[: extent.inputs]
     for name, column, model in (("maps", "labels", "portrait-seg"), ("drawings", "sketch_xdog", "portrait-sketch")):
-        kind = "label map" if name == "maps" else "sketch"
-        tell(f"translating {len(ids)} {kind}s that nobody has seen")
+        kind, plural = ("label map", "label maps") if name == "maps" else ("sketch", "sketches")
+        tell(f"translating {len(ids)} {plural} that nobody has seen")
         paths = [data / str(dataset.rows.loc[each, column]) for each in ids]
         own = translate_files(paths, model, root / name / "own", device="cpu").faces
         styled = translate_files(

@@ -272,7 +272,7 @@ class TrainConfig:
     laplacian: float = 0.0
     """Weight of the difference of the Laplacian pyramids, which keeps edges where there is no perceptual network."""
     lines: float = 0.0
-    """Weight of the difference of the pictures' lines, which count by their length, whatever the colours beside them."""
+    """Weight of the difference of the pictures' lines, which count rather by their length than by their contrast."""
     parsing: float = 0.0
     """Weight of the difference of the parts that a face parser sees."""
     clip_norm: float = 0.0

@@ -98,9 +98,9 @@ def lines(a: Tensor, b: Tensor) -> Tensor:
     """Mean absolute difference of what a pencil would draw of two batches of pictures.
 
     Of the grey picture, in [0, 1], a difference of Gaussians is taken, whose standard deviations are 1/128 and 1.6/128 of the
-    side, and passed through a hyperbolic tangent: a contrast of a few grey levels counts nearly as much as black on white does,
-    so that contours weigh by their length, not by the colours beside them. Where two pictures agree in their lines, so will
-    sketches made of them by XDoG.
+    side, and passed through a hyperbolic tangent: an edge of a contrast of 0.15 counts half as much as one of 0.65, and from
+    there on hardly any more, so that contours weigh rather by their length than by the colours beside them. XDoG draws where
+    the same difference is below a threshold.
 
     Parameters
     ----------

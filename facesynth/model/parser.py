@@ -40,6 +40,7 @@ class ParserNetwork(nn.Module):
 
     def __init__(self, config: ParserConfig, n_classes: int) -> None:
         super().__init__()
+        self.size = config.input_size
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         width = 3
         for wider in config.channels:
@@ -51,7 +52,10 @@ class ParserNetwork(nn.Module):
         self.scores = nn.Conv2d(width, n_classes, 1)
 
     def forward(self, photos: Tensor) -> Tensor:
-        """Photos (N, 3, S, S) in [-1, 1] to the classes' scores, (N, n_classes, S, S)."""
+        """Photos (N, 3, H, H) in [-1, 1] of any size to the classes' scores at the parser's own, (N, n_classes, S, S)."""
+        if photos.shape[-1] != self.size:
+            size = (self.size, self.size)
+            photos = F.interpolate(photos, size, mode="bilinear", antialias=True, align_corners=False)
         maps: list[Tensor] = []
         features = photos
         for index, pair in enumerate(self.down):
@@ -71,6 +75,19 @@ def _pair(width: int, wider: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def load_network(given: ParserCheckpoint) -> ParserNetwork:
+    """The network of a checkpoint, frozen, on the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        If its tensors are not those that its sizes ask for.
+    """
+    network = ParserNetwork(given.config, len(given.scheme))
+    checkpoint.load_into(network, given.tensors, given.path)
+    return network.eval().requires_grad_(requires_grad=False)
+
+
 class Parser:
     """A trained parser, ready to use.
 
@@ -85,9 +102,7 @@ class Parser:
     def __init__(self, given: ParserCheckpoint, *, device: str = "auto") -> None:
         self.device = choose_device(device)
         self.path, self.config, self.scheme, self.info = given.path, given.config, given.scheme, given.info
-        network = ParserNetwork(given.config, len(given.scheme))
-        checkpoint.load_into(network, given.tensors, given.path)
-        self.network = network.to(self.device).eval().requires_grad_(requires_grad=False)
+        self.network = load_network(given).to(self.device)
 
     @torch.inference_mode()
     def scores(self, photos: Tensor) -> Tensor:
@@ -103,11 +118,7 @@ class Parser:
         (N, n_classes, S, S) float32 tensor
             At the parser's own size.
         """
-        size = self.config.input_size
-        photos = photos.to(self.device)
-        if photos.shape[-1] != size:
-            photos = F.interpolate(photos, (size, size), mode="bilinear", antialias=True, align_corners=False)
-        scores: Tensor = self.network(photos).float()
+        scores: Tensor = self.network(photos.to(self.device)).float()
         return scores
 
     @torch.inference_mode()

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from facesynth.errors import InputError
 from facesynth.model import checkpoint
 from facesynth.model.losses import check_same_shape
-from facesynth.model.parser import ParserNetwork
+from facesynth.model.parser import load_network
 
 _LEAST = 8
 """Pixels that a part has at least where it is said to be in a picture."""
@@ -30,13 +29,12 @@ class Parsing(nn.Module):
     Parameters
     ----------
     network
-    size
-        Pixels a side that the parser was trained for.
+        Of photos (N, 3, H, H) in [-1, 1] to the classes' scores, as :class:`~facesynth.model.parser.ParserNetwork`.
     """
 
-    def __init__(self, network: ParserNetwork, size: int) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network, self.size = network, size
+        self.network = network
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Parsing:  # noqa: ARG002 - the statistics stay as they are
@@ -47,9 +45,6 @@ class Parsing(nn.Module):
         """(N, 3, H, H) in [-1, 1] to (N, n_classes, S, S): what share of a pixel is of which class."""
         if pictures.ndim != 4 or pictures.shape[1] != 3:
             raise InputError(f"pictures has shape {tuple(pictures.shape)}; needed: (N, 3, H, H)")
-        if pictures.shape[-1] != self.size:
-            size = (self.size, self.size)
-            pictures = F.interpolate(pictures, size, mode="bilinear", antialias=True, align_corners=False)
         scores: Tensor = self.network(pictures)
         return scores.float().softmax(1)
 
@@ -90,7 +85,4 @@ def load_parsing(path: Path | str = "portrait-parser") -> Parsing:
     CheckpointError
         If the file holds no face parser, or is damaged.
     """
-    given = checkpoint.load_parser(checkpoint.find(Path(path)))
-    network = ParserNetwork(given.config, len(given.scheme))
-    checkpoint.load_into(network, given.tensors, given.path)
-    return Parsing(network, given.config.input_size)
+    return Parsing(load_network(checkpoint.load_parser(checkpoint.find(Path(path)))))

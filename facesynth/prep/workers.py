@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import threading
 import time
@@ -123,6 +124,14 @@ def call_one_thread(work: Callable[..., Any], *arguments: Any) -> Any:
         cv2.setNumThreads(threads)
 
 
+def _in_folder(folder: str, work: Callable[..., Any], *arguments: Any) -> Any:
+    """``work`` where the caller is: processes outlive its change of folder, and relative paths are meant from there."""
+    with suppress(OSError):  # a machine of a cluster may lack the folder; absolute paths serve all the same
+        if os.getcwd() != folder:
+            os.chdir(folder)
+    return work(*arguments)
+
+
 def run_all(
     calls: Iterable[tuple[Any, ...]], total: int, *, workers: Workers, progress: Progress | None = None
 ) -> Generator[Any, None, None]:
@@ -144,11 +153,12 @@ def run_all(
         If a call could not write, or a worker died; the calls under way are abandoned.
     """
     broken: list[Exception] = []
+    folder = os.getcwd()
 
     def delayed() -> Iterator[Any]:
         try:
             for function, *arguments in calls:
-                yield joblib.delayed(function)(*arguments)
+                yield joblib.delayed(_in_folder)(folder, function, *arguments)
         except Exception as error:  # joblib takes from here in a thread of its own, where an error would be lost
             broken.append(error)
 

@@ -105,6 +105,7 @@ def test_weights_of_the_terms_reach_the_run(faces, tmp_path, facesynth):
         (("--laplacian", 0), "metric is 'laplacian', which weighs 0; needed: a term of the loss"),
         (("--moco", 0.1, "--moco-weights", "nothing"), "checkpoint nothing does not exist"),
         (("--parsing", 0.1, "--parser", "portrait-seg"), "holds no face parser"),
+        (("--parser", "portrait-parser"), "--parser is given but parsing weighs 0; give --parsing a weight"),
         (
             ("--lpips", 1, "--lpips-net", "vgg", "--lpips-backbone", "nothing"),
             "LPIPS needs VGG16's weights, but there is no",

@@ -26,7 +26,7 @@ def blocks(*columns: int) -> torch.Tensor:
 
 
 def test_the_dice_loss_is_that_of_the_areas():
-    parsing = Parsing(Brightness(), 32)
+    parsing = Parsing(Brightness())
     # dark 16 and 8 columns: 1 - 2 * 8 / 24; light 16 and 24: 1 - 2 * 16 / 40
     assert parsing(blocks(8), blocks(16)).item() == pytest.approx((1 / 3 + 1 / 5) / 2, abs=1e-4)
     assert parsing(blocks(16, 8), blocks(16, 8)).item() == pytest.approx(0, abs=1e-6)
@@ -34,7 +34,7 @@ def test_the_dice_loss_is_that_of_the_areas():
 
 def test_classes_that_are_not_in_the_photo_do_not_count():
     light = blocks(0)
-    assert Parsing(Brightness(), 32)(blocks(8), light).item() == pytest.approx(1 - 2 * 24 / 56, abs=1e-4)
+    assert Parsing(Brightness())(blocks(8), light).item() == pytest.approx(1 - 2 * 24 / 56, abs=1e-4)
 
 
 def test_a_class_counts_as_much_as_any_however_small():
@@ -73,7 +73,7 @@ def test_other_sizes_are_brought_to_the_parsers():
 
 
 def test_wrong_input(tmp_path):
-    parsing = Parsing(Brightness(), 32)
+    parsing = Parsing(Brightness())
     with pytest.raises(InputError, match="needed: one shape"):
         parsing(torch.zeros(1, 3, 32, 32), torch.zeros(2, 3, 32, 32))
     with pytest.raises(InputError, match=r"pictures has shape \(1, 1, 32, 32\); needed: \(N, 3, H, H\)"):

@@ -241,3 +241,16 @@ def test_no_tasks(tmp_path: Path) -> None:
 def test_wrong_workers(wrong: tuple[Any, ...], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Workers(*wrong)
+
+
+def _write_here(name: str) -> None:
+    Path(name).write_text("made")
+
+
+@pytest.mark.parametrize("backend", ["processes", "threads"])
+def test_relative_paths_are_the_callers_of_now(tmp_path, monkeypatch, backend):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        list(run_all([(_write_here, "a"), (_write_here, "b")], 2, workers=Workers(2, backend)))
+        assert sorted(path.name for path in (tmp_path / name).iterdir()) == ["a", "b"]
