@@ -95,8 +95,7 @@ def run_demo(out: Path, *, extent: Extent | None = None, tell: Callable[[str], N
         If ``out`` cannot be written.
     """
     extent = extent or Extent()
-    root = out.absolute()
-    raw, data, run = root / "raw", root / "data", root / "run"
+    raw, data, run = out / "raw", out / "data", out / "run"
     page = _Page()
 
     make_folder(out)
@@ -125,9 +124,9 @@ def run_demo(out: Path, *, extent: Extent | None = None, tell: Callable[[str], N
         kind, plural = ("label map", "label maps") if name == "maps" else ("sketch", "sketches")
         tell(f"translating {len(ids)} {plural} that nobody has seen")
         paths = [data / str(dataset.rows.loc[each, column]) for each in ids]
-        own = translate_files(paths, model, root / name / "own", device="cpu").faces
+        own = translate_files(paths, model, out / name / "own", device="cpu").faces
         styled = translate_files(
-            paths, model, root / name / "styles", styling=Styling(samples=extent.styles), device="cpu"
+            paths, model, out / name / "styles", styling=Styling(samples=extent.styles), device="cpu"
         ).faces
         page.pictures[name] = [
             [
