@@ -33,17 +33,18 @@ pictures: .venv/installed
 # The checkpoints that come along, anew: some hours on two cores; see docs/portraits.md.
 models: .venv/installed
 	$(BIN)/python recipes/portraits/drawn.py $(MODELS)/portraits 24000
-	$(BIN)/python recipes/portraits/fit_generator.py $(MODELS)/portraits $(MODELS)/fit
 	$(BIN)/python recipes/portraits/fit_parser.py $(MODELS)/portraits $(MODELS)/parser
+	$(BIN)/python recipes/portraits/fit_generator.py $(MODELS)/portraits $(MODELS)/fit \
+	  --parser $(MODELS)/parser/parser.safetensors
 	$(BIN)/facesynth prep sample $(MODELS)/raw -n 6000 --seed 2 --size 256
 	$(BIN)/facesynth prep masks $(MODELS)/raw --out $(MODELS)/data
 	$(BIN)/facesynth prep sketches $(MODELS)/data --out $(MODELS)/data --method xdog --method xdog:ink \
 	  --method dodge:pencil --method contours
 	$(BIN)/facesynth prep photos $(MODELS)/data --out $(MODELS)/data --size 128
 	$(BIN)/facesynth train --data $(MODELS)/data --task seg2face --preset portrait --precision bf16 --lpips 0 \
-	  --generator $(MODELS)/fit/generator.safetensors --out $(MODELS)/seg2face
+	  --parser $(MODELS)/parser/parser.safetensors --generator $(MODELS)/fit/generator.safetensors --out $(MODELS)/seg2face
 	$(BIN)/facesynth train --data $(MODELS)/data --task sketch2face --preset portrait --precision bf16 --lpips 0 \
-	  --generator $(MODELS)/fit/generator.safetensors --out $(MODELS)/sketch2face
+	  --parser $(MODELS)/parser/parser.safetensors --generator $(MODELS)/fit/generator.safetensors --out $(MODELS)/sketch2face
 	$(BIN)/python recipes/portraits/pack.py $(MODELS)
 
 .venv/installed: setup.cfg pyproject.toml

@@ -111,6 +111,7 @@ def run_demo(out: Path, *, extent: Extent | None = None, tell: Callable[[str], N
         "seg2face",
         n_classes=len(dataset.scheme),
         lpips=0.0,
+        parsing=0.0,
         steps=extent.steps,
         interval=extent.interval,
         batch_size=8,

@@ -35,6 +35,7 @@ def test_every_preset_is_told_as_it_is(place, known):
     config = preset(*known, n_classes=19)
     told = {row[0]: row[1:][place].replace(" 000", "000") for row in rows_of("Presets")}
     weights = {"L2": "l2", "LPIPS (AlexNet)": "lpips", "identity": "identity", "Laplacian pyramids": "laplacian"}
+    weights |= {"lines": "lines", "parts of the face": "parsing"}
     for text, name in {**weights, "W-norm": "w_norm"}.items():
         assert float(told[text]) == config.weights[name], text
     assert [name for name in TERMS if config.weights[name] and name not in (*weights.values(), "w_norm")] == []

@@ -1,4 +1,4 @@
-"""A generator fitted to drawn portraits: ``python recipes/portraits/fit_generator.py DATA OUT [--steps N]``.
+"""A generator fitted to drawn portraits: ``python recipes/portraits/fit_generator.py DATA OUT [--parser FILE]``.
 
 DATA is what ``drawn.py`` made. What was drawn by lot about every portrait is known, so instead of an adversarial game, the
 generator is told the portrait's z and learns to draw the portrait: the mapping network takes z to w, the synthesis network w
@@ -6,14 +6,15 @@ to the picture. Two things are asked beyond that:
 
 * Shapes and styles come apart. The layers below ``style_resolution`` get a w whose z has the portrait's SHAPE columns and
   somebody else's STYLE ones, the layers above one with it the other way round.
-* The layers below are of use to an encoder. For three quarters of a batch they come from a pSp encoder that sees the label
-  map and is trained along. It is then thrown away: the encoders that are shipped are trained by ``facesynth train``.
+* The layers below are of use to an encoder. For part of a batch they come from a pSp encoder that sees the label map and is
+  trained along. It is then thrown away: the encoders that are shipped are trained by ``facesynth train``.
 
-The pictures' difference is of areas and edges; that of the lines weighs contours whatever their contrast, and that of the
-parts, which a parser sees, small ones as much as large ones.
+It starts at 64 px and goes on at 128 px, first by the pictures' difference alone, which is of areas and edges. The last phase
+sharpens what that leaves soft: the difference of the lines weighs contours whatever their contrast, and that of the parts,
+which a parser sees, small ones as much as large ones.
 
-It starts at 64 px and goes on at 128 px. OUT gets ``state.pt`` every hundred steps, from which the same command goes on,
-``log.csv``, sheets, and in the end ``generator.safetensors``, the moving average of the weights.
+OUT gets ``state.pt`` every hundred steps, from which the same command goes on, ``log.csv``, sheets, and in the end
+``generator.safetensors``, the moving average of the weights.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import argparse
 import copy
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -54,17 +56,34 @@ CONFIG = ModelConfig(
     encoder_channels=(16, 48, 96, 128),
     style_resolution=32,
 )
-STEPS = (1500, 2000)
-"""At 64 px and at 128 px."""
-BATCH = (32, 16)
+
+
+class Phase(NamedTuple):
+    """Steps that are alike."""
+
+    until: int
+    size: int
+    batch: int
+    by_encoder: float
+    """Share of a batch whose lower layers an encoder sets."""
+    parsing: float
+    lines: float
+    """Weights of the parts' and of the lines' difference."""
+    falls_until: int
+    """The step at which the learning rates have fallen."""
+
+
+PHASES = (
+    Phase(1500, 64, 32, 0.5, 0.0, 0.0, falls_until=3500),
+    Phase(3500, 128, 16, 0.5, 0.0, 0.0, falls_until=3500),
+    Phase(5800, 128, 16, 0.75, 0.3, 0.5, falls_until=5800),
+)
 RATES = (1e-3, 5e-3, 0.2)
 """Learning rates of the encoder, the synthesis and the mapping network, whose weights are a hundred times as large."""
 DECAY = 0.998
 SMALL_PARTS = ("l_brow", "r_brow", "l_eye", "r_eye", "eye_g", "ear_r", "mouth", "u_lip", "l_lip", "neck_l")
 SMALL_WEIGHT = 3.0
 """What a pixel of a small part counts for."""
-PARSING, LINES = 0.3, 0.5
-"""Weights of the parts' difference, at 128 px, and of the lines'."""
 
 
 def drawn_at(model: PSP, latents: Tensor, size: int) -> Tensor:
@@ -97,10 +116,10 @@ def difference(made: Tensor, photos: Tensor, labels: Tensor) -> Tensor:
 class Fit:
     """All state; ``step`` is one step."""
 
-    def __init__(self, data: Path, out: Path) -> None:
+    def __init__(self, data: Path, out: Path, parser: str) -> None:
         self.out = out
         self.photos, self.labels = (np.load(data / f"{name}.npy", mmap_mode="r") for name in ("photos", "labels"))
-        self.parsing = load_parsing().to(memory_format=torch.channels_last)
+        self.parsing = load_parsing(parser).to(memory_format=torch.channels_last)
         self.codes = torch.from_numpy(np.load(data / "codes.npy"))
         self.seen = len(self.photos) - 32
         """The last 32 are for the sheets alone."""
@@ -131,33 +150,35 @@ class Fit:
         photos, labels = (torch.from_numpy(each[indices]) for each in (self.photos, self.labels))
         return photo_tensor(photos), labels, self.codes[torch.from_numpy(indices)]
 
-    def latents(self, model: PSP, labels: Tensor, z: Tensor, rng: np.random.Generator) -> Tensor:
-        """W+ latents; those of the first quarter of the batch by z alone."""
-        crossing = CONFIG.style_layers[0]
-        quarter, is_whole = len(z) // 4, rng.random() < 1 / 3
+    def latents(self, labels: Tensor, z: Tensor, by_z: int, rng: np.random.Generator) -> Tensor:
+        """W+ latents; those of the first ``by_z`` of the batch by z alone."""
+        model, crossing = self.model, CONFIG.style_layers[0]
+        is_whole = rng.random() < 1 / 3
         others = [z if is_whole else z.roll(int(rng.integers(1, len(z))), 0) for _ in range(2)]
-        shape = model.generator.mapping(torch.cat([z[:quarter, :SHAPE], others[0][:quarter, SHAPE:]], 1))
+        shape = model.generator.mapping(torch.cat([z[:by_z, :SHAPE], others[0][:by_z, SHAPE:]], 1))
         style = model.generator.mapping(torch.cat([others[1][:, :SHAPE], z[:, SHAPE:]], 1))
-        condition = condition_tensor(labels[quarter:], "labels", 19).contiguous(memory_format=torch.channels_last)
+        condition = condition_tensor(labels[by_z:], "labels", 19).contiguous(memory_format=torch.channels_last)
         below = torch.cat([shape[:, None].expand(-1, crossing, -1), model.encode(condition)[:, :crossing]])
         return torch.cat([below, style[:, None].expand(-1, CONFIG.n_styles - crossing, -1)], 1)
 
-    def step(self, total: int) -> float:
+    def step(self) -> float:
         rng = np.random.default_rng([0, self.done])
-        phase = int(self.done >= STEPS[0])
-        size = (64, 128)[phase]
-        indices = np.sort(rng.choice(self.seen, BATCH[phase], replace=False))
+        phase = next(each for each in PHASES if self.done < each.until)
+        indices = np.sort(rng.choice(self.seen, phase.batch, replace=False))
         rng.shuffle(indices)
         photos, labels, z = self.batch(indices)
-        left = (total - self.done) / total
+        by_z = len(z) - int(phase.by_encoder * len(z))
+        left = (phase.falls_until - self.done) / phase.falls_until
         for group, rate in zip(self.optimizer.param_groups, RATES, strict=True):
             group["lr"] = rate * min(1.0, max(left / 0.3, 0.05), (self.done + 1) / 100)
         with torch.autocast("cpu", torch.bfloat16):
-            latents = self.latents(self.model, labels, z, rng)
-            made = drawn_at(self.model, latents, size)
-            parsed = self.parsed(made, labels) if phase else 0.0
-        photos = F.adaptive_avg_pool2d(photos, size)
-        loss = difference(made.float(), photos, labels) + PARSING * parsed + LINES * lines(made.float(), photos)
+            latents = self.latents(labels, z, by_z, rng)
+            made = drawn_at(self.model, latents, phase.size)
+            parsed = self.parsed(made[by_z:], labels[by_z:]) if phase.parsing else 0.0
+        made, photos = made.float(), F.adaptive_avg_pool2d(photos, phase.size)
+        loss = difference(made, photos, labels) + phase.parsing * parsed
+        if phase.lines:
+            loss = loss + phase.lines * lines(made, photos)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -170,10 +191,8 @@ class Fit:
         return loss.item()
 
     def parsed(self, made: Tensor, labels: Tensor) -> Tensor:
-        """What the parser thinks of the faces that the encoder was in."""
-        by_encoder = slice(len(made) // 4, None)
-        wanted = F.one_hot(labels[by_encoder].long(), 19).movedim(3, 1).float()
-        return dice_loss(self.parsing.shares(made[by_encoder]), wanted)
+        wanted = F.one_hot(labels.long(), 19).movedim(3, 1).float()
+        return dice_loss(self.parsing.shares(made), wanted)
 
     @torch.no_grad()
     def sheet(self) -> None:
@@ -189,7 +208,7 @@ class Fit:
             torch.cat([encoded[:, :crossing], whole.roll(1, 0)[:, crossing:]], 1),
         ]
         rows.append(model.generator.mapping(drawn)[:, None].expand_as(whole))
-        size = 128 if self.done > STEPS[0] else 64
+        size = 128 if self.done > PHASES[0].until else 64
         pictures = [photos, *(F.interpolate(drawn_at(model, each, size), (128, 128)) for each in rows)]
         made = [np.concatenate(list(to_pictures(row.clamp(-1, 1))), 1) for row in pictures]
         images.write_png(self.out / f"{self.done:06d}.png", np.concatenate(made))
@@ -205,14 +224,15 @@ def main() -> None:
     asked = argparse.ArgumentParser()
     asked.add_argument("data", type=Path)
     asked.add_argument("out", type=Path)
-    asked.add_argument("--steps", type=int, default=sum(STEPS))
+    asked.add_argument("--parser", default="portrait-parser", help="A checkpoint.")
+    asked.add_argument("--steps", type=int, default=PHASES[-1].until, help="To stop earlier.")
     given = asked.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     keep_memory()
-    fit = Fit(given.data, given.out)
+    fit = Fit(given.data, given.out, given.parser)
     began, recent = time.monotonic(), []
-    while fit.done < given.steps:
-        recent.append(fit.step(given.steps))
+    while fit.done < min(given.steps, PHASES[-1].until):
+        recent.append(fit.step())
         if fit.done % 50 == 0:
             with (given.out / "log.csv").open("a") as log:
                 log.write(f"{fit.done},{np.mean(recent):.4f},{time.monotonic() - began:.0f}\n")
