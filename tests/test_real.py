@@ -124,5 +124,7 @@ def test_eight_photos_are_learnt_by_heart(data):
     facesynth("train", "--data", few, "--task", "seg2face", *options, "--steps", BY_HEART, "--out", run)
     with (run / "metrics.csv").open() as file:
         l2 = [float(row["l2"]) for row in csv.DictReader(file) if row["split"] == "train"]
-    print(f"\ntrain L2 of eight photos: {l2[0]:.3f} at first, {np.mean(l2[-20:]):.4f} over the last 20 of {BY_HEART} steps")
+    print(
+        f"\ntrain L2 of eight photos: {l2[0]:.3f} at first, {np.mean(l2[-20:]):.4f} over the last 20 of {BY_HEART} steps"
+    )
     assert np.mean(l2[-20:]) < 0.01

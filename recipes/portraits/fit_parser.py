@@ -1,4 +1,4 @@
-"""A face parser for drawn portraits: ``python recipes/portraits/fit_parser.py DATA OUT [--steps N]``.
+"""A face parser for drawn portraits: ``python recipes/portraits/fit_parser.py DATA OUT [--steps N] [--seed N]``.
 
 DATA is what ``drawn.py`` made. Photos are mirrored, with left and right classes swapped, recoloured, blurred and given noise,
 so that the parser holds for what generators make, too; it has seen none of that. OUT gets ``parser.safetensors`` and a line of
@@ -62,13 +62,14 @@ def main() -> None:
     asked.add_argument("data", type=Path)
     asked.add_argument("out", type=Path)
     asked.add_argument("--steps", type=int, default=STEPS)
+    asked.add_argument("--seed", type=int, default=0)
     given = asked.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     keep_memory()
     photos, labels = (np.load(given.data / f"{name}.npy", mmap_mode="r") for name in ("photos", "labels"))
     seen = len(photos) - UNSEEN
-    rng = torch.Generator().manual_seed(0)
-    torch.manual_seed(0)
+    rng = torch.Generator().manual_seed(given.seed)
+    torch.manual_seed(given.seed)
     config = ParserConfig(input_size=photos.shape[1])
     network = ParserNetwork(config, len(CELEBAMASK_HQ)).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-4)
