@@ -51,7 +51,7 @@ class Extent:
     """How much is done."""
 
     portraits: int = 200
-    steps: int = 240
+    steps: int = 180
     interval: int = 30
     inputs: int = 6
     """Label maps, and as many sketches, that are translated."""
