@@ -150,8 +150,8 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         _clear(folder)
         yield
-        _clear(folder)  # a cluster's worker that was lost leaves something too
     finally:
+        _clear(folder)  # workers that were lost, or ended because another failed, leave something too
         path.unlink(missing_ok=True)
         lock.release()
 

@@ -108,9 +108,17 @@ def test_lock_keeps_others_out_until_its_holder_is_killed(tmp_path: Path) -> Non
     assert leftovers(tmp_path) == []
 
 
-def test_lock_goes_with_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="inside"), locked(tmp_path):
-        raise ValueError("inside")
+def test_lock_and_leftovers_go_with_an_error(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+
+    def fail() -> None:
+        with locked(tmp_path):
+            (tmp_path / "inner/.a.png.0123cafe.part").touch()
+            raise ValueError("inside")
+
+    with pytest.raises(ValueError, match="inside"):
+        fail()
+    assert leftovers(tmp_path) == []
     with locked(tmp_path):
         pass
 

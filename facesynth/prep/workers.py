@@ -203,16 +203,30 @@ _PATIENCE = 3.0
 """Seconds."""
 
 
+def _start_tracker() -> None:
+    """Start loky's tracker of resources, with its warnings off: what ended processes held is told as leaked, and isn't."""
+    try:
+        from joblib.externals.loky.backend import resource_tracker
+    except ImportError:
+        return
+    given = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join([*([given] if given else []), "ignore:resource_tracker:UserWarning"])
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        if given is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = given
+
+
 @contextmanager
 def _deaf_children() -> Iterator[None]:
     """Processes started in this block don't hear an interrupt from the keyboard: it is the main one's to stop them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    with suppress(ImportError):  # loky's tracker of resources would undo the mask as it starts
-        from joblib.externals.loky.backend import resource_tracker
-
-        resource_tracker.ensure_running()
+    _start_tracker()  # it would undo the mask as it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
