@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SEED = 7
-COUNT = 120
+COUNT = 300
 SIDE = 128
 FACE_PARTS = ("nose", "l_eye", "r_eye", "l_brow", "r_brow", "u_lip", "l_lip")
 ALWAYS = {"skin", "neck", "cloth", *FACE_PARTS}
@@ -175,8 +175,8 @@ AREAS = {
     "eye_g": Bounds(0.5, 5),
     "l_eye": Bounds(0.15, 1.0),
     "r_eye": Bounds(0.15, 1.0),
-    "l_brow": Bounds(0.05, 1.0),
-    "r_brow": Bounds(0.05, 1.0),
+    "l_brow": Bounds(0.02, 1.0),  # a fringe may leave a corner
+    "r_brow": Bounds(0.02, 1.0),
     "l_ear": Bounds(0.0, 1.6),
     "r_ear": Bounds(0.0, 1.6),
     "mouth": Bounds(0.1, 1.2),
