@@ -32,6 +32,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from facesynth import images
+from facesynth.errors import FacesynthError
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.model import checkpoint
 from facesynth.model.config import ModelConfig
@@ -227,9 +228,12 @@ def main() -> None:
     asked.add_argument("--parser", default="portrait-parser", help="A checkpoint.")
     asked.add_argument("--steps", type=int, default=PHASES[-1].until, help="To stop earlier.")
     given = asked.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
     keep_memory()
-    fit = Fit(given.data, given.out, given.parser)
+    try:
+        fit = Fit(given.data, given.out, given.parser)
+    except (FacesynthError, FileNotFoundError) as error:
+        asked.error(str(error))
+    given.out.mkdir(parents=True, exist_ok=True)
     began, recent = time.monotonic(), []
     while fit.done < min(given.steps, PHASES[-1].until):
         recent.append(fit.step())
