@@ -55,6 +55,9 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
 @click.option("--optimizer", type=click.Choice(["ranger", "adam", "muon"]), help=f"How weights are updated.{_PRESETS}")
 @click.option("--learning-rate", type=float, help=f"Of the encoder.{_PRESETS}")
 @click.option("--generator-learning-rate", type=float, help=f"Of the generator, where it is trained.{_PRESETS}")
+@click.option(
+    "--cooldown", type=float, help=f"Share of the steps, the last, in which the rates fall to 0; 0: none.{_PRESETS}"
+)
 @click.option("--clip-norm", type=float, help=f"Longest that all gradients together may be; 0: any.{_PRESETS}")
 @click.option(
     "--ema", type=float, help=f"Decay a step of the weights' moving average, which is kept; 0: none.{_PRESETS}"

@@ -255,6 +255,8 @@ class TrainConfig:
     generator_learning_rate: float = 2e-3
     """Of the generator and the photos' style codes, where they are trained; its weights are scaled at run time, so it takes
     more than the encoder does."""
+    cooldown: float = 0.0
+    """Share of the steps, the last ones, over which the learning rates fall in a line to nothing; 0 for rates that stay."""
     l2: float = 1.0
     """Weight of the mean squared difference of the pictures, whose values are in [-1, 1]."""
     l2_crop: float = 0.0
@@ -323,6 +325,8 @@ class TrainConfig:
         for name in ("learning_rate", "generator_learning_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; needed: more than 0 and less than 1")
+        if not 0 <= self.cooldown <= 1:
+            raise InputError(f"cooldown is {self.cooldown}; needed: 0 to 1")
         self._check_loss()
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed is {self.seed}; needed: 0 to {2**32 - 1}")
@@ -369,6 +373,15 @@ class TrainConfig:
     def weights(self) -> dict[str, float]:
         """What every term weighs, by :data:`TERMS`."""
         return {name: getattr(self, name) for name in TERMS}
+
+    def rate_share(self, step: int) -> float:
+        """What share of the learning rates the step after ``step`` others goes by: 1 until the cooldown, then less.
+
+        Reference: Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations", NeurIPS 2024,
+        section 3 (a constant rate with a cooldown).
+        """
+        left, falling = self.steps - step, self.cooldown * self.steps
+        return min(1.0, left / falling) if falling else 1.0
 
 
 PRESETS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = MappingProxyType(

@@ -76,7 +76,7 @@ def _pair(width: int, wider: int) -> nn.Sequential:
 
 
 def load_network(given: ParserCheckpoint) -> ParserNetwork:
-    """The network of a checkpoint, frozen, on the CPU.
+    """The network of a checkpoint, frozen, on the CPU, with channels last in memory, which is faster there.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def load_network(given: ParserCheckpoint) -> ParserNetwork:
     """
     network = ParserNetwork(given.config, len(given.scheme))
     checkpoint.load_into(network, given.tensors, given.path)
-    return network.eval().requires_grad_(requires_grad=False)
+    return network.to(memory_format=torch.channels_last).eval().requires_grad_(requires_grad=False)
 
 
 class Parser:

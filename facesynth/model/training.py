@@ -36,6 +36,7 @@ from facesynth.model.translation import (
     make_optimizer,
     move_average,
     network_inputs,
+    set_rates,
 )
 from facesynth.model.validation import Validation
 
@@ -235,6 +236,7 @@ class _Run(Loop[TrainConfig]):
         is_styled = torch.rand(config.batch_size, generator=rng) < config.style_probability
         factors = chosen_factors(config, torch.randint(2**31, (config.batch_size,), generator=rng).tolist())
         self.network.train()
+        set_rates(self.optimizer, config.rate_share(self.step))
         names: list[str] = []
         total = torch.zeros(())
         for places, (indices, conditions, photos) in zip(self.places, parts, strict=True):

@@ -227,6 +227,12 @@ def make_optimizer(config: TrainConfig, model: PSP, codes: nn.Parameter) -> torc
     return torch.optim.Adam(groups, lr=config.learning_rate, betas=(0.9, 0.99))
 
 
+def set_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
+    """Have the next step go by a share of the learning rates that the optimiser was made with."""
+    for group in optimizer.param_groups:
+        group["lr"] = group.setdefault("full_lr", group["lr"]) * share
+
+
 @torch.no_grad()
 def move_average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
     """Move the average of the weights towards those of the model, in place."""

@@ -66,6 +66,9 @@ def test_model_sizes_out_of_range(name, value):
         ("accumulate", 0),
         ("accumulate", 3),
         ("clip_norm", -1.0),
+        ("cooldown", -0.1),
+        ("cooldown", 1.5),
+        ("cooldown", float("nan")),
         ("precision", "fp8"),
         ("style_probability", 1.5),
         ("style_probability", -0.5),
@@ -74,6 +77,15 @@ def test_model_sizes_out_of_range(name, value):
 def test_training_values_out_of_range(name, value):
     with pytest.raises(InputError, match=rf"^{name} is {value!r}; needed: "):
         small_run(**{"model": small_model(), name: value})
+
+
+@pytest.mark.parametrize(
+    ("cooldown", "shares"),
+    [(0.0, [1, 1, 1, 1, 1]), (0.4, [1, 1, 1, 1, 0.5]), (1.0, [1, 0.8, 0.6, 0.4, 0.2]), (0.01, [1, 1, 1, 1, 1])],
+)
+def test_rates_stay_and_then_fall_in_a_line(cooldown, shares):
+    config = small_run(steps=5, cooldown=cooldown)
+    assert [config.rate_share(step) for step in range(5)] == pytest.approx(shares)
 
 
 def test_terms_that_need_larger_faces_say_so():
@@ -132,7 +144,7 @@ def test_published_settings_of_every_task():
         config = preset(name, task, n_classes=19)
         wanted = common | {"identity": identity, "w_norm": w_norm, "low_resolution": factors}
         assert {key: getattr(config, key) for key in wanted} == wanted
-        others = ("l2_crop", "lpips_crop", "moco", "laplacian", "ema", "clip_norm")
+        others = ("l2_crop", "lpips_crop", "moco", "laplacian", "ema", "clip_norm", "cooldown")
         assert not any(getattr(config, key) for key in others)
         assert (config.model.input_size, config.model.output_size, config.train_generator) == (256, 256, False)
 

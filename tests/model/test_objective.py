@@ -95,3 +95,22 @@ def test_networks_are_frozen_and_evaluated():
     assert not distance.training
     assert not distance.scale.requires_grad
     assert not objective.training
+
+
+class Convolving(Distance):
+    """A stand-in that computes by a convolution, and remembers in what."""
+
+    def forward(self, a, b):
+        self.seen.append(nn.functional.conv2d(a, torch.ones(1, 3, 1, 1)).dtype)
+        return super().forward(a, b)
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bf16", torch.bfloat16)])
+def test_the_parser_alone_computes_in_the_runs_precision(precision, dtype):
+    networks = {name: Convolving(1.0) for name in ("parsing", "lpips")}
+    faces, photos, latents, average = batch(32)
+    config = small_run(parsing=1.0, lpips=1.0, precision=precision)
+    _, terms = Objective(config, networks)(faces, photos, latents, average)
+    assert networks["parsing"].seen == [dtype, 32]
+    assert networks["lpips"].seen[:1] == [torch.float32]
+    assert {value.dtype for value in terms.values()} == {torch.float32}

@@ -111,6 +111,47 @@ def train_start(faces, out, given) -> torch.Tensor:
     return state_of(out, 0).state_of("model")["encoder.trunk.stem.0.weight"]
 
 
+class Stop(Exception):
+    pass
+
+
+def test_rates_fall_towards_the_last_step_wherever_the_run_was_stopped(faces, tmp_path, monkeypatch):
+    optimizers, rates = [], []
+    make = training.make_optimizer
+
+    def watched(*arguments):
+        optimizers.append(make(*arguments))
+        return optimizers[-1]
+
+    def note(split, step, terms):
+        if split == "train":
+            rates.append([group["lr"] for group in optimizers[-1].param_groups])
+
+    def note_and_stop(split, step, terms):
+        note(split, step, terms)
+        if (split, step) == ("train", 3):
+            raise Stop
+
+    monkeypatch.setattr(training, "make_optimizer", watched)
+    config = small_run(steps=4, interval=2, cooldown=0.75, generator_learning_rate=1e-2)
+    run(faces, tmp_path / "whole", config, report=note)
+    shares = np.array([1, 1, 2 / 3, 1 / 3])
+    np.testing.assert_allclose(rates, shares[:, None] * [config.learning_rate, config.generator_learning_rate])
+    with pytest.raises(Stop):
+        run(faces, tmp_path / "halves", config, report=note_and_stop)
+    assert run(faces, tmp_path / "halves", config, report=note).started == 2
+    assert rates[4:] == [*rates[:3], *rates[2:4]]
+    assert_same_outcome(tmp_path / "halves", tmp_path / "whole")
+    run(faces, tmp_path / "constant", dataclasses.replace(config, cooldown=0.0))
+    name = "model.encoder.trunk.stem.0.weight"
+    fallen, constant = (state_of(tmp_path / run, 4).tensors[name] for run in ("whole", "constant"))
+    assert (fallen - constant).abs().max() > config.learning_rate / 2  # the last two steps went less far
+    del rates[:]
+    longer = dataclasses.replace(config, steps=8)  # carried further, they go by the longer run
+    run(faces, tmp_path / "whole", longer, report=note)
+    np.testing.assert_allclose([first for first, _ in rates], config.learning_rate * np.array([4, 3, 2, 1]) / 6)
+
+
 def test_reduced_precision_is_near_and_leaves_full_weights(faces, tmp_path, undisturbed):
     run(faces, tmp_path, small_run(precision="bf16"))
     for rough, exact in zip(rows_of(tmp_path, "val"), rows_of(undisturbed, "val"), strict=True):
