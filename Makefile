@@ -31,6 +31,7 @@ pictures: .venv/installed
 	$(BIN)/python docs/pictures.py $(DEMO)
 
 # The checkpoints that come along, anew: some hours on two cores; see docs/portraits.md.
+ENCODER := --preset portrait --optimizer adam --learning-rate 1e-3 --cooldown 0 --steps 1400 --precision bf16 --lpips 0
 models: .venv/installed
 	$(BIN)/python recipes/portraits/drawn.py $(MODELS)/portraits 24000
 	$(BIN)/python recipes/portraits/fit_parser.py $(MODELS)/portraits $(MODELS)/parser
@@ -41,9 +42,9 @@ models: .venv/installed
 	$(BIN)/facesynth prep sketches $(MODELS)/data --out $(MODELS)/data --method xdog --method xdog:ink \
 	  --method dodge:pencil --method contours
 	$(BIN)/facesynth prep photos $(MODELS)/data --out $(MODELS)/data --size 128
-	$(BIN)/facesynth train --data $(MODELS)/data --task seg2face --preset portrait --precision bf16 --lpips 0 \
+	$(BIN)/facesynth train --data $(MODELS)/data --task seg2face $(ENCODER) \
 	  --parser $(MODELS)/parser/parser.safetensors --generator $(MODELS)/fit/generator.safetensors --out $(MODELS)/seg2face
-	$(BIN)/facesynth train --data $(MODELS)/data --task sketch2face --preset portrait --precision bf16 --lpips 0 \
+	$(BIN)/facesynth train --data $(MODELS)/data --task sketch2face $(ENCODER) \
 	  --parser $(MODELS)/parser/parser.safetensors --generator $(MODELS)/fit/generator.safetensors --out $(MODELS)/sketch2face
 	$(BIN)/python recipes/portraits/pack.py $(MODELS)
 

@@ -52,7 +52,11 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
 @click.option("--steps", type=int, help=f"Optimiser steps in all.{_PRESETS}")
 @click.option("--batch-size", type=int, help=f"Photos a step, over all processes together.{_PRESETS}")
 @click.option("--accumulate", type=int, help=f"Parts of a step that go one after another, to save memory.{_PRESETS}")
-@click.option("--optimizer", type=click.Choice(["ranger", "adam", "muon"]), help=f"How weights are updated.{_PRESETS}")
+@click.option(
+    "--optimizer",
+    type=click.Choice(["ranger", "adam", "muon", "adam-muon"]),
+    help=f"How weights are updated; adam-muon: the encoder's by Adam, the generator's by Muon.{_PRESETS}",
+)
 @click.option("--learning-rate", type=float, help=f"Of the encoder.{_PRESETS}")
 @click.option("--generator-learning-rate", type=float, help=f"Of the generator, where it is trained.{_PRESETS}")
 @click.option(

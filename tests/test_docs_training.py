@@ -42,6 +42,7 @@ def test_every_preset_is_told_as_it_is(place, known):
     assert config.lpips_network == "alex"
     optimizer, rate = told["optimiser, learning rate"].lower().split(", ")
     assert (optimizer, float(rate)) == (config.optimizer, config.learning_rate)
+    assert float(told["share of the steps in which the rate falls"]) == config.cooldown
     assert int(told["size of input and face, px"]) == config.model.input_size == config.model.output_size
     counts = (config.batch_size, config.steps, config.interval)
     assert tuple(int(told[name]) for name in ("photos a step", "steps", "steps between validations")) == counts
@@ -52,7 +53,17 @@ def test_every_preset_is_told_as_it_is(place, known):
 def test_every_option_that_is_told_is_there_and_every_term_has_its_own():
     command = cli.facesynth.get_command(click.Context(cli.facesynth), "train")
     options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-    of_others = {"--nproc-per-node", "--no-python", "--num_processes", "--checkpoint", "--help", "--sizes", "--batches"}
+    of_others = {
+        "--nproc-per-node",
+        "--no-python",
+        "--num_processes",
+        "--checkpoint",
+        "--help",
+        "--sizes",
+        "--batches",
+        "--split",
+        "--count",
+    }
     assert set(re.findall(r"--[a-z][a-z0-9_-]+", PAGE)) - of_others <= options
     told = [re.findall(r"`(--[a-z0-9-]+)`", row[1])[0] for row in rows_of("Losses")]
     assert told == [f"--{name.replace('_', '-')}" for name in TERMS]

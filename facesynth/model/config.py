@@ -248,8 +248,8 @@ class TrainConfig:
     """Photos a step, over all processes together."""
     accumulate: int = 1
     """Parts that a step's photos go through one after another, so that they fit in memory; batch norm sees a part alone."""
-    optimizer: Literal["ranger", "adam", "muon"] = "ranger"
-    """How the weights are updated."""
+    optimizer: Literal["ranger", "adam", "muon", "adam-muon"] = "ranger"
+    """How the weights are updated; by adam-muon those of the encoder as Adam does, those of the generator as Muon."""
     learning_rate: float = 1e-4
     """Of the encoder."""
     generator_learning_rate: float = 2e-3
@@ -320,8 +320,8 @@ class TrainConfig:
         if not 0 <= self.clip_norm < math.inf:
             raise InputError(f"clip_norm is {self.clip_norm}; needed: a number, at least 0")
         self._check_conditions()
-        if self.optimizer not in ("ranger", "adam", "muon"):
-            raise InputError(f"optimizer is {self.optimizer!r}; needed: ranger, adam or muon")
+        if self.optimizer not in ("ranger", "adam", "muon", "adam-muon"):
+            raise InputError(f"optimizer is {self.optimizer!r}; needed: ranger, adam, muon or adam-muon")
         for name in ("learning_rate", "generator_learning_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; needed: more than 0 and less than 1")
@@ -404,7 +404,7 @@ PRESETS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = MappingProx
             },
             {
                 "steps": 900,
-                "optimizer": "muon",
+                "optimizer": "adam-muon",
                 "learning_rate": 5e-4,
                 "generator_learning_rate": 5e-3,
                 "laplacian": 1.0,
@@ -427,10 +427,11 @@ PRESETS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = MappingProx
                 "style_resolution": 32,
             },
             {
-                "steps": 1400,
+                "steps": 640,
                 "batch_size": 16,
                 "optimizer": "muon",
-                "learning_rate": 1e-3,
+                "learning_rate": 5e-4,
+                "cooldown": 0.5,
                 "laplacian": 1.0,
                 "lines": 0.2,
                 "parsing": 0.2,

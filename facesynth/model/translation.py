@@ -215,14 +215,16 @@ def network_inputs(
 
 def make_optimizer(config: TrainConfig, model: PSP, codes: nn.Parameter) -> torch.optim.Optimizer:
     """The config's optimiser of the encoder and, as far as they are trained, the generator and the codes."""
-    groups: list[dict[str, Any]] = [{"params": list(model.encoder.parameters()), "orthogonal": False}]
+    groups: list[dict[str, Any]] = [
+        {"params": list(model.encoder.parameters()), "orthogonal": config.optimizer == "muon"}
+    ]
     if config.train_generator:
         groups.append({"params": list(model.generator.parameters()), "lr": config.generator_learning_rate})
     if config.style_probability:
         groups.append({"params": [codes], "lr": config.generator_learning_rate})
     if config.optimizer == "ranger":
         return Ranger(groups, lr=config.learning_rate)
-    if config.optimizer == "muon":
+    if config.optimizer in ("muon", "adam-muon"):
         return Muon(groups, lr=config.learning_rate)
     return torch.optim.Adam(groups, lr=config.learning_rate, betas=(0.9, 0.99))
 

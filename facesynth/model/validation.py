@@ -66,14 +66,17 @@ class Validation:
     def sheet(self, model: PSP) -> NDArray[np.uint8]:
         """Condition, face and true photo of the first pairs."""
         pairs = [self.pairs[index] for index in range(min(SAMPLES, len(self.pairs)))]
-        conditions, photos = (torch.stack([torch.from_numpy(pair[part]) for pair in pairs]) for part in (1, 2))
-        faces, seen, _, _ = self._translate(model, 0, conditions, photos)
-        kind, size = self.config.model.condition, self.config.model.output_size
-        shown = to_pictures(seen) if kind == "photo" else conditions.numpy()
-        rows = [
-            [show_condition(condition, kind, self.pairs.scheme), face, photo]
-            for condition, face, photo in zip(shown, to_pictures(faces), photos.numpy(), strict=True)
-        ]
+        kind, size, at_once = self.config.model.condition, self.config.model.output_size, self.config.batch_size
+        rows: list[list[NDArray[np.uint8]]] = []
+        for first in range(0, len(pairs), at_once):  # no more of them than a step has, for memory's sake
+            part = pairs[first : first + at_once]
+            conditions, photos = (torch.stack([torch.from_numpy(pair[place]) for pair in part]) for place in (1, 2))
+            faces, seen, _, _ = self._translate(model, first, conditions, photos)
+            shown = to_pictures(seen) if kind == "photo" else conditions.numpy()
+            rows += [
+                [show_condition(condition, kind, self.pairs.scheme), face, photo]
+                for condition, face, photo in zip(shown, to_pictures(faces), photos.numpy(), strict=True)
+            ]
         return contact_sheet(rows, ["condition", "face", "photo"], cell=max(_SMALLEST_CELL, size // 2))
 
     def _translate(

@@ -111,6 +111,23 @@ def train_start(faces, out, given) -> torch.Tensor:
     return state_of(out, 0).state_of("model")["encoder.trunk.stem.0.weight"]
 
 
+def test_muon_moves_the_encoders_kernels_as_a_whole_and_adam_muon_does_not(faces, tmp_path):
+    """By the learning rate in the mean square, in directions that weigh about the same; Adam moves every weight by itself."""
+    given = save_model(tmp_path / "given.safetensors")
+    begun = train_start(faces, tmp_path / "begun", given)
+    moved = {}
+    for optimizer in ("muon", "adam-muon", "adam"):
+        config = small_run(train_generator=False, steps=1, interval=1, optimizer=optimizer, learning_rate=1e-2)
+        run(faces, tmp_path / optimizer, config, generator=given)
+        kernel = state_of(tmp_path / optimizer, 1).state_of("model")["encoder.trunk.stem.0.weight"]
+        moved[optimizer] = (kernel - begun).flatten(1)
+    assert float(moved["muon"].square().mean().sqrt()) == pytest.approx(config.learning_rate, rel=0.3)
+    values = torch.linalg.svdvals(moved["muon"])
+    assert float(values.max() / values.min()) < 2.5
+    torch.testing.assert_close(moved["adam-muon"], moved["adam"])
+    assert float(moved["adam"].abs().max()) == pytest.approx(config.learning_rate, rel=0.01)
+
+
 class Stop(Exception):
     pass
 
