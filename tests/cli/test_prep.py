@@ -325,9 +325,8 @@ def test_full_disk(stage: str, undisturbed: dict[str, Path], disk: Path) -> None
     command = arguments(stage, undisturbed["sample"], out)
     stopped = facesynth(*command, "-j", 2)
     assert (stopped.returncode, stopped.stdout) == (2, "")
-    assert re.fullmatch(rf"facesynth: cannot write {out}/[^\n]*No space left on device\n", stopped.stderr), (
-        stopped.stderr
-    )
+    line = rf"facesynth: cannot write {re.escape(str(out))}/[^\n]*No space left on device\n"
+    assert re.fullmatch(line, stopped.stderr), stopped.stderr
     assert leftovers(out) == []
     assert not (out / "manifest.csv").exists()
     written = {name: data for name, data in contents(out).items() if not name.startswith(".stages")}
