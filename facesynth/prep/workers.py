@@ -127,8 +127,7 @@ def call_one_thread(work: Callable[..., Any], *arguments: Any) -> Any:
 def _in_folder(folder: str, work: Callable[..., Any], *arguments: Any) -> Any:
     """``work`` where the caller is: processes outlive its change of folder, and relative paths are meant from there."""
     with suppress(OSError):  # a machine of a cluster may lack the folder; absolute paths serve all the same
-        if os.getcwd() != folder:
-            os.chdir(folder)
+        os.chdir(folder)
     return work(*arguments)
 
 

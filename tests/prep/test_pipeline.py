@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -256,6 +257,7 @@ def test_relative_paths_are_the_callers_of_now(tmp_path, monkeypatch, backend):
         monkeypatch.chdir(tmp_path / name)
         list(run_all([(_write_here, "a"), (_write_here, "b")], 2, workers=Workers(2, backend)))
         assert sorted(path.name for path in (tmp_path / name).iterdir()) == ["a", "b"]
+        shutil.rmtree(tmp_path / name)  # where the processes still are
 
 
 UNCLEAN = """
