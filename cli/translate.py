@@ -64,7 +64,7 @@ _STDIN = Path("-")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Where to compute.")
 @click.option(
     "--precision",
-    type=click.Choice(["float32", "bfloat16", "float16"]),
+    type=click.Choice(["float32", "bf16", "fp16"]),
     default="float32",
     help="Of convolutions; less is faster on newer graphics cards.",
 )

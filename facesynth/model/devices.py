@@ -19,7 +19,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Names of settings in glibc's malloc.h."""
 _LARGEST = 2**30
 """A tensor of more bytes is given back all the same."""
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -51,7 +51,7 @@ def precise(name: str, device: torch.device) -> Callable[[], AbstractContextMana
         raise InputError(f"precision is {name!r}; needed: {', '.join(PRECISIONS)}")
     if name == "float32":
         return nullcontext
-    return partial(torch.autocast, device.type, dtype=getattr(torch, name))
+    return partial(torch.autocast, device.type, dtype=PRECISIONS[name])
 
 
 def need_compiler() -> None:

@@ -62,7 +62,7 @@ class Translator(
     device : str
         auto, cpu, cuda or mps.
     precision : str
-        float32; bfloat16 or float16 for convolutions and products, the rest stays in float32.
+        float32; bf16 or fp16 for convolutions and products, the rest stays in float32.
     compiled : bool
         Compile with :func:`torch.compile` what that makes faster: the first face of every batch size then takes longer.
         On a CPU it needs a C++ compiler.

@@ -195,7 +195,7 @@ def test_the_way_between_two(translator):
         translator.interpolate(first, last, 1)
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_less_precision_gives_nearly_the_same(seg, translator, precision):
     faces = Translator.from_checkpoint(seg, device="cpu", precision=precision).translate(conditions(2), samples=1)
     difference = np.abs(faces.astype(int) - translator.translate(conditions(2), samples=1))
@@ -203,7 +203,7 @@ def test_less_precision_gives_nearly_the_same(seg, translator, precision):
 
 
 def test_precisions_that_there_are_not(seg):
-    with pytest.raises(InputError, match="precision is 'int4'; needed: float32, bfloat16, float16"):
+    with pytest.raises(InputError, match="precision is 'int4'; needed: float32, bf16, fp16"):
         Translator.from_checkpoint(seg, precision="int4")
 
 
