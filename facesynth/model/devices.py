@@ -42,6 +42,8 @@ def choose_device(name: str = "auto") -> torch.device:
 def precise(name: str, device: torch.device) -> Callable[[], AbstractContextManager[None]]:
     """Makes contexts in which convolutions and products are computed in the precision called ``name``.
 
+    On the device ``meta``, which computes nothing, they change nothing.
+
     Raises
     ------
     InputError
@@ -49,7 +51,7 @@ def precise(name: str, device: torch.device) -> Callable[[], AbstractContextMana
     """
     if name not in PRECISIONS:
         raise InputError(f"precision is {name!r}; needed: {', '.join(PRECISIONS)}")
-    if name == "float32":
+    if name == "float32" or device.type == "meta":  # autocast does not know it
         return nullcontext
     return partial(torch.autocast, device.type, dtype=PRECISIONS[name])
 

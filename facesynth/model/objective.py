@@ -23,22 +23,20 @@ Reference: Richardson et al., "Encoding in Style", CVPR 2021, section 3 (loss fu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facesynth.errors import InputError
 from facesynth.model import losses
 from facesynth.model.config import NETWORK_OF_TERM, TERMS
+from facesynth.model.devices import precise
 
 if TYPE_CHECKING:
     from facesynth.model.config import TrainConfig
 
 _COMPARED_AT = 256
-_LOWER = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Objective(nn.Module):
@@ -61,7 +59,7 @@ class Objective(nn.Module):
     def __init__(self, config: TrainConfig, networks: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.weights = config.weights
-        self._lower = _LOWER.get(config.precision)
+        self._precision = config.precision
         for term, name in NETWORK_OF_TERM.items():
             if self.weights[term] > 0 and name not in networks:
                 raise InputError(
@@ -115,9 +113,7 @@ class Objective(nn.Module):
         if weights["lines"] > 0:
             terms["lines"] = losses.lines(faces, photos)
         if weights["parsing"] > 0:
-            # with meta tensors, which cost is counted with, there is no autocast
-            is_lower = self._lower is not None and not faces.is_meta
-            with torch.autocast(faces.device.type, self._lower) if is_lower else nullcontext():
+            with precise(self._precision, faces.device)():
                 terms["parsing"] = networks["parsing"](faces, photos)
         terms["w_norm"] = losses.w_norm(latents, latent_avg)
         loss = faces.new_zeros(())
