@@ -3,8 +3,8 @@
 One sample, float32, two threads, the published sizes with random weights. The reference is what the published code does where
 its CUDA kernels are not compiled: a weight for every sample in a grouped convolution, upsampling by zero insertion and a
 4 x 4 blur in steps of their own, and the encoder layer by layer. Ours is what ``facesynth translate`` does:
-:mod:`facesynth.model.frozen` and memory that is kept, without and with ``--compile``. All give the same face to 2e-3, which
-is asserted. Medians of five runs in turns, each way in a process of its own, with that process's peak memory (Linux); and
+:mod:`facesynth.model.networks.fused` and memory that is kept, without and with ``--compile``. All give the same face to 2e-3,
+which is asserted. Medians of five runs in turns, each way in a process of its own, with that process's peak memory (Linux); and
 what share of each the convolutions would take, at the speed of a large matrix product and run bare, one by one.
 """
 
@@ -22,12 +22,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from turns import MIB, serve, take_turns
 
-from facesynth.model.config import ModelConfig
+from facesynth.model.config.model import ModelConfig
 from facesynth.model.devices import keep_memory
-from facesynth.model.frozen import freeze
-from facesynth.model.layers import ModulatedConv, StyledLayer, ToRGB
-from facesynth.model.psp import PSP
-from facesynth.model.stylegan2 import Generator
+from facesynth.model.networks.fused import freeze
+from facesynth.model.networks.generator import Generator
+from facesynth.model.networks.layers import ModulatedConv, StyledLayer, ToRGB
+from facesynth.model.networks.psp import PSP
 
 RUNS = 5
 WAYS = ("reference", "trained layers", "frozen", "frozen, compiled")

@@ -24,15 +24,18 @@ import numpy as np
 import torch
 
 from facesynth.manifest import read_dataset
-from facesynth.model import checkpoint, losses
-from facesynth.model.config import Task, TrainConfig, preset
-from facesynth.model.data import PairedFaces, Pick
-from facesynth.model.freehand import Roughness
-from facesynth.model.psp import PSP
-from facesynth.model.tensors import condition_tensor, photo_tensor
-from facesynth.model.training import train
-from facesynth.prep.sample import make_sample
-from facesynth.prep.sketches import resolve
+from facesynth.model.checkpoints import native, state_dict
+from facesynth.model.config.presets import preset
+from facesynth.model.config.train import Task, TrainConfig
+from facesynth.model.data.freehand import Roughness
+from facesynth.model.data.order import Pick
+from facesynth.model.data.pairs import PairedFaces
+from facesynth.model.data.tensors import condition_tensor, photo_tensor
+from facesynth.model.losses import pixel
+from facesynth.model.networks.psp import PSP
+from facesynth.model.training.psp.train import train
+from facesynth.prep.portraits.sample import make_sample
+from facesynth.prep.sketches.presets import resolve
 from facesynth.prep.stages import prepare_masks, prepare_sketches
 
 PORTRAITS = 500
@@ -67,15 +70,15 @@ def l2(model: PSP, pairs: PairedFaces, keys: list[int] | list[Pick]) -> float:
     for key in keys:
         _, condition, photo = pairs[key]
         given = condition_tensor(torch.from_numpy(condition)[None], config.condition, config.input_channels)
-        values.append(losses.l2(model(given), photo_tensor(torch.from_numpy(photo)[None])).item())
+        values.append(pixel.l2(model(given), photo_tensor(torch.from_numpy(photo)[None])).item())
     return float(np.mean(values))
 
 
 def measure(data: Path, out: Path, column: str) -> tuple[float, float]:
     """The validation L2 on conditions as they are, and on rough ones."""
-    given = checkpoint.load(checkpoint.find(out))
+    given = native.load(native.find(out))
     model = PSP(given.config).eval()
-    checkpoint.load_into(model, given.model_state(), given.path)
+    state_dict.load_into(model, given.model_state(), given.path)
     pairs = PairedFaces(read_dataset(data), column, "val", given.config, roughness=UNSEEN, seed=UNSEEN_SEED)
     indices = list(range(len(pairs)))
     picks = [Pick(index, draw) for draw in range(DRAWS) for index in indices]

@@ -25,16 +25,19 @@ from pathlib import Path
 import torch
 
 from facesynth.manifest import Dataset, read_dataset
-from facesynth.model import data, losses
-from facesynth.model.augment import Augmentation
-from facesynth.model.config import Task, preset
-from facesynth.model.data import PairedFaces, TrainingOrder, batches
-from facesynth.model.freehand import Roughness
-from facesynth.model.optim import Ranger
-from facesynth.model.psp import PSP
-from facesynth.model.tensors import condition_tensor, photo_tensor
-from facesynth.prep.sample import make_sample
-from facesynth.prep.sketches import resolve
+from facesynth.model.config.presets import preset
+from facesynth.model.config.train import Task
+from facesynth.model.data import pairs
+from facesynth.model.data.augment import Augmentation
+from facesynth.model.data.freehand import Roughness
+from facesynth.model.data.order import TrainingOrder, batches
+from facesynth.model.data.pairs import PairedFaces
+from facesynth.model.data.tensors import condition_tensor, photo_tensor
+from facesynth.model.losses import pixel
+from facesynth.model.networks.psp import PSP
+from facesynth.model.training.optimizers import Ranger
+from facesynth.prep.portraits.sample import make_sample
+from facesynth.prep.sketches.presets import resolve
 from facesynth.prep.stages import prepare_masks, prepare_photos, prepare_sketches
 
 COUNT = 48
@@ -89,7 +92,7 @@ def step_speeds(dataset: Dataset, task: Task) -> dict[int, float]:
         started = time.perf_counter()
         latents = model.encode(condition)
         faces = model.generator(latents, noise="random", rng=torch.Generator().manual_seed(0))
-        loss = losses.l2(faces, photo) + config.w_norm * losses.w_norm(latents, model.latent_avg)
+        loss = pixel.l2(faces, photo) + config.w_norm * pixel.w_norm(latents, model.latent_avg)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -101,7 +104,7 @@ def step_speeds(dataset: Dataset, task: Task) -> dict[int, float]:
 
 def main(tasks: list[Task]) -> None:
     torch.set_num_threads(2)
-    data.CACHE_BYTES = 0
+    pairs.CACHE_BYTES = 0  # so that every pair is read and decoded again
     dataset = make_dataset()
     large = Dataset(
         dataset.root, dataset.rows.drop(columns=["photo_256", "photo_256_sha256"]), dataset.scheme, dataset.stages

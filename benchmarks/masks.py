@@ -23,9 +23,9 @@ from facesynth import images
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.prep.celebamask import index_tree
 from facesynth.prep.masks import merge_files
-from facesynth.prep.sample import make_sample
+from facesynth.prep.pipeline.workers import Workers
+from facesynth.prep.portraits.sample import make_sample
 from facesynth.prep.stages import prepare_masks
-from facesynth.prep.workers import Workers
 
 PHOTOS = 200
 RUNS = 5

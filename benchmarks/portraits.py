@@ -16,7 +16,7 @@ from statistics import median
 import cv2
 import numpy as np
 
-from facesynth.prep.portraits import Portrait, draw_portrait
+from facesynth.prep.portraits.draw import Portrait, draw_portrait
 
 SIZES = (64, 256, 1024)
 SEED, WARM_UP, COUNT = 11, 2, 60

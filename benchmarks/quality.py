@@ -29,12 +29,14 @@ from skimage.metrics import structural_similarity
 
 from facesynth import images
 from facesynth.manifest import read_dataset
-from facesynth.model import checkpoint
-from facesynth.model.data import PairedFaces, condition_column
-from facesynth.model.parser import Parser
-from facesynth.model.tensors import to_pictures
-from facesynth.model.translate import Translator
-from facesynth.prep.sketches import draw, resolve
+from facesynth.model.checkpoints import native
+from facesynth.model.data.columns import condition_column
+from facesynth.model.data.pairs import PairedFaces
+from facesynth.model.data.tensors import to_pictures
+from facesynth.model.inference.parser import Parser
+from facesynth.model.inference.translator import Translator
+from facesynth.prep.sketches.methods import draw
+from facesynth.prep.sketches.presets import resolve
 
 STYLES, NEAREST_OF = 8, 64
 DIVERSE = 32
@@ -104,7 +106,7 @@ def main(given: argparse.Namespace) -> None:
     pairs = PairedFaces(dataset, condition_column(dataset, config.condition, given.sketch), given.split, config)
     of_maps = dataclasses.replace(config, condition="labels", input_channels=len(names))
     maps = PairedFaces(dataset, "labels", given.split, of_maps)
-    parser = Parser(checkpoint.load_parser(checkpoint.find(Path(given.parser)))) if given.parser else None
+    parser = Parser(native.load_parser(native.find(Path(given.parser)))) if given.parser else None
     colours = class_colours(PairedFaces(dataset, "labels", "train", of_maps), len(names))
     average = to_pictures(translator.model.generator(translator.model.latent_avg[None]))[0]
     styles = translator.styles(NEAREST_OF, 0)

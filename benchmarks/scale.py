@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from facesynth.prep.celebamask import MASKS, PHOTOS
-from facesynth.prep.sample import make_sample
+from facesynth.prep.portraits.sample import make_sample
 
 COMMAND = str(Path(sysconfig.get_path("scripts"), "facesynth"))
 PORTRAITS = 200

@@ -28,8 +28,8 @@ from scipy.ndimage import gaussian_filter
 from skimage.transform import downscale_local_mean, resize
 
 from facesynth import images
-from facesynth.prep.portraits import draw_portrait
-from facesynth.prep.sketches import draw, read_grey, resolve, xdog
+from facesynth.prep.portraits.draw import draw_portrait
+from facesynth.prep.sketches.methods import draw, read_grey, resolve, xdog
 
 COUNT = 40
 RUNS = 5

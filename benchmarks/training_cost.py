@@ -26,16 +26,17 @@ from pathlib import Path
 
 import torch
 
-from facesynth.model import checkpoint
-from facesynth.model.config import TrainConfig, preset
-from facesynth.model.cost import cost
-from facesynth.model.objective import Objective
-from facesynth.model.stylegan2 import Generator
-from facesynth.model.training import train
-from facesynth.prep.sample import make_sample
+from facesynth.model.checkpoints import native
+from facesynth.model.config.presets import preset
+from facesynth.model.config.train import TrainConfig
+from facesynth.model.losses.objective import Objective
+from facesynth.model.networks.generator import Generator
+from facesynth.model.training.psp.cost import cost
+from facesynth.model.training.psp.train import train
+from facesynth.prep.pipeline.workers import Workers
+from facesynth.prep.portraits.sample import make_sample
 from facesynth.prep.splits import Splits
 from facesynth.prep.stages import prepare_masks
-from facesynth.prep.workers import Workers
 
 STEPS = 3
 PORTRAITS = 24
@@ -69,7 +70,7 @@ def work(data: Path, folder: Path, networks: str, size: int, batch_size: int) ->
         torch.manual_seed(0)
         made = Generator(sizes.output_size, sizes.style_dim, sizes.mapping_depth, sizes.channel_base, sizes.channel_max)
         average = torch.zeros(sizes.n_styles, sizes.style_dim)
-        checkpoint.save_generator(given, made.state_dict(), average, config=sizes, info={})
+        native.save_generator(given, made.state_dict(), average, config=sizes, info={})
         del made
     least = preset(
         "small", "seg2face", n_classes=19, model_sizes={"output_size": 32}, train_generator=True, lpips=0.0, steps=1

@@ -2,9 +2,9 @@
 
 256 px, two samples, float32, two threads, the published sizes with random weights; from the label maps to the gradients of the
 encoder's weights. The reference is that of ``benchmarks/faces.py``, whose generator has gradients of its weights too, as
-in the published code. Ours is what ``facesynth train`` does, :class:`facesynth.model.translation.Translation`. Each way has a
-process of its own, which makes a step whenever it is its turn; medians of five. Peak memory is the process's own (VmHWM, so
-Linux only), whole and beyond what it held before the first step: weights, pictures and Python itself.
+in the published code. Ours is what ``facesynth train`` does, :class:`facesynth.model.training.psp.network.Translation`. Each
+way has a process of its own, which makes a step whenever it is its turn; medians of five. Peak memory is the process's own
+(VmHWM, so Linux only), whole and beyond what it held before the first step: weights, pictures and Python itself.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from faces import condition_of, model_of, reference
 from torch import Tensor
 from turns import MIB, serve, take_turns
 
-from facesynth.model import losses
 from facesynth.model.devices import keep_memory
-from facesynth.model.translation import Translation
+from facesynth.model.losses import pixel
+from facesynth.model.training.psp.network import Translation
 
 RUNS = 5
 WAYS = ("reference", "trained layers, frozen generator", "ours")
@@ -51,7 +51,7 @@ def step_of(way: str) -> Callable[[], None]:
     def step() -> None:
         model.zero_grad(set_to_none=True)
         faces, latents = translated()
-        loss = losses.l2(faces, photo) + 0.005 * losses.w_norm(latents, model.latent_avg)
+        loss = pixel.l2(faces, photo) + 0.005 * pixel.w_norm(latents, model.latent_avg)
         loss.backward()
 
     return step

@@ -26,9 +26,9 @@ from faces import condition_of, model_of
 
 from facesynth import images
 from facesynth.labels import CELEBAMASK_HQ
-from facesynth.model import checkpoint
+from facesynth.model.checkpoints import native
 from facesynth.model.devices import keep_memory
-from facesynth.model.frozen import freeze
+from facesynth.model.networks.fused import freeze
 
 COMMAND = str(Path(sysconfig.get_path("scripts"), "facesynth"))
 RUNS = 5
@@ -54,7 +54,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file, labels = Path(folder, "model.safetensors"), Path(folder, "labels.png")
         model = model_of(256)
-        checkpoint.save(
+        native.save(
             file, "model", model.state_dict(), config=model.config, task="seg2face", scheme=CELEBAMASK_HQ, info={}
         )
         del model

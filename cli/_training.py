@@ -15,7 +15,7 @@ import click
 from ._progress import PLAIN_INTERVAL
 
 if TYPE_CHECKING:
-    from facesynth.model.loop import Report
+    from facesynth.model.training.loop import Report
 
 
 def named(text: str) -> tuple[str, str]:

@@ -22,7 +22,7 @@ def convert(source: Path, target: Path, to: Any) -> None:
     SRC is a checkpoint of facesynth, pixel2style2pixel, stylegan2-pytorch (rosinality) or StyleGAN2-ADA, told by its
     content, or the folder of a run. Nothing in it is run.
     """
-    from facesynth.model.convert import convert as write
+    from facesynth.model.checkpoints.conversion import convert as write
 
     what = write(source, target, to)
     click.echo(f"{what} of {source} written to {target} ({to} layout)")

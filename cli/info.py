@@ -14,7 +14,7 @@ def info(file: Path) -> None:
 
     FILE may also be the folder of a run. Nothing in it is run.
     """
-    from facesynth.model.convert import describe
+    from facesynth.model.checkpoints.conversion import describe
 
     lines = describe(file)
     width = max(len(name) for name, _ in lines)

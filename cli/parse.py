@@ -25,7 +25,7 @@ def parse(photos: tuple[Path, ...], out: Path, checkpoint: str, palette: bool, d
     PHOTO is a picture or a folder of them. The parser that comes along has seen drawn portraits only (`facesynth prep
     sample`), so it serves those, and what the models that come along make.
     """
-    from facesynth.model.parse_files import parse_files
+    from facesynth.model.inference.parse_files import parse_files
 
     done = parse_files(
         photos, out, checkpoint, palette=palette, device=device, progress=progress("label maps", quiet=quiet)

@@ -16,7 +16,7 @@ from ._training import named, reporter
 if TYPE_CHECKING:
     from torch import nn
 
-    from facesynth.model.config import TrainConfig
+    from facesynth.model.config.train import TrainConfig
 
 _PATH = click.Path(path_type=Path)
 _PRESETS = "  [default: the preset's]"
@@ -164,10 +164,10 @@ def train(
 
     from facesynth.errors import InputError
     from facesynth.manifest import read_dataset
+    from facesynth.model.config.overrides import resolve
     from facesynth.model.devices import keep_memory
-    from facesynth.model.parsing import load_parsing
-    from facesynth.model.settings import resolve
-    from facesynth.model.training import train as run
+    from facesynth.model.losses.parsing import load_parsing
+    from facesynth.model.training.psp.train import train as run
 
     given = {name: value for name, value in values.items() if value is not None}
     settings = resolve(
@@ -218,9 +218,9 @@ def train(
 
 
 def _plan(data: Path, out: Path, settings: TrainConfig, networks: dict[str, nn.Module], **options: Any) -> str:
-    from facesynth.model.objective import Objective
-    from facesynth.model.plan import plan
-    from facesynth.model.run_folder import RunFolder
+    from facesynth.model.losses.objective import Objective
+    from facesynth.model.training.psp.plan import plan
+    from facesynth.model.training.run_folder import RunFolder
 
     planned = plan(data, settings, **options)
     RunFolder(out).refuse_another(planned.settings)
@@ -229,7 +229,7 @@ def _plan(data: Path, out: Path, settings: TrainConfig, networks: dict[str, nn.M
 
 def _compare(runs: tuple[Path, ...], picture: Path) -> None:
     from facesynth.errors import InputError
-    from facesynth.model.curves import compare_runs
+    from facesynth.model.training.curves import compare_runs
 
     if not runs:
         raise click.UsageError("--plot needs at least one RUN.")
@@ -244,7 +244,7 @@ def _lpips(
 ) -> tuple[dict[str, nn.Module], str]:
     """The perceptual network; where nobody asked for it and its weights are not at hand, none, and a notice of that."""
     from facesynth.errors import CheckpointError
-    from facesynth.model.lpips import load_lpips
+    from facesynth.model.losses.lpips import load_lpips
 
     if not config.lpips and not config.lpips_crop:
         return {}, ""
@@ -259,7 +259,8 @@ def _lpips(
 def _similarity(config: TrainConfig, identity: Path | None, moco: Path | None) -> dict[str, nn.Module]:
     """The networks of the identity and the MoCo term, as far as these weigh anything."""
     from facesynth.errors import InputError
-    from facesynth.model.foreign import load_identity, load_moco
+    from facesynth.model.losses.identity import load_identity
+    from facesynth.model.losses.moco import load_moco
 
     networks: dict[str, nn.Module] = {}
     for name, path, load, file in (

@@ -82,9 +82,9 @@ def train_generator(
     **values: Any,
 ) -> None:
     """Train a StyleGAN2 generator on photos, for `facesynth train --generator` to build on."""
-    from facesynth.model.gan_plan import GeneratorFolder, plan_generator, read_given
-    from facesynth.model.gan_settings import resolve_generator
-    from facesynth.model.gan_training import train_generator as run
+    from facesynth.model.training.gan.overrides import resolve_generator
+    from facesynth.model.training.gan.plan import GeneratorFolder, plan_generator, read_given
+    from facesynth.model.training.gan.train import train_generator as run
 
     options = {name: value for name, value in values.items() if value is not None}
     if learning_rate is not None:

@@ -99,8 +99,8 @@ def translate(
     """
     from facesynth.errors import InputError, WrongKindError
     from facesynth.model.devices import keep_memory
-    from facesynth.model.styles import Styling
-    from facesynth.model.translate_files import Writing, translate_files
+    from facesynth.model.inference.styles import Styling
+    from facesynth.model.inference.translate_files import Writing, translate_files
 
     if _STDIN in inputs:
         listed = [Path(line.rstrip("\r\n")) for line in sys.stdin if line.strip()]

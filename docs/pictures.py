@@ -12,11 +12,11 @@ from PIL import Image
 from facesynth import images
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import read_dataset
-from facesynth.model.freehand import Roughness, roughen
-from facesynth.model.inputs import kind_of
-from facesynth.model.sheet import contact_sheet, show_condition
-from facesynth.model.sources import SHIPPED_MODELS
-from facesynth.model.translate import Translator
+from facesynth.model.data.contact_sheet import contact_sheet, show_condition
+from facesynth.model.data.freehand import Roughness, roughen
+from facesynth.model.inference.inputs import kind_of
+from facesynth.model.inference.sources import SHIPPED_MODELS
+from facesynth.model.inference.translator import Translator
 
 DOCS = Path(__file__).parent
 CELL = 160

@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Any
 from facesynth import images
 from facesynth.files import make_folder, write_text
 from facesynth.manifest import read_dataset
-from facesynth.model.config import preset
-from facesynth.model.styles import Styling
-from facesynth.model.training import train
-from facesynth.model.translate_files import translate_files
-from facesynth.prep.sample import make_sample
-from facesynth.prep.sketches import resolve
+from facesynth.model.config.presets import preset
+from facesynth.model.inference.styles import Styling
+from facesynth.model.inference.translate_files import translate_files
+from facesynth.model.training.psp.train import train
+from facesynth.prep.portraits.sample import make_sample
+from facesynth.prep.sketches.presets import resolve
 from facesynth.prep.stages import prepare_masks, prepare_sketches
 
 if TYPE_CHECKING:

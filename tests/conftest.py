@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from facesynth.prep.sample import make_sample
-from facesynth.prep.sketches import resolve
+from facesynth.prep.pipeline.workers import Workers
+from facesynth.prep.portraits.sample import make_sample
+from facesynth.prep.sketches.presets import resolve
 from facesynth.prep.stages import prepare_masks, prepare_sketches
-from facesynth.prep.workers import Workers
 
 
 @pytest.fixture(scope="session")

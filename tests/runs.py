@@ -19,9 +19,10 @@ import torch
 
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import read_dataset, write_dataset
-from facesynth.model import checkpoint
-from facesynth.model.config import ModelConfig, TrainConfig
-from facesynth.model.psp import PSP
+from facesynth.model.checkpoints import native
+from facesynth.model.config.model import ModelConfig
+from facesynth.model.config.train import TrainConfig
+from facesynth.model.networks.psp import PSP
 
 from .model.recipe import tiny_config
 from .trees import contents
@@ -71,7 +72,7 @@ def save_model(path: Path, task: str = "seg2face", kind: str = "model", **change
     config = small_model(task, **changes)
     prefix = "model." if kind == "training" else ""
     tensors = {prefix + name: value for name, value in model_of(config).state_dict().items()}
-    checkpoint.save(path, kind, tensors, config=config, task=task, scheme=CELEBAMASK_HQ, info={"step": 7})
+    native.save(path, kind, tensors, config=config, task=task, scheme=CELEBAMASK_HQ, info={"step": 7})
     return path
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from facesynth.images import colourise, read_labels, read_photo
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import BASE_COLUMNS, SCHEMA, is_path_column, iter_rows, read_columns, read_dataset
-from facesynth.prep.findings import KINDS
+from facesynth.prep.pipeline.findings import KINDS
 
 PAGE = (Path(__file__).parents[1] / "docs" / "dataset.md").read_text("utf-8")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from facesynth.model.augment import Augmentation
-from facesynth.model.freehand import Roughness
+from facesynth.model.data.augment import Augmentation
+from facesynth.model.data.freehand import Roughness
 
 PAGE = (Path(__file__).parents[1] / "docs" / "freehand.md").read_text("utf-8")
 

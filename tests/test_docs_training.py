@@ -9,7 +9,8 @@ import click
 import pytest
 
 from facesynth import cli
-from facesynth.model.config import TERMS, preset
+from facesynth.model.config.presets import preset
+from facesynth.model.config.train import TERMS
 
 PAGE = (Path(__file__).parents[1] / "docs" / "training.md").read_text("utf-8")
 PRESETS = [

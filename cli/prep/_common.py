@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from facesynth.prep.dataset import Prepared
+    from facesynth.prep.pipeline.dataset import Prepared
 
 SHOWN = 20
 """Most failures or problems that are printed one by one."""
@@ -26,7 +26,7 @@ def common(command: Command) -> Command:
 
     @functools.wraps(command)
     def with_workers(*, jobs: int, backend: str, scheduler: str, **rest: Any) -> Any:
-        from facesynth.prep.workers import Workers
+        from facesynth.prep.pipeline.workers import Workers
 
         return command(workers=Workers(jobs, backend, scheduler), **rest)
 

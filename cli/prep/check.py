@@ -12,7 +12,7 @@ from .._progress import progress
 from ._common import FOLDER, SHOWN, common
 
 if TYPE_CHECKING:
-    from facesynth.prep.workers import Workers
+    from facesynth.prep.pipeline.workers import Workers
 
 
 @click.command()

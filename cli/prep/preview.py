@@ -36,8 +36,8 @@ def preview(source: Path, out: Path, methods: tuple[str, ...], scheme: str | Non
     PHOTOS is a picture or a folder of pictures, DATA a dataset folder.
     """
     from facesynth.labels import read_scheme
-    from facesynth.prep.presets import resolve
-    from facesynth.prep.preview import make_preview
+    from facesynth.prep.sketches.presets import resolve
+    from facesynth.prep.sketches.preview import make_preview
 
     sketches, labels_in = [resolve(method) for method in methods], read_scheme(scheme) if scheme else None
     captions = make_preview(source, out, sketches=sketches, scheme=labels_in, **options)

@@ -19,6 +19,6 @@ from ._common import FOLDER, common, print_outcome
 @common
 def sample(out: Path, quiet: bool, **options: Any) -> None:
     """Draw procedural portraits with part masks into OUT, laid out as CelebAMask-HQ is."""
-    from facesynth.prep.sample import make_sample
+    from facesynth.prep.portraits.sample import make_sample
 
     print_outcome("portraits", make_sample(out, **options, progress=progress("portraits", quiet=quiet)))

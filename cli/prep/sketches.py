@@ -70,7 +70,7 @@ def sketches(
     Lines keep their width relative to the picture, whatever its size. Parameters that are not given are the method's or
     preset's own; `facesynth prep preview` shows what they look like.
     """
-    from facesynth.prep.sketches import resolve
+    from facesynth.prep.sketches.presets import resolve
     from facesynth.prep.stages import prepare_sketches
 
     given = {name: value for name, value in parameters.items() if value is not None}

@@ -22,8 +22,8 @@ import numpy as np
 
 from facesynth.errors import InputError
 from facesynth.files import PICTURE_SUFFIXES
-from facesynth.prep.findings import Finding, Refused
-from facesynth.prep.sources import SourceFile, escaped, source_file
+from facesynth.prep.pipeline.findings import Finding, Refused
+from facesynth.prep.pipeline.source_file import SourceFile, escaped, source_file
 from facesynth.prep.splits import Splits
 
 PHOTOS = "CelebA-HQ-img"

@@ -20,8 +20,8 @@ from facesynth.errors import PictureError
 from facesynth.files import sha256
 from facesynth.labels import LabelScheme
 from facesynth.manifest import is_path_column, iter_rows, photo_sizes, read_info
-from facesynth.prep.sources import source_file
-from facesynth.prep.workers import Progress, Workers, run_all
+from facesynth.prep.pipeline.source_file import source_file
+from facesynth.prep.pipeline.workers import Progress, Workers, run_all
 
 Row = Mapping[str, str]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from facesynth import images
 from facesynth.errors import InputError, PictureError
-from facesynth.prep.findings import Finding, Refused
+from facesynth.prep.pipeline.findings import Finding, Refused
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from facesynth.labels import LabelScheme
 
 
-def merge(parts: Mapping[str, NDArray[np.bool_]], scheme: LabelScheme) -> NDArray[np.uint8]:
+def merge_masks(parts: Mapping[str, NDArray[np.bool_]], scheme: LabelScheme) -> NDArray[np.uint8]:
     """Paint part masks over one another in the scheme's paint order.
 
     Parameters
@@ -45,7 +45,7 @@ def merge(parts: Mapping[str, NDArray[np.bool_]], scheme: LabelScheme) -> NDArra
     --------
     >>> from facesynth.labels import CELEBAMASK_HQ
     >>> skin, nose = np.ones((1, 3), bool), np.array([[False, True, False]])
-    >>> merge({"nose": nose, "skin": skin}, CELEBAMASK_HQ).tolist()
+    >>> merge_masks({"nose": nose, "skin": skin}, CELEBAMASK_HQ).tolist()
     [[1, 2, 1]]
     """
     if not parts:
@@ -122,7 +122,7 @@ def merge_files(
     findings += inspect(masks, {name: path.name for name, path in parts.items()})
     if all(not mask.any() for mask in masks.values()):
         raise Refused("blank-map", f"every one of {len(masks)} part masks is empty: the label map would be blank")
-    labels = merge(masks, scheme)
+    labels = merge_masks(masks, scheme)
     return labels if size is None else images.resize(labels, (size, size), labels=True), tuple(findings)
 
 

@@ -13,14 +13,14 @@ from facesynth.errors import ColourError, InputError
 from facesynth.files import PICTURE_SUFFIXES, sha256
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme, describe
 from facesynth.manifest import is_usable_id
-from facesynth.prep.dataset import Prepared, Stage, run_into
-from facesynth.prep.findings import Finding, Refused
-from facesynth.prep.journal import Done, Task, make_key
-from facesynth.prep.presets import METHODS
-from facesynth.prep.sources import SourceFile, escaped, source_file
+from facesynth.prep.pipeline.dataset import Prepared, Stage, run_into
+from facesynth.prep.pipeline.findings import Finding, Refused
+from facesynth.prep.pipeline.journal import Done, Task, make_key
+from facesynth.prep.pipeline.source_file import SourceFile, escaped, source_file
+from facesynth.prep.pipeline.workers import Progress, Workers
+from facesynth.prep.sketches.presets import METHODS
 from facesynth.prep.splits import Splits
 from facesynth.prep.stages import LABEL_COLUMNS, TasksOf, import_photo, write_label_map
-from facesynth.prep.workers import Progress, Workers
 
 PAIR_KINDS = ("labels", "sketch")
 """What the other half of a pair can be."""

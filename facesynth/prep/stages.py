@@ -18,12 +18,13 @@ from facesynth.errors import InputError
 from facesynth.files import PICTURE_SUFFIXES, sha256, write_bytes
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme, describe
 from facesynth.manifest import BASE_COLUMNS, is_dataset, read_info
-from facesynth.prep import celebamask, masks, sketches
-from facesynth.prep.dataset import Prepared, Stage, run_into, sorted_rows
-from facesynth.prep.findings import Refused
-from facesynth.prep.journal import Columns, Done, Task, make_key
+from facesynth.prep import celebamask, masks
+from facesynth.prep.pipeline.dataset import Prepared, Stage, run_into, sorted_rows
+from facesynth.prep.pipeline.findings import Refused
+from facesynth.prep.pipeline.journal import Columns, Done, Task, make_key
+from facesynth.prep.pipeline.workers import Progress, Workers
+from facesynth.prep.sketches import methods
 from facesynth.prep.splits import Splits
-from facesynth.prep.workers import Progress, Workers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -126,12 +127,12 @@ class _Drawing:
     """How a photo becomes its sketches."""
 
     root: Path
-    drawings: Mapping[str, sketches.Sketch]
+    drawings: Mapping[str, methods.Sketch]
     size: int | None
-    background: sketches.Background
+    background: methods.Background
     scheme: LabelScheme
 
-    def needs_labels(self, sketch: sketches.Sketch) -> bool:
+    def needs_labels(self, sketch: methods.Sketch) -> bool:
         return self.background == "blank" or sketch.needs_labels
 
     def __call__(
@@ -143,10 +144,10 @@ class _Drawing:
         if labels is None:
             for stage in [stage for stage, sketch in wanted.items() if self.needs_labels(sketch)]:
                 made[stage] = Refused("no-labels", f"no label map, which {wanted.pop(stage).name} is drawn with")
-        grey = sketches.read_grey(self.root / columns["photo"], size=self.size)
+        grey = methods.read_grey(self.root / columns["photo"], size=self.size)
         needed = any(map(self.needs_labels, wanted.values()))
         areas = images.read_labels(labels, self.scheme) if labels and needed else None
-        drawn = sketches.draw_all(grey, wanted.values(), labels=areas, background=self.background)
+        drawn = methods.draw_all(grey, wanted.values(), labels=areas, background=self.background)
         for stage, sketch in wanted.items():
             name = f"sketches/{sketch.name}/{identifier}.png"
             data = images.write_png(self.root / name, drawn[sketch.name])
@@ -260,9 +261,9 @@ def prepare_sketches(
     source: Path,
     out: Path,
     *,
-    drawings: Sequence[sketches.Sketch],
+    drawings: Sequence[methods.Sketch],
     size: int | None = None,
-    background: sketches.Background = "keep",
+    background: methods.Background = "keep",
     splits: Splits | None = None,
     workers: Workers | None = None,
     force: bool = False,
@@ -277,7 +278,7 @@ def prepare_sketches(
     out : Path
         The dataset folder.
     drawings : sequence of Sketch
-        What to draw (see :func:`facesynth.prep.sketches.resolve`).
+        What to draw (see :func:`facesynth.prep.sketches.methods.resolve`).
     size : int, optional
         Longer side of the sketches, pixels: larger photos are shrunk first. By default the photos' own.
     background : str
@@ -299,7 +300,7 @@ def prepare_sketches(
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"the sketch {min(twice)} is asked for twice; give each once")
     if not names:
-        raise InputError("no sketch is asked for; give one of: " + ", ".join(sketches.METHODS))
+        raise InputError("no sketch is asked for; give one of: " + ", ".join(methods.METHODS))
     by_stage = {f"sketches-{sketch.name}": sketch for sketch in drawings}
     scheme = read_info(source)[0] if is_dataset(source) else CELEBAMASK_HQ
     work = _Drawing(out.absolute(), by_stage, size, background, scheme)
@@ -315,7 +316,7 @@ def prepare_sketches(
             (f"sketch_{sketch.name}", f"sketch_{sketch.name}_sha256"),
             {
                 "method": sketch.method,
-                "reference_width": sketches.REFERENCE_WIDTH,
+                "reference_width": methods.REFERENCE_WIDTH,
                 "size": size,
                 "background": background,
                 **sketch.parameters,

@@ -22,8 +22,9 @@ import numpy as np
 from scipy.special import ndtri
 
 from facesynth.labels import CELEBAMASK_HQ
-from facesynth.prep._portrait_shapes import build_figure
-from facesynth.prep.portraits import _palette, draw_portrait
+from facesynth.prep.portraits.draw import draw_portrait
+from facesynth.prep.portraits.palette import draw_palette
+from facesynth.prep.portraits.shapes import build_figure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,7 +58,7 @@ def drawn(index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], dict[str, f
         elif name not in _PAINTED:
             half = style if name in _STYLED or _NAMED.get(name) is False else shape
             half[name] = value if name in _NAMED else _number(name, value)
-    palette = dataclasses.asdict(_palette(traits, np.random.default_rng([SEED, index, 1])))
+    palette = dataclasses.asdict(draw_palette(traits, np.random.default_rng([SEED, index, 1])))
     for name in ("hair", "cloth", "hat", "frame", "backdrop"):
         style |= {f"{name}_{band}": float(value) for band, value in zip("rgb", palette[name], strict=True)}
     return portrait.photo, labels, shape, style

@@ -34,15 +34,15 @@ from torch.nn import functional as F
 from facesynth import images
 from facesynth.errors import FacesynthError
 from facesynth.labels import CELEBAMASK_HQ
-from facesynth.model import checkpoint
-from facesynth.model.config import ModelConfig
+from facesynth.model.checkpoints import native
+from facesynth.model.config.model import ModelConfig
+from facesynth.model.data.tensors import condition_tensor, photo_tensor, to_pictures
 from facesynth.model.devices import keep_memory
-from facesynth.model.layers import upsample
-from facesynth.model.losses import lines
-from facesynth.model.optim import Muon
-from facesynth.model.parsing import dice_loss, load_parsing
-from facesynth.model.psp import PSP
-from facesynth.model.tensors import condition_tensor, photo_tensor, to_pictures
+from facesynth.model.losses.parsing import dice_loss, load_parsing
+from facesynth.model.losses.pixel import lines
+from facesynth.model.networks.layers import upsample
+from facesynth.model.networks.psp import PSP
+from facesynth.model.training.optimizers import Muon
 
 CONFIG = ModelConfig(
     condition="labels",
@@ -249,7 +249,7 @@ def main() -> None:
     average = generator.mean_latent(100_000, 0).expand(CONFIG.n_styles, -1)
     info = {"made_by": "recipes/portraits/fit_generator.py", "steps": fit.done}
     path = given.out / "generator.safetensors"
-    checkpoint.save_generator(path, generator.state_dict(), average, config=CONFIG.generator, info=info)
+    native.save_generator(path, generator.state_dict(), average, config=CONFIG.generator, info=info)
 
 
 if __name__ == "__main__":

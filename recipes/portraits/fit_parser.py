@@ -17,11 +17,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from facesynth.labels import CELEBAMASK_HQ
-from facesynth.model import checkpoint
-from facesynth.model.config import ParserConfig
+from facesynth.model.checkpoints import native
+from facesynth.model.config.model import ParserConfig
+from facesynth.model.data.tensors import photo_tensor
 from facesynth.model.devices import keep_memory
-from facesynth.model.parser import ParserNetwork
-from facesynth.model.tensors import photo_tensor
+from facesynth.model.networks.parser import ParserNetwork
 
 STEPS, BATCH, RATE = 1000, 24, 2e-3
 UNSEEN = 256
@@ -95,7 +95,7 @@ def main() -> None:
                 log.write(f"{line},{time.monotonic() - began:.0f}\n")
     tensors = {name: value.half() if value.ndim > 1 else value for name, value in network.state_dict().items()}
     info = {"made_by": "recipes/portraits/fit_parser.py", "step": given.steps, "iou": float(line.split(",")[2])}
-    checkpoint.save_parser(given.out / "parser.safetensors", tensors, config=config, scheme=CELEBAMASK_HQ, info=info)
+    native.save_parser(given.out / "parser.safetensors", tensors, config=config, scheme=CELEBAMASK_HQ, info=info)
 
 
 if __name__ == "__main__":

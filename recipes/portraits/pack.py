@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from facesynth.labels import CELEBAMASK_HQ
-from facesynth.model import checkpoint
+from facesynth.model.checkpoints import native
 
 HERE = Path(__file__).parent
 WEIGHTS = HERE.parents[1] / "facesynth/model/weights"
@@ -35,8 +35,8 @@ def noted(name: str, info: dict[str, object]) -> dict[str, object]:
 
 def main(models: Path) -> None:
     WEIGHTS.mkdir(exist_ok=True)
-    given = checkpoint.load_any(models / "fit/generator.safetensors")
-    checkpoint.save_generator(
+    given = native.load_any(models / "fit/generator.safetensors")
+    native.save_generator(
         WEIGHTS / "portrait-generator.safetensors",
         halved(given.tensors),
         given.latent_avg,
@@ -44,8 +44,8 @@ def main(models: Path) -> None:
         info=noted("portrait-generator", given.info),
     )
     for task in ("seg", "sketch"):
-        model = checkpoint.load(checkpoint.find(models / f"{task}2face"))
-        checkpoint.save(
+        model = native.load(native.find(models / f"{task}2face"))
+        native.save(
             WEIGHTS / f"portrait-{task}.safetensors",
             "model",
             halved(model.model_state()),
@@ -54,8 +54,8 @@ def main(models: Path) -> None:
             scheme=model.scheme,
             info=noted(f"portrait-{task}", model.info),
         )
-    parser = checkpoint.load_parser(models / "parser/parser.safetensors")
-    checkpoint.save_parser(
+    parser = native.load_parser(models / "parser/parser.safetensors")
+    native.save_parser(
         WEIGHTS / "portrait-parser.safetensors",
         halved(parser.tensors),
         config=parser.config,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from facesynth.prep.pipeline.workers import Workers
 from facesynth.prep.stages import prepare_masks
-from facesynth.prep.workers import Workers
 
 from ..trees import COMMAND, contents, facesynth, leftovers, link_raw
 

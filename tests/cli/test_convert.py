@@ -10,9 +10,9 @@ import safetensors
 import safetensors.torch
 import torch
 
-from facesynth.model.published import to_published
+from facesynth.model.checkpoints.pixel2style2pixel import to_published
 
-from ..model.hostile import Calls, ada_pickle, ada_tensors
+from ..model.checkpoints.hostile import Calls, ada_pickle, ada_tensors
 from ..runs import assert_refused, model_of, save_model, small_model
 from ..trees import contents, pictures
 from ..trees import facesynth as installed

@@ -9,9 +9,10 @@ from PIL import Image
 
 from facesynth import images
 from facesynth.labels import CELEBAMASK_HQ
-from facesynth.model import checkpoint
-from facesynth.model.config import ParserConfig
-from facesynth.model.parser import Parser, ParserNetwork
+from facesynth.model.checkpoints import native
+from facesynth.model.config.model import ParserConfig
+from facesynth.model.inference.parser import Parser
+from facesynth.model.networks.parser import ParserNetwork
 
 from ..runs import assert_refused, save_model
 from ..trees import contents
@@ -25,7 +26,7 @@ def parser(tmp_path_factory):
     network = ParserNetwork(config, 19)
     for _ in range(30):  # so that batch norms fit and the classes vary
         network(2 * torch.rand(4, 3, 32, 32) - 1)
-    checkpoint.save_parser(path, network.state_dict(), config=config, scheme=CELEBAMASK_HQ, info={})
+    native.save_parser(path, network.state_dict(), config=config, scheme=CELEBAMASK_HQ, info={})
     return path
 
 
@@ -40,7 +41,7 @@ def parse(facesynth, parser, tmp_path):
 def test_a_label_map_of_every_photo(faces, parser, parse, tmp_path):
     code, out, err = parse(faces / "photos")
     assert (code, out, err) == (0, f"label maps in {tmp_path}/out: 6 written, 0 photos failed\n", "")
-    ours = Parser(checkpoint.load_parser(parser), device="cpu")
+    ours = Parser(native.load_parser(parser), device="cpu")
     for photo in (faces / "photos").iterdir():
         made = images.read_labels(tmp_path / "out" / f"{photo.stem}.png", CELEBAMASK_HQ)
         np.testing.assert_array_equal(made, ours.parse(images.read_photo(photo)))

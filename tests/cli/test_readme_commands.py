@@ -17,14 +17,14 @@ import yaml
 from facesynth import images
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import read_dataset
-from facesynth.model import checkpoint
-from facesynth.model.config import ModelConfig
-from facesynth.model.published import to_published
-from facesynth.model.published_parts import generator_to_rosinality
-from facesynth.model.stylegan2 import Generator
+from facesynth.model.checkpoints import native
+from facesynth.model.checkpoints.pixel2style2pixel import to_published
+from facesynth.model.checkpoints.rosinality import generator_to_rosinality
+from facesynth.model.config.model import ModelConfig
+from facesynth.model.networks.generator import Generator
 
 from ..model import recipe
-from ..model.hostile import ada_pickle, ada_tensors
+from ..model.checkpoints.hostile import ada_pickle, ada_tensors
 from ..runs import model_of, small_model
 
 ROOT = Path(__file__).parents[2]
@@ -92,5 +92,5 @@ def test_every_command_runs_in_its_place(world, facesynth):
     assert np.ptp(images.read_photo(world / "comparison.png")) > 0
     for run in ("RUN", "RUN2", "RUN3"):
         assert (world / run / "model.safetensors").is_file()
-    assert checkpoint.load(Path("seg.safetensors")).task == "seg2face"
+    assert native.load(Path("seg.safetensors")).task == "seg2face"
     assert set(torch.load("generator.pt", weights_only=True)) >= {"g_ema", "latent_avg"}

@@ -13,7 +13,7 @@ import yaml
 from facesynth.cli import _training
 
 from facesynth import cli
-from facesynth.model import checkpoint
+from facesynth.model.checkpoints import native
 
 from ..runs import assert_refused, assert_same_outcome, save_model, small_disk
 from ..trees import COMMAND, contents, leftovers
@@ -44,7 +44,7 @@ def test_a_run_and_what_is_said_of_it(faces, tmp_path, facesynth):
     assert told == ["0", "1", "2"]
     assert re.search(rf"^seg2face in {tmp_path}/run: validation L2 from \d\.\d{{4}} down to \d\.\d{{4}}\n", out)
     assert f": {tmp_path}/run/model.safetensors" in out
-    best = checkpoint.load(tmp_path / "run/model.safetensors")
+    best = native.load(tmp_path / "run/model.safetensors")
     assert (best.task, best.config.input_channels) == ("seg2face", 19)
     assert f", step {best.info['step']}: " in out
 
@@ -56,7 +56,7 @@ def test_quiet_and_the_options_reach_the_config(faces, tmp_path, facesynth):
     noted = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
     wanted = {"column": "sketch_dodge", "seed": 3, "learning_rate": 0.01, "steps": 1, "batch_size": 2, "interval": 1}
     assert {name: noted[name] for name in wanted} == wanted
-    assert checkpoint.load(tmp_path / "run/model.safetensors").config.condition == "sketch"
+    assert native.load(tmp_path / "run/model.safetensors").config.condition == "sketch"
 
 
 def test_without_perceptual_weights_it_says_so(faces, tmp_path, facesynth, monkeypatch):

@@ -8,7 +8,8 @@ import time
 import pytest
 import yaml
 
-from facesynth.model import checkpoint, foreign
+from facesynth.model.checkpoints import native
+from facesynth.model.checkpoints.load import load_generator
 
 from ..runs import assert_refused, assert_same_outcome
 from ..trees import COMMAND, contents, leftovers
@@ -40,7 +41,7 @@ def test_a_run_and_what_is_said_of_it(trained):
     assert re.match(rf"generator in {root}: swd from \d+\.\d\d down to \d+\.\d\d at step \d\n", out)
     assert f": {root}/model.safetensors\n" in out
     assert (root / "losses.png").stat().st_size > 5000
-    best = foreign.load_generator(root)
+    best = load_generator(root)
     assert f" at step {best.info['step']}\n" in out
     assert best.latent_avg.shape == (8, 8)
     assert f"facesynth train-generator --data {root.parents[0]}"[:27] in (root / "README.md").read_text()
@@ -52,7 +53,7 @@ def test_a_model_is_trained_on_it(trained, faces, tmp_path, facesynth):
     options = ("--lpips", 0, "--batch-size", 2, "--steps", 1, "--interval", 1, "--device", "cpu", "-q")
     given = ("train", "--data", faces, "--task", "seg2face", "--out", tmp_path / "run", "--generator", root)
     assert facesynth(*given, *sizes, *options)[0] == 0
-    ours, kept = checkpoint.load(tmp_path / "run/model.safetensors"), foreign.load_generator(root)
+    ours, kept = native.load(tmp_path / "run/model.safetensors"), load_generator(root)
     assert ours.tensors["latent_avg"].equal(kept.latent_avg)
     assert all(ours.state_of("generator")[name].equal(value) for name, value in kept.tensors.items())
 

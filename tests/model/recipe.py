@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from facesynth.model.config import ModelConfig
+from facesynth.model.config.model import ModelConfig
 
 DATA = Path(__file__).parents[1] / "data"
 

@@ -9,7 +9,7 @@ import pytest
 
 from facesynth.errors import InputError
 from facesynth.model.devices import need_compiler
-from facesynth.model.translate import Translator
+from facesynth.model.inference.translator import Translator
 
 from ..runs import save_model
 

@@ -20,14 +20,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from facesynth.model import foreign
-from facesynth.model.checkpoint import Checkpoint
-from facesynth.model.discriminator import Discriminator
-from facesynth.model.frozen import freeze
-from facesynth.model.psp import PSP
-from facesynth.model.published import to_published
-from facesynth.model.published_parts import discriminator_from_rosinality, discriminator_to_rosinality
-from facesynth.model.stylegan2 import Generator, truncate
+from facesynth.model.checkpoints.load import load_discriminator, load_generator, load_model
+from facesynth.model.checkpoints.native import Checkpoint
+from facesynth.model.checkpoints.pixel2style2pixel import to_published
+from facesynth.model.checkpoints.rosinality import discriminator_from_rosinality, discriminator_to_rosinality
+from facesynth.model.networks.discriminator import Discriminator
+from facesynth.model.networks.fused import freeze
+from facesynth.model.networks.generator import Generator, truncate
+from facesynth.model.networks.psp import PSP
 
 from . import recipe
 
@@ -74,7 +74,7 @@ def written_and_read(path: Path, case: str) -> tuple[dict[str, Tensor], Checkpoi
     content = {"state_dict": state, "latent_avg": recipe.latent_avg(1 if is_w else n_styles), "opts": vars(opts)}
     torch.save(content, path)
     try:
-        return state, foreign.load_model(path)
+        return state, load_model(path)
     finally:
         path.unlink()
 
@@ -123,7 +123,7 @@ def test_models(tmp_path: Path, case: str) -> None:
 
 def test_a_network_pickle() -> None:
     path, expected = PARITY / "golden" / "ada_64.pkl", golden("ada_64")
-    given = foreign.load_generator(path)
+    given = load_generator(path)
     generator = Generator(*dataclasses.astuple(given.config))
     generator.load_state_dict(given.tensors)
     with torch.inference_mode():
@@ -137,7 +137,7 @@ def test_a_network_pickle() -> None:
 
 
 def test_the_discriminator_of_a_network_pickle() -> None:
-    config, state = foreign.load_discriminator(PARITY / "golden" / "ada_64.pkl")
+    config, state = load_discriminator(PARITY / "golden" / "ada_64.pkl")
     assert (config.input_size, config.channels, config.group_size) == (64, (64, 64, 64, 64, 32), 4)
     discriminator = Discriminator(config)
     discriminator.load_state_dict(state)

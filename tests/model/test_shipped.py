@@ -13,12 +13,15 @@ from PIL import Image
 
 from facesynth import images
 from facesynth.labels import CELEBAMASK_HQ
-from facesynth.model import checkpoint, foreign
-from facesynth.model.convert import describe
-from facesynth.model.parser import Parser
-from facesynth.model.translate import Translator
-from facesynth.prep.portraits import draw_portrait
-from facesynth.prep.sketches import draw, resolve
+from facesynth.model.checkpoints import native
+from facesynth.model.checkpoints.conversion import describe
+from facesynth.model.checkpoints.load import load_generator
+from facesynth.model.checkpoints.recognise import recognise
+from facesynth.model.inference.parser import Parser
+from facesynth.model.inference.translator import Translator
+from facesynth.prep.portraits.draw import draw_portrait
+from facesynth.prep.sketches.methods import draw
+from facesynth.prep.sketches.presets import resolve
 
 COUNT = 6
 SEED = 99
@@ -44,7 +47,7 @@ def seg():
 
 @pytest.fixture(scope="module")
 def parser():
-    return Parser(checkpoint.load_parser(checkpoint.find(Path("portrait-parser"))), device="cpu")
+    return Parser(native.load_parser(native.find(Path("portrait-parser"))), device="cpu")
 
 
 def iou(labels, parsed):
@@ -58,21 +61,21 @@ def lines_found(wanted, found):
 
 
 def test_they_are_small_and_described():
-    files = [checkpoint.find(Path(name)) for name in checkpoint.SHIPPED]
+    files = [native.find(Path(name)) for name in native.SHIPPED]
     assert sum(file.stat().st_size for file in files) <= 40_000_000
-    for name, file in zip(checkpoint.SHIPPED, files, strict=True):
+    for name, file in zip(native.SHIPPED, files, strict=True):
         told = dict(describe(Path(name)))
         assert told["file"] == str(file)
-        card = foreign.recognise(file).content.info["card"]
+        card = recognise(file).content.info["card"]
         for what in ("Data", "Made by", "Measured", "Limits"):
             assert f"**{what}" in card, (name, what)
 
 
 def test_a_folder_of_that_name_counts_more(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert checkpoint.find(Path("portrait-seg")).parent.name == "weights"
+    assert native.find(Path("portrait-seg")).parent.name == "weights"
     Path("portrait-seg").write_bytes(b"")
-    assert checkpoint.find(Path("portrait-seg")) == Path("portrait-seg")
+    assert native.find(Path("portrait-seg")) == Path("portrait-seg")
 
 
 def test_the_parser_finds_the_parts(portraits, parser):
@@ -128,10 +131,10 @@ def test_pictures_come_in_any_way(portraits, seg):
 
 def test_their_weights_train_on(portraits):
     """The generator is one that `train --generator` takes, the one that both models have."""
-    given = foreign.load_generator("portrait-generator")
+    given = load_generator("portrait-generator")
     digests = set()
     for name in ("portrait-seg", "portrait-sketch"):
-        other = foreign.load_generator(name)
+        other = load_generator(name)
         assert other.config == given.config
         digests.add(
             hashlib.sha256(b"".join(other.tensors[key].numpy().tobytes() for key in sorted(other.tensors))).digest()

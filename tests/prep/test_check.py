@@ -18,8 +18,8 @@ from facesynth.files import sha256
 from facesynth.manifest import iter_rows, read_dataset
 from facesynth.prep.check import Checked, Problem, check_dataset
 from facesynth.prep.pairs import prepare_pairs
+from facesynth.prep.pipeline.workers import Workers
 from facesynth.prep.stages import prepare_masks, prepare_photos
-from facesynth.prep.workers import Workers
 
 from ..trees import contents, times
 

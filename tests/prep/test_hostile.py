@@ -20,10 +20,10 @@ from PIL import Image
 
 from facesynth.manifest import is_dataset, iter_rows
 from facesynth.prep.check import check_dataset
-from facesynth.prep.findings import KINDS
-from facesynth.prep.sketches import resolve
+from facesynth.prep.pipeline.findings import KINDS
+from facesynth.prep.pipeline.workers import Workers
+from facesynth.prep.sketches.presets import resolve
 from facesynth.prep.stages import prepare_masks, prepare_sketches
-from facesynth.prep.workers import Workers
 
 from ..trees import leftovers
 

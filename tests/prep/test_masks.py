@@ -10,8 +10,8 @@ from PIL import Image
 
 from facesynth.errors import InputError
 from facesynth.labels import CELEBAMASK_HQ, SCHEMES, LabelScheme, get_scheme
-from facesynth.prep.findings import Refused
-from facesynth.prep.masks import inspect, merge, merge_files
+from facesynth.prep.masks import inspect, merge_files, merge_masks
+from facesynth.prep.pipeline.findings import Refused
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -21,13 +21,13 @@ def test_highest_id_at_a_pixel_wins(seed: int, scheme: str) -> None:
     names = rng.permutation(classes.parts)[: rng.integers(1, 19)]
     parts = {str(name): rng.random((9, 11)) < rng.choice([0.05, 0.3, 0.7]) for name in names}
     expected = np.max([mask * classes.classes.index(name) for name, mask in parts.items()], axis=0)
-    merged = merge(parts, classes)
+    merged = merge_masks(parts, classes)
     assert merged.dtype == np.uint8
     np.testing.assert_array_equal(merged, expected)
 
 
 def test_no_part_is_background() -> None:
-    assert not merge({"skin": np.zeros((3, 4), bool)}, CELEBAMASK_HQ).any()
+    assert not merge_masks({"skin": np.zeros((3, 4), bool)}, CELEBAMASK_HQ).any()
 
 
 @pytest.mark.parametrize(
@@ -41,13 +41,13 @@ def test_no_part_is_background() -> None:
 )
 def test_what_cannot_be_merged(parts: dict[str, tuple[int, int]], reason: str) -> None:
     with pytest.raises(InputError, match=reason):
-        merge({name: np.ones(shape, bool) for name, shape in parts.items()}, CELEBAMASK_HQ)
+        merge_masks({name: np.ones(shape, bool) for name, shape in parts.items()}, CELEBAMASK_HQ)
 
 
 def test_paint_order_decides_and_ids_are_the_schemes() -> None:
     scheme = LabelScheme("turned", ("none", "a", "b", "c"), paint_order=("c", "b", "a"))
     a, b, c = np.array([[[1, 0, 0, 1]], [[1, 1, 0, 0]], [[1, 1, 1, 0]]], bool)
-    assert merge({"a": a, "b": b, "c": c}, scheme).tolist() == [[1, 2, 3, 1]]
+    assert merge_masks({"a": a, "b": b, "c": c}, scheme).tolist() == [[1, 2, 3, 1]]
 
 
 # --- from files ---
@@ -71,7 +71,7 @@ def save(folder: Path, masks: dict[str, np.ndarray], **odd: Image.Image) -> dict
 
 def test_files_are_merged(tmp_path: Path) -> None:
     labels, findings = merge_files(save(tmp_path, FACE), CELEBAMASK_HQ)
-    np.testing.assert_array_equal(labels, merge(FACE, CELEBAMASK_HQ))
+    np.testing.assert_array_equal(labels, merge_masks(FACE, CELEBAMASK_HQ))
     assert findings == ()
 
 
@@ -83,13 +83,13 @@ def test_masks_of_several_forms_are_one_photo(tmp_path: Path) -> None:
         "hair": Image.fromarray(np.dstack([np.zeros((128, 128, 3), np.uint8), FACE["hair"].astype(np.uint8) * 255])),
     }
     labels, findings = merge_files(save(tmp_path, {}, **odd), CELEBAMASK_HQ)
-    np.testing.assert_array_equal(labels, merge(FACE, CELEBAMASK_HQ))
+    np.testing.assert_array_equal(labels, merge_masks(FACE, CELEBAMASK_HQ))
     assert findings == ()
 
 
 def test_unknown_part_is_left_out(tmp_path: Path) -> None:
     labels, (finding,) = merge_files(save(tmp_path, FACE | {"beard": circle(90, 64, 20)}), CELEBAMASK_HQ)
-    np.testing.assert_array_equal(labels, merge(FACE, CELEBAMASK_HQ))
+    np.testing.assert_array_equal(labels, merge_masks(FACE, CELEBAMASK_HQ))
     assert finding.kind == "unknown-part"
     assert finding.detail == "00000_beard.png: celebamask-hq has no class beard; left out"
 
@@ -111,7 +111,7 @@ def test_sizes_that_differ(tmp_path: Path, sizes: list[int], size: int | None, w
     labels, findings = merge_files(save(tmp_path, {}, **pictures), CELEBAMASK_HQ, size=size)
     assert labels.shape == (wanted, wanted)
     small = np.asarray(Image.fromarray(labels).resize((64, 64), Image.Resampling.NEAREST))
-    expected = merge({name: mask[1::2, 1::2] for name, mask in FACE.items()}, CELEBAMASK_HQ)
+    expected = merge_masks({name: mask[1::2, 1::2] for name, mask in FACE.items()}, CELEBAMASK_HQ)
     assert np.mean(small == expected) > 0.98
     assert [finding.kind for finding in findings] == ["resized"] * sum(
         one != (128 if size else wanted) for one in sizes
@@ -123,7 +123,7 @@ def test_greys_are_found(tmp_path: Path) -> None:
     soft = FACE["skin"].astype(np.uint8) * 255
     soft[0, :7] = 100
     labels, (finding,) = merge_files(save(tmp_path, FACE, skin=Image.fromarray(soft)), CELEBAMASK_HQ)
-    np.testing.assert_array_equal(labels, merge(FACE, CELEBAMASK_HQ))
+    np.testing.assert_array_equal(labels, merge_masks(FACE, CELEBAMASK_HQ))
     assert (finding.kind, finding.detail) == (
         "threshold",
         "00000_skin.png: 7 of 16384 pixels are grey; cut at half of its white",

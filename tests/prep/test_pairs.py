@@ -17,10 +17,10 @@ from facesynth.errors import InputError
 from facesynth.labels import CELEBAMASK_HQ, get_scheme
 from facesynth.manifest import read_dataset
 from facesynth.prep.check import check_dataset
-from facesynth.prep.dataset import Prepared
 from facesynth.prep.pairs import prepare_pairs
+from facesynth.prep.pipeline.dataset import Prepared
+from facesynth.prep.pipeline.workers import Workers
 from facesynth.prep.splits import Splits
-from facesynth.prep.workers import Workers
 
 from ..trees import contents
 

@@ -25,12 +25,12 @@ from facesynth.files import locked
 from facesynth.labels import LabelScheme, get_scheme
 from facesynth.manifest import Dataset, read_dataset, split_by_hash, write_dataset
 from facesynth.prep.check import check_dataset
-from facesynth.prep.dataset import Prepared
-from facesynth.prep.sample import make_sample
-from facesynth.prep.sketches import resolve
+from facesynth.prep.pipeline.dataset import Prepared
+from facesynth.prep.pipeline.workers import Workers
+from facesynth.prep.portraits.sample import make_sample
+from facesynth.prep.sketches.presets import resolve
 from facesynth.prep.splits import Splits
 from facesynth.prep.stages import prepare_masks, prepare_photos, prepare_sketches
-from facesynth.prep.workers import Workers
 
 from ..trees import CLASSES, contents, leftovers, times, write_raw
 

@@ -1,0 +1,191 @@
+"""Files of any known kind, told apart by their content: a file in, its format and its content as plain values out.
+
+===============  ==========================================================================  ========================
+format           content                                                                     holds
+===============  ==========================================================================  ========================
+facesynth        safetensors with a description                                              model, generator, parser
+psp              ``{"state_dict", "latent_avg", "opts"}`` of pixel2style2pixel               model
+rosinality       ``{"g_ema", "latent_avg"}`` of stylegan2-pytorch, also a run's whole state  generator, maybe D
+stylegan2-ada    a pickle with the networks ``G``, ``D`` and ``G_ema``                       generator and D
+ir-se50          the state dict of ArcFace's IR-SE50                                         recogniser
+lpips            LPIPS's heads                                                               part of a loss
+alexnet, vgg16   torchvision's AlexNet and VGG16                                             part of a loss
+moco             ``{"state_dict", "arch"}`` of MoCo v2's ResNet-50                           part of a loss
+===============  ==========================================================================  ========================
+
+Nothing that a file names is run (:mod:`facesynth.model.checkpoints.torch_save`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from facesynth.errors import CheckpointError
+from facesynth.model.checkpoints import native, torch_save
+from facesynth.model.checkpoints.unpickler import shown
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+
+FORMATS = {
+    "facesynth": "facesynth's own",
+    "psp": "pixel2style2pixel's",
+    "rosinality": "rosinality's stylegan2-pytorch's",
+    "stylegan2-ada": "StyleGAN2-ADA's",
+    "ir-se50": "ArcFace's IR-SE50",
+    "lpips": "LPIPS's heads",
+    "alexnet": "torchvision's AlexNet",
+    "vgg16": "torchvision's VGG16",
+    "moco": "MoCo v2's ResNet-50",
+}
+"""The formats, and whose they are."""
+GENERATORS = ("rosinality", "stylegan2-ada")
+"""The formats that hold a generator alone."""
+_PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM")
+_TEXT_STARTS = (b"<", b"version https://git-lfs")
+_STATE_DICTS = {
+    "output_layer.3.weight": "ir-se50",
+    "lin0.model.1.weight": "lpips",
+    "features.28.weight": "vgg16",
+    "features.0.weight": "alexnet",
+}
+"""A key that a network's state dict has and those after it lack."""
+MOCO_PREFIX = "module.encoder_q."
+"""What the keys of MoCo's query encoder begin with."""
+KNOWN = "a checkpoint of facesynth, pixel2style2pixel, stylegan2-pytorch or StyleGAN2-ADA"
+"""What to give instead of a file that is of no use, for messages."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file and what it was recognised as.
+
+    Attributes
+    ----------
+    path : Path
+    format : str
+        One of :data:`FORMATS`.
+    content : Any
+        What it holds: a checkpoint for facesynth's, else plain values and tensors.
+    """
+
+    path: Path
+    format: str
+    content: Any
+
+
+def recognise(path: Path) -> Found:
+    """Read a file of any known format.
+
+    Parameters
+    ----------
+    path
+        The file, or a run folder, for its best model.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none, it is damaged, or it is of no known format.
+    """
+    path = native.find(path)
+    start = _start(path)
+    if start.startswith((torch_save.ZIP_START, *torch_save.PICKLE_STARTS)):
+        content = torch_save.read(path)
+        return Found(path, _format_of(content, path), content)
+    if start[8:9] == b"{":
+        return Found(path, "facesynth", native.load_any(path))
+    is_what = (
+        "is empty"
+        if not start
+        else "is a picture"
+        if start.startswith(_PICTURE_STARTS)
+        else "is a text, such as a web page that came in its stead"
+        if start.startswith(_TEXT_STARTS)
+        else "is of no known format, or damaged"
+    )
+    raise CheckpointError(f"{path} cannot be read as a checkpoint: it {is_what}; give {KNOWN}")
+
+
+def read_state(path: str | PathLike[str]) -> dict[str, Tensor]:
+    """The tensors by name in a safetensors file or one of ``torch.save``, whatever network they are of.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be read, or holds anything but tensors by name.
+    """
+    path = Path(path)
+    if _start(path)[8:9] == b"{":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{path} cannot be read as weights: {shown(error)}") from error
+    loaded = torch_save.read(path, what="weights")
+    if not is_state(loaded):
+        raise CheckpointError(f"{path} holds no state dict; needed: tensors by name")
+    return dict(loaded)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the file's path in front of what is wrong with its content."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(64)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read as a checkpoint: {error.strerror or error}") from error
+
+
+def _format_of(content: Any, path: Path) -> str:
+    if isinstance(content, Mapping):
+        if "state_dict" in content:
+            inner = content["state_dict"]
+            return "moco" if isinstance(inner, Mapping) and f"{MOCO_PREFIX}conv1.weight" in inner else "psp"
+        if "g_ema" in content:
+            return "rosinality"
+        if isinstance(content.get("G_ema"), torch_save.Record):
+            return "stylegan2-ada"
+        if is_state(content):
+            for key, name in _STATE_DICTS.items():
+                if key in content:
+                    return name
+        keys = ", ".join(shown(key) for key in list(content)[:4])
+        held = f"a dict with the keys {keys}" if keys else "an empty dict"
+    else:
+        held = f"a {type(content).__name__}"
+    raise CheckpointError(f"{path} cannot be read as a checkpoint: it holds {held}; give {KNOWN}")
+
+
+def contents_of(found: Found) -> str:
+    """The content of a file in words, for messages."""
+    return FORMATS[found.format] + (" generator" if found.format in GENERATORS else "")
+
+
+def is_state(value: Any) -> bool:
+    """Whether a value is a state dict: tensors by name."""
+    return isinstance(value, Mapping) and all(
+        isinstance(key, str) and isinstance(tensor, Tensor) for key, tensor in value.items()
+    )
+
+
+def float_state(value: Any, name: str) -> dict[str, Tensor]:
+    """A published state dict, its floating-point numbers as float32."""
+    if not is_state(value):
+        raise CheckpointError(f"its {name} is no state dict; needed: tensors by name")
+    return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in value.items()}

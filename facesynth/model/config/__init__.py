@@ -1,0 +1,1 @@
+"""The settings of models and training runs: frozen dataclasses, presets, and overrides by options and files."""

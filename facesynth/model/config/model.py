@@ -1,0 +1,176 @@
+"""What a model and a training run are made of: frozen dataclasses, presets in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Literal, get_args
+
+from facesynth.errors import InputError
+
+Condition = Literal["labels", "sketch", "photo"]
+EncoderKind = Literal["gradual", "last-layer-w", "last-layer-w-plus"]
+StageUnits = tuple[int, int, int, int]
+
+TRUNK_UNITS: Mapping[int, StageUnits] = MappingProxyType({50: (3, 4, 14, 3), 100: (3, 13, 30, 3), 152: (3, 8, 36, 3)})
+"""Residual units in the four stages of IR-SE50, IR-SE100 and IR-SE152 (Deng et al., "ArcFace", CVPR 2019)."""
+
+
+def is_power_of_two(value: int) -> bool:
+    """Whether ``value`` is 1, 2, 4, 8, ..."""
+    """Whether ``value`` is 1, 2, 4, 8, ..."""
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig:
+    """The sizes of a generator with its mapping network; :class:`ModelConfig` has the same fields and says what they are."""
+
+    output_size: int
+    style_dim: int
+    mapping_depth: int
+    channel_base: int
+    channel_max: int
+
+    def __post_init__(self) -> None:
+        if not (is_power_of_two(self.output_size) and 32 <= self.output_size <= 1024):
+            raise InputError(f"output_size is {self.output_size}; needed: a power of two from 32 to 1024")
+        for name in ("style_dim", "mapping_depth", "channel_max"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; needed: at least 1")
+        if self.channel_base < self.output_size:
+            raise InputError(f"channel_base is {self.channel_base}; needed: at least output_size, {self.output_size}")
+
+    @property
+    def n_styles(self) -> int:
+        """W+ layers: 2 log2(output_size) - 2."""
+        return 2 * (self.output_size.bit_length() - 1) - 2
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels at 4, 8, ... px: the same for some different ``channel_base`` and ``channel_max``."""
+        return _channels(self.output_size, self.channel_base, self.channel_max)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig:
+    """The sizes of a discriminator."""
+
+    input_size: int
+    """Height and width of the pictures, pixels; a power of two, 32 to 1024."""
+    channel_base: int
+    """Channels at resolution r are min(channel_max, channel_base / r)."""
+    channel_max: int
+    """Most channels of a layer."""
+    group_size: int = 4
+    """Most samples of a batch that are compared with one another."""
+
+    def __post_init__(self) -> None:
+        if not (is_power_of_two(self.input_size) and 32 <= self.input_size <= 1024):
+            raise InputError(f"input_size is {self.input_size}; needed: a power of two from 32 to 1024")
+        for name in ("channel_max", "group_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; needed: at least 1")
+        if self.channel_base < self.input_size:
+            raise InputError(f"channel_base is {self.channel_base}; needed: at least input_size, {self.input_size}")
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels at 4, 8, ... px."""
+        return _channels(self.input_size, self.channel_base, self.channel_max)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParserConfig:
+    """The sizes of a face parser."""
+
+    input_size: int = 128
+    """Height and width of the photos that it sees, pixels; a power of two, 32 to 1024."""
+    channels: tuple[int, ...] = (16, 32, 64, 96)
+    """Channels at that size, at half of it, and so on."""
+
+    def __post_init__(self) -> None:
+        if not (is_power_of_two(self.input_size) and 32 <= self.input_size <= 1024):
+            raise InputError(f"input_size is {self.input_size}; needed: a power of two from 32 to 1024")
+        if not self.channels or min(self.channels) < 1 or self.input_size >> (len(self.channels) - 1) < 1:
+            raise InputError(f"channels is {self.channels}; needed: numbers of at least 1, one a halving of input_size")
+
+
+def _channels(size: int, base: int, most: int) -> tuple[int, ...]:
+    return tuple(min(most, base // (4 << k)) for k in range(size.bit_length() - 2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The sizes of a pSp model: encoder, mapping network and generator.
+
+    The defaults are the published ones (Richardson et al., CVPR 2021; Karras et al., CVPR 2020) at 256 px.
+    """
+
+    condition: Condition
+    """What goes in: a one-hot label map, a sketch in [0, 1], or a photo in [-1, 1]."""
+    input_channels: int
+    """Channels of the condition: the number of classes for labels, 1 for a sketch, 3 for a photo."""
+    input_size: int = 256
+    """Height and width of the condition, pixels; a power of two, at least 32."""
+    output_size: int = 256
+    """Height and width of the face, pixels; a power of two, 32 to 1024."""
+    style_dim: int = 512
+    """Dimension of z, w and every W+ layer."""
+    mapping_depth: int = 8
+    """Fully connected layers of the mapping network."""
+    channel_base: int = 32768
+    """Channels of the generator at resolution r are min(channel_max, channel_base / r)."""
+    channel_max: int = 512
+    """Most channels of a generator layer."""
+    encoder_kind: EncoderKind = "gradual"
+    """How codes are made: by a style head for every W+ layer on maps of three strides; or from the trunk's last map alone, one
+    code for all layers (last-layer-w) or one for each (last-layer-w-plus)."""
+    encoder_units: StageUnits = TRUNK_UNITS[50]
+    """Residual units in each of the trunk's four stages; :data:`TRUNK_UNITS` has the published ones."""
+    encoder_channels: tuple[int, int, int, int] = (64, 128, 256, 512)
+    """Channels of each of the trunk's four stages."""
+    style_resolution: int = 64
+    """Random styles go into the generator's layers from this resolution up, pixels."""
+
+    def __post_init__(self) -> None:
+        if self.condition not in ("labels", "sketch", "photo"):
+            raise InputError(f"condition is {self.condition!r}; needed: labels, sketch or photo")
+        if self.encoder_kind not in get_args(EncoderKind):
+            raise InputError(f"encoder_kind is {self.encoder_kind!r}; needed: {', '.join(get_args(EncoderKind))}")
+        for name, low, high in (("input_size", 32, 1024), ("output_size", 32, 1024), ("style_resolution", 4, 1024)):
+            value = getattr(self, name)
+            if not (is_power_of_two(value) and low <= value <= high):
+                raise InputError(f"{name} is {value}; needed: a power of two from {low} to {high}")
+        if self.style_resolution > self.output_size:
+            raise InputError(
+                f"style_resolution is {self.style_resolution}; needed: at most output_size, {self.output_size}"
+            )
+        for name in ("encoder_units", "encoder_channels"):
+            stages = getattr(self, name)
+            if len(stages) != 4 or min(stages) < 1:
+                raise InputError(f"{name} is {stages}; needed: four numbers of at least 1")
+        for name in ("input_channels", "style_dim", "mapping_depth", "channel_base", "channel_max"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; needed: at least 1")
+
+    @property
+    def n_styles(self) -> int:
+        """W+ layers: 2 log2(output_size) - 2."""
+        return 2 * (self.output_size.bit_length() - 1) - 2
+
+    @property
+    def generator(self) -> GeneratorConfig:
+        """The generator's part of the sizes."""
+        return GeneratorConfig(**{field.name: getattr(self, field.name) for field in fields(GeneratorConfig)})
+
+    @property
+    def style_layers(self) -> tuple[int, ...]:
+        """The W+ layers that a random style replaces: those whose input is at ``style_resolution`` or above.
+
+        Layer 0 reads 4 px; layers 2 k - 1 (upsampling) and 2 k write 4 * 2 ** k px, so a layer's input is at r px from
+        layer 2 log2(r / 4) on: 64 px and up are the published layers 8 to 17 of a 1024 px generator.
+        """
+        first = 2 * (self.style_resolution.bit_length() - 3)
+        return tuple(range(first, self.n_styles))

@@ -1,0 +1,62 @@
+"""Contact sheets: pictures in a grid, with a heading a column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from facesynth import images
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facesynth.labels import LabelScheme
+    from facesynth.model.config.model import Condition
+
+GAP = 4
+"""Pixels between pictures."""
+HEADING = 22
+"""Pixels for the headings."""
+
+
+def show_condition(condition: NDArray[np.uint8], kind: Condition, scheme: LabelScheme) -> NDArray[np.uint8]:
+    """A condition as an (H, W, 3) picture for people: label maps in the scheme's colours."""
+    if kind == "labels":
+        return images.colourise(condition, scheme)
+    return np.repeat(condition[..., None], 3, axis=2) if condition.ndim == 2 else condition
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[NDArray[np.uint8] | None]], headings: Sequence[str], *, cell: int
+) -> NDArray[np.uint8]:
+    """Pictures in a grid on white.
+
+    Parameters
+    ----------
+    rows : sequence of sequences of (H, W, 3) uint8 arrays or None
+        The pictures, row by row; None leaves a cell empty.
+    headings : sequence of str
+        One a column.
+    cell : int
+        Height and width that every picture is shown at, pixels.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+    """
+    columns = len(headings)
+    sheet = Image.new("RGB", (GAP + columns * (cell + GAP), HEADING + len(rows) * (cell + GAP)), "white")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(12)
+    for x, heading in enumerate(headings):
+        middle = GAP + x * (cell + GAP) + cell // 2
+        draw.text((middle, HEADING // 2), heading, fill=(60, 60, 60), anchor="mm", font=font)
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            if picture is not None:
+                corner = (GAP + x * (cell + GAP), HEADING + y * (cell + GAP))
+                sheet.paste(Image.fromarray(images.resize(picture, (cell, cell))), corner)
+    return np.asarray(sheet)

@@ -1,0 +1,88 @@
+"""The photos of a manifest without any condition: what a generator's own training sees, in the order of
+:class:`~facesynth.model.data.order.TrainingOrder`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import get_worker_info
+
+from facesynth import images
+from facesynth.errors import DatasetError, PictureError
+from facesynth.files import sha256
+from facesynth.model.data.columns import photo_column
+from facesynth.model.data.order import Pick
+from facesynth.model.data.pairs import CACHE_BYTES
+from facesynth.model.data.tensors import BACKGROUND, to_square
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from facesynth.manifest import Dataset
+
+
+class Photos(TorchDataset[tuple[int, "NDArray[np.uint8]"]]):
+    """The photos of one split, whatever else the dataset has.
+
+    An item is (index, photo): (S, S, 3) uint8. By its index a photo is as it stands in the dataset, made square and resized;
+    by a :class:`~facesynth.model.data.order.Pick` it is as training sees it.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    split : str
+        train, val or test.
+    size : int
+        Height and width, pixels.
+    flip : bool
+        Mirror half of what training sees.
+    seed : int
+        Of that.
+
+    Raises
+    ------
+    DatasetError
+        If the split is empty; later, with the id, if a photo is bad.
+    """
+
+    def __init__(self, dataset: Dataset, split: str, size: int, *, flip: bool = False, seed: int = 0) -> None:
+        rows = dataset.with_columns("photo", split=split)
+        self.ids: list[str] = rows["id"].tolist()
+        self.photos: list[Path] = [dataset.root / path for path in rows[photo_column(rows, size)]]
+        self.digest = sha256(rows[["id", "photo_sha256"]].to_csv(index=False).encode())
+        """Tells two sets of photos apart."""
+        self.size, self.flip, self.seed = size, flip, seed
+        self._needs = len(self.ids) * 3 * size**2
+        self.cached = self._needs <= CACHE_BYTES
+        """Whether one process keeps all photos in memory."""
+        self._cache: dict[int, NDArray[np.uint8]] = {}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, key: int | Pick) -> tuple[int, NDArray[np.uint8]]:
+        if isinstance(key, Pick):
+            photo = self._photo(key.pair)
+            is_flipped = self.flip and np.random.default_rng([self.seed, key.draw, key.pair]).random() < 0.5
+            return key.pair, photo[:, ::-1].copy() if is_flipped else photo
+        if not 0 <= key < len(self):
+            raise IndexError(f"photo {key} of {len(self)}")
+        return key, self._photo(key)
+
+    def _photo(self, index: int) -> NDArray[np.uint8]:
+        if index in self._cache:
+            return self._cache[index]
+        try:
+            square = to_square(images.read_photo(self.photos[index]), BACKGROUND["photo"])
+        except PictureError as error:
+            raise DatasetError(f"id {self.ids[index]}: {error}") from error
+        photo = images.resize(square, (self.size, self.size))
+        reading = get_worker_info()
+        if self._needs * (reading.num_workers if reading else 1) <= CACHE_BYTES:
+            self._cache[index] = photo
+        return photo

@@ -1,0 +1,1 @@
+"""Inference: files into conditions, conditions into faces, photos into label maps."""

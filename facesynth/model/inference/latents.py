@@ -1,0 +1,91 @@
+"""W+ latents as files: NumPy's ``.npy``, (n_styles, style_dim) float32, which is read without running anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facesynth.errors import InputError, PictureError
+from facesynth.files import replacing
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facesynth.model.config.model import ModelConfig
+
+SUFFIX = ".npy"
+
+
+def read_latents(path: Path, config: ModelConfig) -> NDArray[np.float32]:
+    """The W+ latents of one face.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.npy`` file of numbers: (n_styles, style_dim), or (style_dim,) for one w in all layers; axes of length 1 may stand
+        before these.
+    config : ModelConfig
+        Gives the sizes.
+
+    Returns
+    -------
+    (n_styles, style_dim) float32 array
+
+    Raises
+    ------
+    PictureError
+        If it cannot be read, is of another shape, or holds what is no finite number.
+    """
+    try:
+        with path.open("rb") as file:
+            array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PictureError(f"{path} cannot be read as latents (a .npy file of numbers): {reason}") from error
+    needed = (config.n_styles, config.style_dim)
+    shape = array.shape
+    while len(shape) > 1 and shape[0] == 1:
+        shape = shape[1:]
+    if shape not in (needed, needed[1:]) or array.dtype.kind not in "fiu":
+        raise PictureError(f"{path} holds {array.dtype} of shape {array.shape}; needed: numbers of shape {needed}")
+    latents = np.broadcast_to(array.reshape(shape).astype(np.float32), needed)
+    if not np.isfinite(latents).all():
+        raise PictureError(f"{path} holds values that are no finite numbers")
+    return latents
+
+
+def write_latents(path: Path, latents: NDArray[np.float32]) -> None:
+    """Write the W+ latents of one face, (n_styles, style_dim), whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    with replacing(path) as beside, beside.open("wb") as file:
+        np.lib.format.write_array(file, np.ascontiguousarray(latents, dtype=np.float32), allow_pickle=False)
+
+
+def latents_in(paths: list[Path]) -> list[Path]:
+    """The latents files that ``paths`` name: files as they are, folders by the ``.npy`` files directly in them, by name.
+
+    Raises
+    ------
+    InputError
+        If a path does not exist, or a folder holds none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir() if file.suffix == SUFFIX and not file.name.startswith("."))
+            if not inside:
+                raise InputError(
+                    f"no latents in {path}; looked for *{SUFFIX}, as `facesynth translate --save-latents` writes"
+                )
+        elif not path.is_file():
+            raise InputError(f"{path} does not exist; give a {SUFFIX} file of latents, or a folder of them")
+        found += inside
+    return found

@@ -1,0 +1,89 @@
+"""A face parser: photos in, label maps out. Small enough for a CPU, and its widths are free for larger ones.
+
+A U-Net: at every width two convolutions with batch norm, halved in between; on the way back the maps of the same size are
+joined. Photos of any size go in at the size that it was trained for, and its scores come back at theirs.
+
+Reference: Ronneberger et al., "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015, section 2.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from facesynth.errors import InputError
+from facesynth.model.checkpoints.load import load_parser_network
+from facesynth.model.data.tensors import photo_tensor, to_square
+from facesynth.model.devices import choose_device
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facesynth.model.checkpoints.native import ParserCheckpoint
+
+
+class Parser:
+    """A trained parser, ready to use.
+
+    Parameters
+    ----------
+    given : ParserCheckpoint
+        What :func:`facesynth.model.checkpoints.native.load_parser` read.
+    device : str
+        auto, cpu, cuda or mps.
+    """
+
+    def __init__(self, given: ParserCheckpoint, *, device: str = "auto") -> None:
+        self.device = choose_device(device)
+        self.path, self.config, self.scheme, self.info = given.path, given.config, given.scheme, given.info
+        self.network = load_parser_network(given).to(self.device)
+
+    @torch.inference_mode()
+    def scores(self, photos: Tensor) -> Tensor:
+        """The classes' scores.
+
+        Parameters
+        ----------
+        photos : (N, 3, H, H) float tensor
+            In [-1, 1], of any size.
+
+        Returns
+        -------
+        (N, n_classes, S, S) float32 tensor
+            At the parser's own size.
+        """
+        scores: Tensor = self.network(photos.to(self.device)).float()
+        return scores
+
+    @torch.inference_mode()
+    def parse(self, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The label map of a photo.
+
+        Parameters
+        ----------
+        photo : (H, W, 3) uint8 array
+            RGB. What is not square is centred on black, as in training.
+
+        Returns
+        -------
+        (H, W) uint8 array
+            Class ids of :attr:`scheme`.
+
+        Raises
+        ------
+        InputError
+            If it is no such array.
+        """
+        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
+            raise InputError(f"the photo is {photo.dtype} of shape {photo.shape}; needed: uint8 of shape (H, W, 3)")
+        height, width = photo.shape[:2]
+        square = to_square(photo, 0)
+        size = square.shape[0]
+        scores = self.scores(photo_tensor(torch.from_numpy(np.ascontiguousarray(square))[None]))
+        labels = F.interpolate(scores, (size, size), mode="bilinear", align_corners=False)[0].argmax(0)
+        top, left = (size - height) // 2, (size - width) // 2
+        return labels[top : top + height, left : left + width].to(torch.uint8).cpu().numpy()

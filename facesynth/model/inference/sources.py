@@ -1,0 +1,134 @@
+"""The conditions that paths name: files, folders and dataset folders in; names and files out, in a fixed order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from facesynth.errors import DatasetError, InputError
+from facesynth.files import pictures_in
+from facesynth.labels import CELEBAMASK_HQ
+from facesynth.manifest import SPLITS, is_dataset, read_dataset
+from facesynth.model.data.columns import condition_column
+from facesynth.model.inference.inputs import kind_of
+from facesynth.model.inference.latents import SUFFIX, latents_in
+
+if TYPE_CHECKING:
+    from facesynth.model.checkpoints.native import Checkpoint
+    from facesynth.model.config.model import Condition
+    from facesynth.model.inference.translator import Translator
+
+
+SHIPPED_MODELS: Mapping[Condition, str] = MappingProxyType({"labels": "portrait-seg", "sketch": "portrait-sketch"})
+"""Which of the models that come with the package takes what."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something to translate: its name, its file, and the true photo where there is one."""
+
+    name: str
+    path: Path
+    photo: Path | None = None
+
+
+def find_sources(
+    inputs: Sequence[Path], given: Checkpoint | Translator, *, split: str | None = None, sketch: str | None = None
+) -> list[Source]:
+    """The conditions that ``inputs`` name: files, folders of pictures, and dataset folders.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+    given : Checkpoint or Translator
+        Tells which condition of a dataset is meant.
+    split : str, optional
+        The split of datasets: train, val, test, or all; val if not given.
+    sketch : str, optional
+        The sketch method, where a dataset holds several.
+
+    Raises
+    ------
+    InputError
+        If an input does not exist, holds nothing or is of another label scheme, two inputs have the same name, or
+        ``split`` or ``sketch`` came where there is nothing to choose.
+    """
+    if split not in (None, *SPLITS, "all"):
+        raise InputError(f"split is {split!r}; needed: {', '.join(SPLITS)} or all")
+    if not any(is_dataset(path) for path in inputs):
+        if sketch is not None:
+            raise InputError(f"the sketch method {sketch!r} came without a dataset folder; leave out --sketch")
+        if split is not None:
+            raise InputError(f"the split {split!r} came without a dataset folder; leave out --split")
+    split = split or "val"
+    sources = []
+    for path in inputs:
+        if is_dataset(path):
+            dataset = read_dataset(path)
+            if given.config.condition == "labels" and dataset.scheme.classes != given.scheme.classes:
+                other = " of other classes" if dataset.scheme.name == given.scheme.name else ""
+                schemes = f"{dataset.scheme.name}, {given.path} takes {given.scheme.name}{other}"
+                raise DatasetError(f"the label maps of {path} are of the scheme {schemes}; give maps of that scheme")
+            column = condition_column(dataset, given.config.condition, sketch)
+            rows = dataset.with_columns(column, "photo", split=None if split == "all" else split).to_dict("records")
+            sources += [Source(str(row["id"]), path / str(row[column]), path / str(row["photo"])) for row in rows]
+        else:
+            sources += [Source(file.stem, file) for file in pictures_in([path])]
+    return of_different_names(sources)
+
+
+def shipped_model(inputs: Sequence[Path], sketch: str | None) -> str:
+    """The name of the model that comes with the package and takes what the first input is.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+        Pictures, folders of them, dataset folders, or latents, which both models take.
+    sketch : str, optional
+        The sketch method, which tells that the sketches of datasets are meant.
+
+    Raises
+    ------
+    InputError
+        If the first input does not exist or holds nothing.
+    WrongKindError
+        If it is neither a label map nor a sketch.
+    """
+    first = inputs[0]
+    if is_dataset(first):
+        has_maps = sketch is None and bool(read_dataset(first).columns_of("labels"))
+        return SHIPPED_MODELS["labels" if has_maps else "sketch"]
+    if first.suffix == SUFFIX or (first.is_dir() and any(first.glob(f"*{SUFFIX}"))):
+        return SHIPPED_MODELS["labels"]
+    return SHIPPED_MODELS[kind_of(pictures_in([first])[0], CELEBAMASK_HQ)]
+
+
+def latents_sources(inputs: Sequence[Path]) -> list[Source]:
+    """The latents that ``inputs`` name: ``.npy`` files, and folders of them.
+
+    Raises
+    ------
+    InputError
+        If an input does not exist or holds none, or two have the same name.
+    """
+    return of_different_names(Source(file.stem, file) for file in latents_in(list(inputs)))
+
+
+def of_different_names(sources: Iterable[Source]) -> list[Source]:
+    """The sources, of which it is sure that no two have the same name.
+
+    Raises
+    ------
+    InputError
+        If two have.
+    """
+    named: dict[str, Source] = {}
+    for source in sources:
+        if source.name in named:
+            first = named[source.name].path
+            raise InputError(f"{first} and {source.path} would both become {source.name}.png; translate them apart")
+        named[source.name] = source
+    return list(named.values())

@@ -1,0 +1,165 @@
+"""Styles: how a face departs from what the encoder makes of its condition. Text and numbers in; W+ layers, w and noise out.
+
+A W+ layer is spoken of by its number, or by the resolution of the map that goes into the layer that it steers: layers 2 k and
+2 k + 1 read maps of 4 * 2 ** k px. Everything random depends on the seed and the sample's number alone, so it is the same for
+every condition, and whatever the batch size, the order or the device.
+
+References: Karras et al., "A Style-Based Generator Architecture for Generative Adversarial Networks", CVPR 2019, sections 3.1
+(mixing; coarse, middle and fine styles) and 3.2 (noise), appendix B (truncation); Richardson et al., "Encoding in Style", CVPR
+2021, section 4 (multi-modal synthesis).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+import torch
+
+from facesynth.errors import InputError
+from facesynth.model.networks.generator import NoiseMode
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from facesynth.model.config.model import ModelConfig
+    from facesynth.model.networks.generator import Generator
+
+RANGES = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, 1024), "all": (4, 1024)}
+"""The resolutions, first and last, that StyleGAN's paper calls so."""
+_PART = re.compile(r"(?P<low>\d+)(?:-(?P<high>\d+))?|(?P<from>\d+)px(?:-(?:(?P<to>\d+)px|(?P<up>up)))?")
+_FORMS = (
+    "coarse, middle, fine, all, resolutions as 64px-up, 16px-32px or 8px, numbers as 8-17 or 3, or several with commas"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Styling:
+    """What is done to a face's latents, and how many faces are made of them.
+
+    Examples
+    --------
+    >>> Styling(samples=4, seed=7, mix_layers="64px-up", mix_alpha=0.6).count
+    4
+    """
+
+    samples: int = 0
+    """Faces a condition, each with a random style; 0 for one face in the style that the encoder gives."""
+    seed: int = 0
+    """Of the random styles and the noise, at least 0."""
+    mix_layers: str = ""
+    """The W+ layers that a style goes into, as :func:`layers_of` reads them; those of the model's config if empty."""
+    mix_alpha: float = 1.0
+    """Weight of the style in these layers, 0 to 1; at 1 it takes the place of what the encoder gave."""
+    truncation: float = 1.0
+    """psi: how far from the average latent the latents stay, 1 as they are, 0 the average face; more than 1 exaggerates."""
+    noise: NoiseMode = "constant"
+    """Of every layer: its own, random ones by seed and sample, or none."""
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "seed"):
+            value = getattr(self, name)
+            if value < 0:
+                raise InputError(f"{name} is {value}; needed: at least 0")
+        if not 0.0 <= self.mix_alpha <= 1.0:
+            raise InputError(f"mix_alpha is {self.mix_alpha}; needed: a number from 0 to 1")
+        if not 0.0 <= self.truncation < math.inf:
+            raise InputError(f"truncation is {self.truncation}; needed: a number, at least 0")
+        if self.noise not in get_args(NoiseMode):
+            raise InputError(f"noise is {self.noise!r}; needed: {', '.join(get_args(NoiseMode))}")
+
+    @property
+    def count(self) -> int:
+        """Faces a condition."""
+        return max(self.samples, 1)
+
+
+def layers_of(text: str, config: ModelConfig) -> tuple[int, ...]:
+    """The W+ layers that a text names.
+
+    Parameters
+    ----------
+    text : str
+        ``coarse`` (4 to 8 px), ``middle`` (16 to 32 px), ``fine`` (64 px and up), ``all``; resolutions, ``64px-up``,
+        ``16px-32px`` or ``8px``; numbers, ``8-17`` or ``3``; or several of these with commas. The config's own style layers
+        if empty.
+    config : ModelConfig
+
+    Returns
+    -------
+    tuple of int
+        In ascending order.
+
+    Raises
+    ------
+    InputError
+        If the text is of another form, or names a layer or resolution that the model does not have.
+
+    Examples
+    --------
+    >>> from facesynth.model.config import ModelConfig
+    >>> config = ModelConfig(condition="sketch", input_channels=1, output_size=1024)
+    >>> layers_of("fine", config) == layers_of("64px-up", config) == layers_of("8-17", config) == tuple(range(8, 18))
+    True
+    >>> layers_of("0,2,16px", config)
+    (0, 2, 4, 5)
+    """
+    if not text:
+        return config.style_layers
+    found: set[int] = set()
+    for part in text.replace(" ", "").split(","):
+        layers = _layers_of_part(part, config)
+        if not layers:
+            raise InputError(f"mix_layers {part!r} is no layer of a {config.output_size} px model; {_have(config)}")
+        found |= layers
+    return tuple(sorted(found))
+
+
+def _layers_of_part(part: str, config: ModelConfig) -> set[int]:
+    last = config.n_styles - 1
+    match = _PART.fullmatch(part)
+    if part in RANGES:
+        return _at(*RANGES[part], config)
+    if match is None:
+        raise InputError(f"mix_layers is {part!r}; needed: {_FORMS}")
+    if match["low"]:
+        low, high = int(match["low"]), int(match["high"] or match["low"])
+        if not low <= high <= last:
+            raise InputError(f"mix_layers is {part!r}; {_have(config)}")
+        return set(range(low, high + 1))
+    low = int(match["from"])
+    high = config.output_size if match["up"] else int(match["to"] or low)
+    for resolution in {low, high}:
+        if resolution < 4 or resolution & (resolution - 1) or resolution > config.output_size:
+            raise InputError(f"mix_layers is {part!r}; {_have(config)}")
+    return _at(low, high, config)
+
+
+def _at(low: int, high: int, config: ModelConfig) -> set[int]:
+    """The layers that read maps of ``low`` to ``high`` px."""
+    return {layer for layer in range(config.n_styles) if low <= 4 << layer // 2 <= high}
+
+
+def _have(config: ModelConfig) -> str:
+    return f"it has the layers 0 to {config.n_styles - 1}, which read maps of 4 to {config.output_size} px"
+
+
+def random_styles(generator: Generator, styling: Styling) -> Tensor:
+    """The w of every sample's random z, (samples, style_dim); a longer list begins as a shorter one does."""
+    device = generator.constant.device
+    w = torch.empty(styling.samples, generator.style_dim, device=device)
+    for number in range(styling.samples):  # one by one, so that a style rounds the same whatever comes with it
+        z = np.random.default_rng([styling.seed, number]).standard_normal((1, generator.style_dim), np.float32)
+        w[number] = generator.mapping(torch.from_numpy(z).to(device)).squeeze(0)
+    return w
+
+
+def noise_sources(styling: Styling, number: int, count: int) -> list[torch.Generator] | None:
+    """Where each of ``count`` faces of a sample draws its random noise from, all alike; None where there is none to draw."""
+    if styling.noise != "random":
+        return None
+    (seed,) = np.random.SeedSequence([styling.seed, number, 1]).generate_state(1, np.uint64)
+    return [torch.Generator().manual_seed(int(seed >> 1)) for _ in range(count)]

@@ -1,0 +1,391 @@
+"""Inference: label maps, sketches or photos in, faces out.
+
+::
+
+    picture -- read --> condition -- encode --> W+ latents -- stylise --> W+ latents -- synthesise --> faces
+    path, Pillow,       (S, S) uint8           (N, L, D)                  one set a sample            (N, T, T, 3) uint8
+    array
+
+:class:`Translator` has every step, :meth:`Translator.translate` all of them, and calling it takes a picture to a face.
+Whole folders are :mod:`facesynth.model.inference.translate_files`'s work.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from huggingface_hub import ModelHubMixin
+from PIL import Image
+from torch import Tensor
+
+from facesynth import images
+from facesynth.errors import InputError
+from facesynth.model.checkpoints import native, state_dict
+from facesynth.model.checkpoints.hub import fetch, is_repository
+from facesynth.model.checkpoints.load import load_model
+from facesynth.model.data.tensors import condition_tensor, to_pictures
+from facesynth.model.devices import choose_device, need_compiler, precise
+from facesynth.model.inference.inputs import read_input
+from facesynth.model.inference.model_card import CARD, card_values
+from facesynth.model.inference.styles import Styling, layers_of, noise_sources, random_styles
+from facesynth.model.networks.fused import freeze
+from facesynth.model.networks.generator import truncate
+from facesynth.model.networks.psp import PSP
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facesynth.model.checkpoints.native import Checkpoint
+
+log = logging.getLogger(__name__)
+
+_CENTRE_SAMPLES = 10_000
+
+
+class Translator(
+    ModelHubMixin,
+    library_name="facesynth",
+    pipeline_tag="image-to-image",
+    tags=["pixel2style2pixel", "stylegan2", "face"],
+    paper_url="https://arxiv.org/abs/2008.00951",
+    model_card_template=CARD,
+):
+    """A trained model, ready to turn conditions into faces.
+
+    Parameters
+    ----------
+    given : Checkpoint
+        What :func:`facesynth.model.checkpoints.load.load_model` read.
+    device : str
+        auto, cpu, cuda or mps.
+    precision : str
+        float32; bf16 or fp16 for convolutions and products, the rest stays in float32.
+    compiled : bool
+        Compile with :func:`torch.compile` what that makes faster: the first face of every batch size then takes longer.
+        On a CPU it needs a C++ compiler.
+    """
+
+    _hub_mixin_config: dict[str, Any] = {}  # noqa: RUF012 - not None, lest the mixin copy the checkpoint for a config
+
+    def __init__(
+        self, given: Checkpoint, *, device: str = "auto", precision: str = "float32", compiled: bool = False
+    ) -> None:
+        self.device = choose_device(device)
+        self.precision, self.autocast = precision, precise(precision, self.device)
+        self.path, self.task, self.info = given.path, given.task, given.info
+        self.config, self.scheme = given.config, given.scheme
+        self._hub_mixin_config = {"task": given.task, **dataclasses.asdict(given.config)}
+        if compiled and self.device.type == "cpu":
+            need_compiler()
+        with state_dict.unfilled():
+            model = PSP(given.config)
+        state_dict.fill(model, given.model_state(), given.path)
+        self.model = model.to(self.device).eval().requires_grad_(requires_grad=False)
+        if self.device.type == "cpu" and precision == "float32":
+            freeze(self.model)
+        elif compiled:
+            self.model.encoder.compile()
+        if compiled:
+            self.model.generator.compile()
+
+    # ------------------------------------------------------------------------------------------------ from and to files
+
+    @classmethod
+    def from_checkpoint(cls, path: Path | str, **loading: Any) -> Translator:
+        """The model of a checkpoint file, facesynth's or pixel2style2pixel's, or the best one of a run folder.
+
+        Parameters
+        ----------
+        path : Path or str
+        **loading
+            ``device``, ``precision`` and ``compiled``, as the class takes them.
+
+        Raises
+        ------
+        CheckpointError
+            If there is none, it is damaged, or it does not fit its own config.
+        """
+        return cls(load_model(path), **loading)
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]  # the mixin's has the same meaning and more parameters
+        cls,
+        source: Path | str,
+        *,
+        revision: str | None = None,
+        cache_dir: Path | str | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        **loading: Any,
+    ) -> Translator:
+        """A model from this machine, or from the Hugging Face Hub.
+
+        Parameters
+        ----------
+        source : Path or str
+            What is there on this machine, as :meth:`from_checkpoint` takes it; else a repository of the Hub, ``owner/name``.
+        revision, cache_dir, token, local_files_only, force_download
+            As :func:`huggingface_hub.hf_hub_download` takes them.
+        **loading
+            ``device``, ``precision`` and ``compiled``, as the class takes them.
+
+        Raises
+        ------
+        CheckpointError
+            If it is neither, cannot be had, or is damaged.
+        """
+        path = Path(source)
+        if not path.exists() and is_repository(str(source)):
+            path = fetch(
+                str(source),
+                revision=revision,
+                cache_dir=cache_dir,
+                token=token,
+                local_files_only=local_files_only,
+                force_download=force_download,
+            )
+        return cls.from_checkpoint(path, **loading)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """Write the weights; the mixin adds ``config.json`` and the model card."""
+        given = load_model(self.path)
+        native.save(
+            save_directory / native.MODEL_FILE,
+            "model",
+            given.model_state(),
+            config=given.config,
+            task=given.task,
+            scheme=given.scheme,
+            info=given.info,
+        )
+
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> Any:
+        """The model card, which says how to use the model and what is known of it."""
+        return super().generate_model_card(
+            *args, **{**card_values(self.config, self.task, self.scheme, self.info), **kwargs}
+        )
+
+    def push_to_hub(self, repo_id: str, *, model_card_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> str:
+        """Write the model and its card into a repository of the Hugging Face Hub, ``owner/name``, and return the commit's URL.
+
+        Parameters
+        ----------
+        repo_id : str
+        model_card_kwargs : dict, optional
+            ``known``: the card's text on data, quality and limits.
+        **kwargs
+            As :meth:`huggingface_hub.ModelHubMixin.push_to_hub` takes them.
+        """
+        card = {"repo_id": repo_id, **(model_card_kwargs or {})}
+        url: str = super().push_to_hub(repo_id, model_card_kwargs=card, **kwargs)
+        return url
+
+    # -------------------------------------------------------------------------------------------------------- the steps
+
+    def read(self, source: Path | str | Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A condition of the kind that the model translates, as :meth:`encode` takes it.
+
+        Parameters
+        ----------
+        source : Path or str, Pillow picture, or uint8 array
+            Of any size; what is not square is centred on background, paper or black. Label maps are of class ids or in the
+            scheme's colours; transparent paper is white; lines that are light on dark are turned round.
+
+        Returns
+        -------
+        (S, S) uint8 array at the model's input size; (S, S, 3) for a photo
+
+        Raises
+        ------
+        PictureError
+            If it cannot be read.
+        WrongKindError
+            If it is another kind of picture.
+        """
+        condition, note = read_input(
+            Path(source) if isinstance(source, str) else source,
+            self.config.condition,
+            self.scheme,
+            self.config.input_size,
+        )
+        if note:
+            log.info("%s: %s", source if isinstance(source, Path | str) else "the picture", note)
+        return condition
+
+    @torch.inference_mode()
+    def encode(self, conditions: NDArray[np.uint8]) -> Tensor:
+        """The W+ latents of conditions.
+
+        Parameters
+        ----------
+        conditions : (N, S, S) uint8 array
+            Label maps or sketches at the model's input size (see :meth:`read`); photos are (N, S, S, 3).
+
+        Returns
+        -------
+        (N, n_styles, style_dim) float32 tensor
+
+        Raises
+        ------
+        InputError
+            If they have another shape.
+        """
+        size = self.config.input_size
+        needed = (size, size, 3) if self.config.condition == "photo" else (size, size)
+        if conditions.shape[1:] != needed or conditions.dtype != np.uint8:
+            came = f"{conditions.dtype} of shape {conditions.shape}"
+            raise InputError(f"conditions is {came}; needed: uint8 of shape (N, {', '.join(map(str, needed))})")
+        batch = torch.from_numpy(np.ascontiguousarray(conditions)).to(self.device)
+        with self.autocast():
+            latents = self.model.encode(condition_tensor(batch, self.config.condition, self.config.input_channels))
+        return latents.float()
+
+    def styles(self, samples: int, seed: int) -> Tensor:
+        """The w of ``samples`` random styles, (samples, style_dim); a longer list begins as a shorter one does."""
+        return random_styles(self.model.generator, Styling(samples=samples, seed=seed))
+
+    @torch.inference_mode()
+    def stylise(self, latents: Tensor, styling: Styling, style: Tensor | None = None) -> list[Tensor]:
+        """The latents of every sample.
+
+        Parameters
+        ----------
+        latents : (N, n_styles, style_dim) tensor
+        styling : Styling
+        style : (n_styles, style_dim) or (style_dim,) tensor, optional
+            One given style for all, in place of random ones.
+
+        Returns
+        -------
+        list of (N, n_styles, style_dim) tensors
+            One a sample.
+
+        Raises
+        ------
+        InputError
+            If a given style came along with random ones, or the styling names layers that the model does not have.
+        """
+        layers = layers_of(styling.mix_layers, self.config)
+        if style is not None and styling.samples:
+            raise InputError(
+                f"a given style came with samples {styling.samples}, which are random styles; leave out one of the two"
+            )
+        chosen = [latents]
+        if style is not None or styling.samples:
+            given = random_styles(self.model.generator, styling) if style is None else style[None].to(latents)
+            chosen = [self.model.mix(latents, one[None], layers, styling.mix_alpha) for one in given]
+        if styling.truncation == 1.0:
+            return chosen
+        centre = self.model.latent_avg
+        if not bool(centre.any()):  # a published model whose codes don't start from the average
+            centre = self.model.generator.mean_latent(_CENTRE_SAMPLES, 0)
+        return [truncate(one, centre, styling.truncation) for one in chosen]
+
+    @torch.inference_mode()
+    def synthesise(self, latents: Tensor, styling: Styling | None = None, number: int = 0) -> NDArray[np.uint8]:
+        """The faces of latents.
+
+        Parameters
+        ----------
+        latents : (N, n_styles, style_dim) tensor
+        styling : Styling, optional
+            Tells the noise; each layer's own if not given.
+        number : int
+            Which sample they are, for random noise.
+
+        Returns
+        -------
+        (N, T, T, 3) uint8 array
+            At the model's output size.
+        """
+        styling = styling or Styling()
+        rng = noise_sources(styling, number, len(latents))
+        with self.autocast():
+            return to_pictures(self.model.generator(latents.to(self.device), noise=styling.noise, rng=rng))
+
+    # ----------------------------------------------------------------------------------------------------- the whole way
+
+    def translate(
+        self, conditions: NDArray[np.uint8], *, style: Tensor | None = None, **styling: Any
+    ) -> NDArray[np.uint8]:
+        """Faces of conditions.
+
+        Parameters
+        ----------
+        conditions : (N, S, S) uint8 array
+            As :meth:`encode` takes them.
+        style : (n_styles, style_dim) or (style_dim,) tensor, optional
+            One given style for all, in place of random ones: latents that :meth:`encode` gave, for example.
+        **styling
+            Fields of :class:`~facesynth.model.inference.styles.Styling`: ``samples``, ``seed``, ``mix_layers``, ``mix_alpha``,
+            ``truncation``, ``noise``.
+
+        Returns
+        -------
+        (N, max(samples, 1), T, T, 3) uint8 array
+            Faces at the model's output size.
+
+        Raises
+        ------
+        InputError
+            If a number is out of its range or the conditions have another shape.
+        """
+        chosen = Styling(**styling)
+        samples = self.stylise(self.encode(conditions), chosen, style)
+        return np.stack([self.synthesise(one, chosen, number) for number, one in enumerate(samples)], axis=1)
+
+    def __call__(
+        self,
+        picture: Path | str | Image.Image | NDArray[np.uint8],
+        *,
+        style: Tensor | None = None,
+        size: int | None = None,
+        **styling: Any,
+    ) -> Any:
+        """A picture to a face, or to several with ``samples``.
+
+        Parameters
+        ----------
+        picture : Path or str, Pillow picture, or uint8 array
+            As :meth:`read` takes it.
+        style : tensor, optional
+            As :meth:`translate` takes it.
+        size : int, optional
+            Height and width of the face, pixels; the model's own if not given.
+        **styling
+            Fields of :class:`~facesynth.model.inference.styles.Styling`.
+
+        Returns
+        -------
+        Pillow picture, or a list of them where ``samples`` are asked for
+        """
+        faces = [Image.fromarray(face) for face in self.translate(self.read(picture)[None], style=style, **styling)[0]]
+        if size is not None:
+            if size < 1:
+                raise InputError(f"size is {size}; needed: at least 1")
+            faces = [Image.fromarray(images.resize(np.asarray(face), (size, size))) for face in faces]
+        return faces if styling.get("samples") else faces[0]
+
+    def interpolate(self, first: Tensor, last: Tensor, frames: int) -> Tensor:
+        """Latents on the straight way from one face to another, in W+.
+
+        Parameters
+        ----------
+        first, last : (n_styles, style_dim) tensor
+        frames : int
+            How many, both ends among them; at least 2.
+
+        Returns
+        -------
+        (frames, n_styles, style_dim) tensor
+        """
+        if frames < 2:
+            raise InputError(f"frames is {frames}; needed: at least 2")
+        way = torch.linspace(0.0, 1.0, frames, device=first.device)[:, None, None]
+        return torch.lerp(first[None], last[None], way)

@@ -1,0 +1,1 @@
+"""Loss terms and metrics: pictures, latents or scores in, one number out."""

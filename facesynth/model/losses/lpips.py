@@ -1,0 +1,216 @@
+"""LPIPS: two batches of pictures in, their perceptual distance out. Files that are here already are read, none fetched.
+
+=======  ==============================  ======================  =========================
+network  taps, each behind a ReLU        channels                weights by torchvision
+=======  ==============================  ======================  =========================
+alex     1 2 3 4 5                       64 192 384 256 256      alexnet-owt-7be5be79.pth
+vgg      1_2 2_2 3_3 4_3 5_3             64 128 256 512 512      vgg16-397923af.pth
+=======  ==============================  ======================  =========================
+
+Reference: Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", CVPR 2018, section 3
+(LPIPS, v0.1).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from facesynth.errors import CheckpointError, InputError
+from facesynth.model.checkpoints.recognise import read_state
+from facesynth.model.losses.pixel import check_same_shape
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+Network = Literal["alex", "vgg"]
+
+
+class _Backbone(NamedTuple):
+    """A network of torchvision's: its name, where its taps lie among its layers, their channels, its weights' file."""
+
+    name: str
+    taps: tuple[int, ...]
+    channels: tuple[int, ...]
+    file: str
+
+
+BACKBONES: Mapping[Network, _Backbone] = MappingProxyType(
+    {
+        "alex": _Backbone("AlexNet", (1, 4, 7, 9, 11), (64, 192, 384, 256, 256), "alexnet-owt-7be5be79.pth"),
+        "vgg": _Backbone("VGG16", (3, 8, 15, 22, 29), (64, 128, 256, 512, 512), "vgg16-397923af.pth"),
+    }
+)
+_HEAD_KEYS = tuple(f"lin{i}.model.1.weight" for i in range(5))
+_SHIFT = (-0.030, -0.088, -0.188)
+_SCALE = (0.458, 0.448, 0.450)
+SMALLEST_SIDE = 32
+"""Pixels a side that pictures need at least."""
+
+
+class LPIPS(nn.Module):
+    """Perceptual distance: weighted squared differences of a network's normalised features.
+
+    The network is frozen; gradients reach the pictures only.
+
+    Parameters
+    ----------
+    backbone
+        State dict of torchvision's network, whole or its ``features.*`` alone.
+    heads
+        ``lin0.model.1.weight`` to ``lin4.model.1.weight``, each (1, C, 1, 1): the weight of every channel.
+    network
+        alex or vgg.
+
+    Raises
+    ------
+    CheckpointError
+        If a key is missing or not expected, or a tensor has the wrong shape.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, backbone: Mapping[str, Tensor], heads: Mapping[str, Tensor], network: Network = "alex") -> None:
+        super().__init__()
+        used = _backbone(network)
+        features = _features(network)
+        weights = {key: value for key, value in backbone.items() if not key.startswith("classifier.")}
+        needed = {f"features.{key}": tuple(value.shape) for key, value in features.state_dict().items()}
+        _check_tensors(f"{used.name} backbone", weights, needed)
+        _check_tensors(
+            "LPIPS heads", heads, {key: (1, n, 1, 1) for key, n in zip(_HEAD_KEYS, used.channels, strict=True)}
+        )
+        features.to_empty(device="cpu")
+        features.load_state_dict({key.removeprefix("features."): value for key, value in weights.items()})
+        self.taps = used.taps
+        self.features = features[: used.taps[-1] + 1]
+        self.heads = nn.ParameterList(heads[key].detach().float().clone() for key in _HEAD_KEYS)
+        self.register_buffer("shift", torch.tensor(_SHIFT)[:, None, None])
+        self.register_buffer("scale", torch.tensor(_SCALE)[:, None, None])
+        self.requires_grad_(False)
+
+    def _normalised_features(self, pictures: Tensor) -> list[Tensor]:
+        """The maps at the taps, every pixel's channels scaled to unit length."""
+        maps: list[Tensor] = []
+        features = (pictures - self.shift) / self.scale
+        for index, layer in enumerate(self.features):
+            features = layer(features)
+            if index in self.taps:
+                values = features.float()
+                maps.append(values / (torch.linalg.vector_norm(values, dim=1, keepdim=True) + 1e-10))
+        return maps
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """The distance between pictures, averaged over the batch.
+
+        Parameters
+        ----------
+        a, b
+            (N, 3, H, W) in [-1, 1], at least 32 px a side.
+
+        Returns
+        -------
+        Tensor
+            A scalar, at least 0 with the published heads.
+        """
+        check_same_shape(a, b)
+        if a.ndim != 4 or a.shape[1] != 3 or min(a.shape[2:]) < SMALLEST_SIDE:
+            raise InputError(
+                f"a has shape {tuple(a.shape)}; needed: (N, 3, H, W) with sides of at least {SMALLEST_SIDE} px"
+            )
+        total = a.new_zeros(())
+        for head, map_a, map_b in zip(
+            self.heads, self._normalised_features(a), self._normalised_features(b), strict=True
+        ):
+            total = total + F.conv2d((map_a - map_b).square(), head).mean()
+        return total
+
+
+def load_lpips(
+    backbone_path: str | PathLike[str] | None = None,
+    heads_path: str | PathLike[str] | None = None,
+    network: Network = "alex",
+) -> LPIPS:
+    """LPIPS from files that are already here; nothing is downloaded.
+
+    Parameters
+    ----------
+    backbone_path
+        torchvision's weights of the network, .pth or .safetensors. Not given: the file in torchvision's own download cache.
+    heads_path
+        The published heads (``alex.pth`` or ``vgg.pth`` of LPIPS v0.1), .pth or .safetensors. Not given: those inside the
+        installed ``lpips`` package.
+    network
+        alex or vgg.
+
+    Returns
+    -------
+    LPIPS
+        On the CPU, frozen.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing, unreadable or holds something else; the text says what was looked for.
+    """
+    used = _backbone(network)
+    backbone = _default_backbone(used.file) if backbone_path is None else Path(backbone_path)
+    if not backbone.is_file():
+        raise CheckpointError(
+            f"LPIPS needs {used.name}'s weights, but there is no file {backbone}; on a connected machine, fetch "
+            f"https://download.pytorch.org/models/{used.file}, then put it there or give its path"
+        )
+    heads = _default_heads(network) if heads_path is None else Path(heads_path)
+    if heads is None or not heads.is_file():
+        looked = "no lpips package is installed" if heads is None else f"there is no file {heads}"
+        raise CheckpointError(
+            f"LPIPS needs its heads, but {looked}; pip install --no-deps lpips, "
+            f"or give the path of its file weights/v0.1/{network}.pth"
+        )
+    return LPIPS(read_state(backbone), read_state(heads), network)
+
+
+def _backbone(network: Network) -> _Backbone:
+    if network not in BACKBONES:
+        raise InputError(f"the LPIPS network is {network!r}; needed: {' or '.join(get_args(Network))}")
+    return BACKBONES[network]
+
+
+def _features(network: Network) -> nn.Sequential:
+    """The network's convolutional layers, without memory."""
+    from torchvision.models import alexnet, vgg16  # here, because it is slow to import and only this needs it
+
+    with torch.device("meta"):
+        features: nn.Sequential = {"alex": alexnet, "vgg": vgg16}[network](weights=None).features
+    return features
+
+
+def _default_backbone(file: str) -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / file
+
+
+def _default_heads(network: Network) -> Path | None:
+    spec = importlib.util.find_spec("lpips")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0]) / "weights" / "v0.1" / f"{network}.pth"
+
+
+def _check_tensors(what: str, tensors: Mapping[str, Tensor], needed: Mapping[str, tuple[int, ...]]) -> None:
+    missing = [key for key in needed if key not in tensors]
+    unexpected = [key for key in tensors if key not in needed]
+    if missing:
+        raise CheckpointError(f"{what}: {', '.join(missing)} missing")
+    if unexpected:
+        raise CheckpointError(f"{what}: {', '.join(unexpected)} not expected; needed: {', '.join(needed)}")
+    for key, shape in needed.items():
+        if tuple(tensors[key].shape) != shape:
+            raise CheckpointError(f"{what}: {key} has shape {tuple(tensors[key].shape)}; needed: {shape}")

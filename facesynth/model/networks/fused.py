@@ -1,0 +1,383 @@
+"""The same network with frozen weights, several times faster on a CPU: for translating, never for training.
+
+:func:`freeze` swaps layers for ones that give the same numbers, to rounding, with less memory moved:
+
+* what a style does to a layer goes into whichever is smaller, its weight or its map; the gain of the activation goes along,
+  and what demodulation needs of a weight is summed once;
+* batch norm goes into the convolutions beside it. Its shift would be wrong where a convolution sees padding, so the rim is
+  put right afterwards;
+* style heads that read the same map make their first convolution in one.
+
+Maps are kept with their channels last in memory, which oneDNN's convolutions like.
+
+Reference: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020, section 2.2 (modulation).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from facesynth.model.networks import winograd
+from facesynth.model.networks.encoder import Encoder, GradualEncoder, LastLayerEncoder, ResidualUnit, StyleHead
+from facesynth.model.networks.layers import ModulatedConv, StyledLayer, ToRGB
+
+if TYPE_CHECKING:
+    from facesynth.model.networks.generator import Generator
+    from facesynth.model.networks.psp import PSP
+
+_GAIN = math.sqrt(2.0)
+_SLOPE = 0.2
+
+
+def freeze(model: PSP) -> PSP:
+    """Swap a model's layers, in place, for ones that give the same faces faster; returns the model.
+
+    Parameters
+    ----------
+    model : PSP
+        float32, in evaluation mode. Its ``state_dict`` is no longer that of the model afterwards.
+    """
+    model.eval().requires_grad_(requires_grad=False)
+    freeze_generator(model.generator)
+    model.encoder = cast("Encoder", FrozenEncoder(model.encoder))
+    return model
+
+
+def freeze_generator(generator: Generator) -> Generator:
+    """Swap a generator's layers in place (see :func:`freeze`)."""
+    generator.first = cast("StyledLayer", FrozenStyledLayer(generator.first))
+    generator.first_to_rgb = cast("ToRGB", FrozenToRGB(generator.first_to_rgb))
+    for block in generator.blocks:
+        for name in ("enlarge", "refine"):
+            setattr(block, name, FrozenStyledLayer(getattr(block, name)))
+        block.to_rgb = FrozenToRGB(cast("ToRGB", block.to_rgb))
+    return generator
+
+
+# ------------------------------------------------------------------------------------------------------- the generator
+
+
+def is_minimal(weight: Tensor, size: int) -> bool:
+    """Whether a 3 x 3 kernel of stride 1 is to go through maps of that size by minimal filtering."""
+    return (
+        weight.device.type == "cpu" and weight.shape[2] == 3 and winograd.pays(weight.shape[1], weight.shape[0], size)
+    )
+
+
+def _ready(weight: Tensor, *, minimal: bool) -> Tensor:
+    """A kernel in the form that its convolution takes."""
+    return winograd.transformed(weight) if minimal else weight.contiguous(memory_format=torch.channels_last)
+
+
+class FrozenModulatedConv(nn.Module):
+    """A modulated convolution whose weight's energy is summed once, and its kernel made ready.
+
+    Parameters
+    ----------
+    conv
+        The layer it stands for.
+    size
+        Height and width of the map that goes in, pixels.
+    gain
+        What the output is multiplied by.
+    """
+
+    weight: Tensor
+    energy: Tensor | None
+
+    def __init__(self, conv: ModulatedConv, *, size: int, gain: float = 1.0) -> None:
+        super().__init__()
+        self.modulation = conv.modulation
+        self.gain_in, self.gain = conv.gain, gain
+        self.upsampling, self.padding = conv.upsampling, conv.padding
+        weight = conv.weight.detach()
+        energy = weight.square().sum(dim=(2, 3)) if conv.demodulate else None
+        self.minimal = conv.demodulate and not conv.upsampling and is_minimal(weight, size)
+        if self.upsampling:
+            weight = weight.transpose(0, 1)
+        self.register_buffer("weight", _ready(weight, minimal=self.minimal))
+        self.register_buffer("energy", energy)
+
+    def forward(self, features: Tensor, style: Tensor, bias: Tensor | None = None) -> Tensor:
+        """(N, I, H, W), (N, style_dim) and a bias (O,) to (N, O, H, W), or twice that size if upsampling."""
+        scales: Tensor = self.modulation(style) * self.gain_in
+        factors: Tensor | float = self.gain
+        if self.energy is not None:
+            factors = torch.rsqrt(scales.square() @ self.energy.t() + 1e-8) * self.gain
+        if self.minimal:
+            assert isinstance(factors, Tensor)
+            assert bias is not None
+            return winograd.convolve(features, self.weight, bias, scales=scales, factors=factors)
+        weight = self.weight
+        is_one = features.shape[0] == 1 and (weight.numel() < features.numel() or self.energy is None)
+        if is_one:
+            weight = self._modulated(scales[0], factors)
+        else:
+            features = features * scales[:, :, None, None]
+        out = self._convolve(features, weight, bias if is_one else None)
+        if not is_one:
+            out *= factors[:, :, None, None] if isinstance(factors, Tensor) else factors
+            if bias is not None:
+                out += bias[:, None, None]
+        return out
+
+    def _modulated(self, scales: Tensor, factors: Tensor | float) -> Tensor:
+        rows, columns = (1, 0) if self.upsampling else (0, 1)
+        shape = [1, 1, 1, 1]
+        shape[columns] = -1
+        weight = self.weight * scales.reshape(shape)
+        if isinstance(factors, Tensor):
+            shape = [1, 1, 1, 1]
+            shape[rows] = -1
+            return weight.mul_(factors[0].reshape(shape))
+        return weight.mul_(factors)
+
+    def _convolve(self, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if not self.upsampling:
+            return F.conv2d(features, weight, bias, padding=self.padding)
+        taps = features.new_tensor((0.25, 0.75, 0.75, 0.25))
+        kernel = torch.outer(taps, taps).expand(weight.shape[1], 1, 4, 4)
+        larger = F.conv_transpose2d(features, weight, stride=2)
+        return F.conv2d(larger, kernel, bias, padding=1, groups=weight.shape[1])
+
+
+class FrozenStyledLayer(nn.Module):
+    """A layer of the synthesis network with the activation's gain taken into weight, bias and noise.
+
+    Parameters
+    ----------
+    layer
+        The layer it stands for.
+    """
+
+    bias: Tensor
+    noise: Tensor
+
+    def __init__(self, layer: StyledLayer) -> None:
+        super().__init__()
+        self.resolution = layer.resolution
+        size = layer.resolution // 2 if layer.conv.upsampling else layer.resolution
+        self.conv = FrozenModulatedConv(layer.conv, size=size, gain=_GAIN)
+        self.strength = float(layer.noise_strength.detach()) * _GAIN
+        self.register_buffer("bias", layer.bias.detach() * _GAIN)
+        self.register_buffer("noise", layer.noise.detach())
+
+    def forward(self, features: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
+        """As :class:`facesynth.model.networks.layers.StyledLayer`."""
+        out: Tensor = self.conv(features.contiguous(memory_format=torch.channels_last), style, self.bias)
+        if noise is not None and self.strength:
+            out += self.strength * noise
+        return F.leaky_relu_(out, _SLOPE)
+
+
+class FrozenToRGB(nn.Module):
+    """What a resolution adds to the picture.
+
+    Parameters
+    ----------
+    layer
+        The layer it stands for.
+    """
+
+    bias: Tensor
+
+    def __init__(self, layer: ToRGB) -> None:
+        super().__init__()
+        self.conv = FrozenModulatedConv(layer.conv, size=1)
+        self.register_buffer("bias", layer.bias.detach().flatten())
+
+    def forward(self, features: Tensor, style: Tensor) -> Tensor:
+        """As :class:`facesynth.model.networks.layers.ToRGB`."""
+        rgb: Tensor = self.conv(features, style, self.bias)
+        return rgb
+
+
+# --------------------------------------------------------------------------------------------------------- the encoder
+
+
+def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """What a batch norm multiplies by and adds, in evaluation mode."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight.detach() * torch.rsqrt(norm.running_var + norm.eps)
+    return scale, norm.bias.detach() - norm.running_mean * scale
+
+
+class FrozenConv(nn.Module):
+    """A 3 x 3 convolution, of padding 1, with the batch norms before and after it taken in.
+
+    Parameters
+    ----------
+    conv
+        Without a bias.
+    size
+        Height and width of the map that goes in, pixels.
+    before, after
+        Its batch norms.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    rim: Tensor | None
+
+    def __init__(
+        self, conv: nn.Conv2d, *, size: int, before: nn.BatchNorm2d | None = None, after: nn.BatchNorm2d | None = None
+    ) -> None:
+        super().__init__()
+        self.stride = conv.stride
+        weight = conv.weight.detach()
+        if after is not None:
+            scale, bias = _scale_and_shift(after)
+            weight = weight * scale[:, None, None, None]
+        else:
+            bias = weight.new_zeros(weight.shape[0])
+        rim = None
+        if before is not None:
+            scale, shift = _scale_and_shift(before)
+            # A 3 x 3 map of the shift alone: its centre sees no padding, its rim sees what every map's rim sees.
+            sums = F.conv2d(shift[None, :, None, None].expand(1, -1, 3, 3), weight, padding=1)
+            bias = bias + sums[0, :, 1, 1]
+            rim = sums - sums[:, :, 1:2, 1:2]
+            weight = weight * scale[None, :, None, None]
+        self.minimal = conv.stride == (1, 1) and is_minimal(weight, size)
+        self.register_buffer("weight", _ready(weight, minimal=self.minimal))
+        self.register_buffer("bias", bias)
+        self.register_buffer("rim", rim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, I, H, W), H and W at least 2 where there is a norm before, to (N, O, H / stride, W / stride)."""
+        if self.minimal:
+            out = winograd.convolve(features, self.weight, self.bias)
+        else:
+            out = F.conv2d(features, self.weight, self.bias, stride=self.stride, padding=1)
+        if self.rim is not None:  # of stride 1, as every first convolution of a unit is
+            rim = self.rim
+            out[:, :, 0, 1:-1] += rim[:, :, 0, 1:2]
+            out[:, :, -1, 1:-1] += rim[:, :, 2, 1:2]
+            out[:, :, 1:-1, 0] += rim[:, :, 1:2, 0]
+            out[:, :, 1:-1, -1] += rim[:, :, 1:2, 2]
+            out[:, :, :: out.shape[2] - 1, :: out.shape[3] - 1] += rim[:, :, ::2, ::2]
+        return out
+
+
+class FrozenUnit(nn.Module):
+    """A residual unit of two convolutions, everything between them in place.
+
+    Parameters
+    ----------
+    unit
+        The unit it stands for.
+    size
+        Height and width of the map that goes in, pixels.
+    """
+
+    def __init__(self, unit: ResidualUnit, size: int) -> None:
+        super().__init__()
+        self.conv_in = FrozenConv(unit.conv_in, size=size, before=unit.norm_in)
+        self.activation = unit.activation
+        self.conv_out = FrozenConv(unit.conv_out, size=size, after=unit.norm_out)
+        self.attention = unit.attention
+        self.shortcut = unit.shortcut
+        self.stride = unit.stride
+
+    def forward(self, features: Tensor) -> Tensor:
+        """As :class:`facesynth.model.networks.encoder.ResidualUnit`."""
+        out: Tensor = self.conv_out(self.activation(self.conv_in(features)))
+        means = out.mean(dim=(2, 3), keepdim=True)
+        factors = torch.sigmoid(self.attention.excite(F.relu(self.attention.squeeze(means))))
+        shortcut: Tensor = self.shortcut(features[:, :, :: self.stride, :: self.stride])
+        return torch.addcmul(shortcut, out, factors)
+
+
+class FrozenHeads(nn.Module):
+    """The style heads that read one map; their first convolutions are one.
+
+    Parameters
+    ----------
+    heads
+        The heads they stand for, all of one size.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, heads: list[StyleHead]) -> None:
+        super().__init__()
+        firsts = [cast("nn.Conv2d", head.convs[0]) for head in heads]
+        weight = torch.cat([conv.weight.detach() for conv in firsts])
+        self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
+        self.register_buffer("bias", torch.cat([cast("Tensor", conv.bias).detach() for conv in firsts]))
+        self.rests = nn.ModuleList(head.convs[1:] for head in heads).to(memory_format=torch.channels_last)
+        self.linears = nn.ModuleList(head.linear for head in heads)
+
+    def forward(self, features: Tensor) -> list[Tensor]:
+        """(N, width, H, W) to a code (N, width) a head."""
+        firsts = F.conv2d(features, self.weight, self.bias, stride=2, padding=1).chunk(len(self.rests), dim=1)
+        return [
+            linear(rest(first.contiguous(memory_format=torch.channels_last)).flatten(1))
+            for first, rest, linear in zip(firsts, self.rests, self.linears, strict=True)
+        ]
+
+
+class FrozenEncoder(nn.Module):
+    """The encoder with batch norms taken into convolutions and style heads joined by the map that they read.
+
+    Parameters
+    ----------
+    encoder
+        The encoder it stands for, in evaluation mode.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self._check = encoder._check
+        stem = encoder.trunk.stem
+        size = encoder.input_size
+        self.stem = FrozenConv(cast("nn.Conv2d", stem[0]), size=size, after=cast("nn.BatchNorm2d", stem[1]))
+        self.activation = stem[2]
+        self.stages = nn.ModuleList()
+        for stage in encoder.trunk.stages:
+            first, *rest = (cast("ResidualUnit", unit) for unit in cast("nn.Sequential", stage))
+            units = [FrozenUnit(first, size)]
+            size //= 2
+            self.stages.append(nn.Sequential(*units, *(FrozenUnit(unit, size) for unit in rest)))
+        self.taps = encoder.trunk.taps
+        self.head = encoder.head if isinstance(encoder, LastLayerEncoder) else None
+        if isinstance(encoder, GradualEncoder):
+            self._join(encoder)
+
+    def _join(self, encoder: GradualEncoder) -> None:
+        self.pyramid = encoder.pyramid
+        self.head_taps = encoder.head_taps
+        self.heads = nn.ModuleDict(
+            {
+                tap: FrozenHeads(
+                    [
+                        cast("StyleHead", head)
+                        for head, its_tap in zip(encoder.heads, encoder.head_taps, strict=True)
+                        if its_tap == tap
+                    ]
+                )
+                for tap in dict.fromkeys(encoder.head_taps)
+            }
+        )
+
+    def forward(self, condition: Tensor) -> Tensor:
+        """As :class:`facesynth.model.networks.encoder.Encoder`."""
+        self._check(condition)
+        features = self.activation(self.stem(condition.contiguous(memory_format=torch.channels_last)))
+        features = self.stages[0](features)
+        maps = {}
+        for tap, stage in zip(self.taps, self.stages[1:], strict=True):
+            maps[tap.name] = features = stage(features)
+        if self.head is not None:
+            codes_of_last: Tensor = self.head(features)
+            return codes_of_last
+        joined = self.pyramid(maps)
+        codes = {tap: iter(heads(joined[tap])) for tap, heads in self.heads.items()}
+        return torch.stack([next(codes[tap]) for tap in self.head_taps], dim=1)

@@ -1,0 +1,148 @@
+"""pixel2style2pixel: a condition -> encoder -> W+ latents, partly replaced by styles -> generator -> a face.
+
+The encoder's codes are offsets from the average latent, which the model carries as a buffer. Reading and writing files
+is :mod:`facesynth.model.checkpoints.native`'s work.
+
+Reference: Richardson et al., "Encoding in Style: a StyleGAN Encoder for Image-to-Image Translation", CVPR 2021,
+section 3 (the architecture) and section 4 (multi-modal synthesis by style mixing).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from facesynth.errors import InputError
+from facesynth.model.networks.encoder import ENCODERS
+from facesynth.model.networks.generator import Generator, NoiseMode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from facesynth.model.config.model import ModelConfig
+
+
+class PSP(nn.Module):
+    """Encoder, generator and the average latent that joins them.
+
+    Parameters
+    ----------
+    config
+        The model's sizes. The average latent starts as zero; set it from a checkpoint, or from
+        :meth:`facesynth.model.networks.generator.Generator.mean_latent`.
+    """
+
+    latent_avg: Tensor
+    """The average latent, (n_styles, style_dim)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = ENCODERS[config.encoder_kind](config)
+        self.generator = Generator(
+            config.output_size, config.style_dim, config.mapping_depth, config.channel_base, config.channel_max
+        )
+        self.register_buffer("latent_avg", torch.zeros(config.n_styles, config.style_dim))
+
+    def encode(self, condition: Tensor) -> Tensor:
+        """A condition to the W+ latents of its face.
+
+        Parameters
+        ----------
+        condition
+            (N, input_channels, input_size, input_size), as :mod:`facesynth.model.networks.encoder` asks for.
+
+        Returns
+        -------
+        Tensor
+            (N, n_styles, style_dim): the encoder's codes plus the average latent. One code for all layers is repeated.
+        """
+        codes: Tensor = self.encoder(condition)
+        if codes.ndim == 2:
+            codes = codes[:, None]
+        return codes + self.latent_avg
+
+    def mix(self, latents: Tensor, styles: Tensor, layers: Iterable[int], alpha: float = 1.0) -> Tensor:
+        """Some W+ layers blended with other styles; the rest as they were.
+
+        Parameters
+        ----------
+        latents
+            (N, n_styles, style_dim).
+        styles
+            (N, style_dim), one w for all layers, or (N, n_styles, style_dim). An N of 1 serves the whole batch.
+        layers
+            Which W+ layers, 0 to n_styles - 1.
+        alpha
+            Weight of the styles, 0 to 1: a mixed layer is ``alpha * styles + (1 - alpha) * latents``.
+
+        Returns
+        -------
+        Tensor
+            (N, n_styles, style_dim), a new tensor.
+
+        Raises
+        ------
+        InputError
+            If a shape, a layer or ``alpha`` is out of range.
+        """
+        n_styles, style_dim = self.latent_avg.shape
+        if latents.ndim != 3 or latents.shape[1:] != (n_styles, style_dim):
+            raise InputError(f"latents has shape {tuple(latents.shape)}; needed: (N, {n_styles}, {style_dim})")
+        n_samples = latents.shape[0]
+        if styles.shape[1:] not in ((style_dim,), (n_styles, style_dim)) or styles.shape[0] not in (1, n_samples):
+            raise InputError(
+                f"styles has shape {tuple(styles.shape)}; needed: ({n_samples}, {style_dim}) or "
+                f"({n_samples}, {n_styles}, {style_dim})"
+            )
+        chosen = sorted(set(layers))
+        if chosen and not (chosen[0] >= 0 and chosen[-1] < n_styles):
+            raise InputError(f"layers is {chosen}; needed: numbers from 0 to {n_styles - 1}")
+        if not 0.0 <= alpha <= 1.0:
+            raise InputError(f"alpha is {alpha}; needed: a number from 0 to 1")
+
+        if styles.ndim == 2:
+            styles = styles[:, None, :]
+        is_mixed = torch.zeros(n_styles, 1, dtype=torch.bool)
+        is_mixed[chosen] = True
+        return torch.where(is_mixed.to(latents.device), alpha * styles + (1.0 - alpha) * latents, latents)
+
+    def forward(
+        self,
+        condition: Tensor,
+        *,
+        styles: Tensor | None = None,
+        layers: Iterable[int] | None = None,
+        alpha: float = 1.0,
+        noise: NoiseMode = "constant",
+        rng: torch.Generator | None = None,
+    ) -> Tensor:
+        """A condition to a face.
+
+        Parameters
+        ----------
+        condition
+            (N, input_channels, input_size, input_size), as :mod:`facesynth.model.networks.encoder` asks for.
+        styles
+            (N, style_dim) or (N, n_styles, style_dim) to mix in; none if not given.
+        layers
+            The W+ layers to mix; those of ``config.style_layers`` if not given. Needs ``styles``.
+        alpha
+            Weight of the styles, 0 to 1.
+        noise, rng
+            As in :meth:`facesynth.model.networks.generator.Generator.forward`.
+
+        Returns
+        -------
+        Tensor
+            (N, 3, output_size, output_size), near [-1, 1] but not clipped.
+        """
+        latents = self.encode(condition)
+        if styles is not None:
+            latents = self.mix(latents, styles, self.config.style_layers if layers is None else layers, alpha)
+        elif layers is not None:
+            raise InputError("layers came without styles; needed: the styles to mix into these layers")
+        face: Tensor = self.generator(latents, noise=noise, rng=rng)
+        return face

@@ -1,0 +1,127 @@
+"""What a run takes, before it starts: parameters, steps an epoch, and the memory of a step.
+
+The memory is counted, not guessed: the step's forward pass is made with tensors that have shapes and no values
+(PyTorch's ``meta`` device), and what autograd would keep of it for the backward pass is added up; so is what the optimiser
+keeps after a step. With that go weights, their average, the networks of the loss, and gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from facesynth.model.networks.psp import PSP
+from facesynth.model.training.memory import _place, kept_by_autograd
+from facesynth.model.training.optimizers import make_optimizer
+from facesynth.model.training.psp.network import Translation, freeze_untrained, is_lean
+
+if TYPE_CHECKING:
+    from facesynth.model.config.train import TrainConfig
+    from facesynth.model.losses.objective import Objective
+
+_HALF = {"float32": 1.0, "bf16": 0.5, "fp16": 0.5}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run takes.
+
+    Attributes
+    ----------
+    encoder, generator, trained : int
+        Parameters of the two networks, and of these and the style codes those that are trained.
+    steps_per_epoch : int
+    epochs : float
+        How often every photo is seen.
+    weights, gradients, optimizer, activations : int
+        Bytes in one process: of all weights with their average and the loss's networks; of gradients; of what the optimiser
+        keeps; and of what the backward pass needs of the forward pass of one part of a step.
+    """
+
+    encoder: int
+    generator: int
+    trained: int
+    steps_per_epoch: int
+    epochs: float
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+
+    @property
+    def memory(self) -> int:
+        """Bytes at the peak, all of these together: most gradients are the style heads', which come before activations go."""
+        return self.weights + self.gradients + self.optimizer + self.activations
+
+
+def cost(config: TrainConfig, objective: Objective, *, n_photos: int, n_processes: int = 1) -> Cost:
+    """Count what a run takes.
+
+    Parameters
+    ----------
+    config
+    objective
+        The loss, with its networks.
+    n_photos
+        Training pairs.
+    n_processes
+        Processes that share a step.
+    """
+    with torch.device("meta"):
+        model = PSP(config.model)
+        codes = nn.Parameter(torch.empty(n_photos if config.style_probability else 0, config.model.style_dim))
+    freeze_untrained(model, config)
+    network = Translation(model, codes, lean=is_lean(config, compiled=False)).train()
+    all_weights = [*network.parameters(), *network.buffers()]
+    of_loss = [*objective.parameters(), *objective.buffers()]
+    trained = sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+    copies = 2 if config.ema else 1
+    part = config.batch_size // (n_processes * config.accumulate)
+    steps_per_epoch = -(-n_photos // config.batch_size)
+    return Cost(
+        encoder=sum(weight.numel() for weight in model.encoder.parameters()),
+        generator=sum(weight.numel() for weight in model.generator.parameters()),
+        trained=trained,
+        steps_per_epoch=steps_per_epoch,
+        epochs=config.steps / steps_per_epoch,
+        weights=copies * _bytes(all_weights) + _bytes(of_loss),
+        gradients=4 * trained * (2 if n_processes > 1 else 1),
+        optimizer=_kept_by_optimizer(config, network),
+        activations=_kept(config, network, objective, part),
+    )
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _kept_by_optimizer(config: TrainConfig, network: Translation) -> int:
+    """Bytes of what the optimiser has noted after a step."""
+    for weight in network.parameters():
+        weight.grad = torch.empty_like(weight) if weight.requires_grad else None
+    optimizer = make_optimizer(config, network.model, network.codes)
+    optimizer.step()
+    return _bytes(value for noted in optimizer.state.values() for value in noted.values() if isinstance(value, Tensor))
+
+
+def _kept(config: TrainConfig, network: Translation, objective: Objective, n_photos: int) -> int:
+    """Bytes that autograd keeps of a forward pass with so many photos, besides weights."""
+    sizes = config.model
+    with torch.device("meta"):
+        condition = torch.empty(n_photos, sizes.input_channels, sizes.input_size, sizes.input_size)
+        photos = torch.empty(n_photos, 3, sizes.output_size, sizes.output_size)
+        indices = torch.zeros(n_photos, dtype=torch.int64)
+        styled = torch.zeros(n_photos, dtype=torch.bool) if config.style_probability else None
+    of_loss = {name: value.to("meta") for name, value in objective.state_dict().items()}
+    known = {*map(_place, network.parameters()), *map(_place, network.buffers()), *map(_place, of_loss.values())}
+    with kept_by_autograd(known) as kept_by_networks:
+        faces, latents = network(condition, indices, styled, None)
+    with kept_by_autograd(known | kept_by_networks.keys()) as kept_by_loss:
+        torch.func.functional_call(objective, of_loss, (faces, photos, latents, network.model.latent_avg))
+    passed = _bytes([condition, photos])
+    in_networks = sum(kept_by_networks.values()) * _HALF[config.precision]
+    return round(in_networks) + sum(kept_by_loss.values()) + passed

@@ -1,0 +1,123 @@
+"""A run before it begins: the pairs that it sees, its settings as they are noted, and in words what it takes.
+
+A dataset folder and a config go in. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from facesynth.errors import DatasetError, InputError
+from facesynth.labels import describe
+from facesynth.manifest import read_dataset
+from facesynth.model.checkpoints.load import load_generator
+from facesynth.model.data.augment import Augmentation
+from facesynth.model.data.columns import condition_columns
+from facesynth.model.data.freehand import Roughness
+from facesynth.model.data.pairs import PairedFaces
+from facesynth.model.training.psp.cost import cost
+from facesynth.model.training.psp.network import check_generator
+from facesynth.model.training.run_folder import plain
+
+if TYPE_CHECKING:
+    from facesynth.model.checkpoints.native import GeneratorCheckpoint
+    from facesynth.model.config.train import TrainConfig
+    from facesynth.model.losses.objective import Objective
+
+_MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to do.
+
+    Attributes
+    ----------
+    config : TrainConfig
+    train_pairs, val_pairs : PairedFaces
+    generator : GeneratorCheckpoint or None
+        The one to start from, whose sizes fit.
+    settings : mapping
+        All that tells this run from another, as plain values.
+    """
+
+    config: TrainConfig
+    train_pairs: PairedFaces
+    val_pairs: PairedFaces
+    generator: GeneratorCheckpoint | None
+    settings: Mapping[str, Any]
+
+    def text(self, objective: Objective, n_processes: int = 1) -> str:
+        """The settings as YAML, then parameters, steps an epoch and memory."""
+        taken = cost(self.config, objective, n_photos=len(self.train_pairs), n_processes=n_processes)
+        parts = ("weights", "gradients", "optimizer", "activations")
+        of_parts = ", ".join(f"{name} {getattr(taken, name) / _MEBIBYTE:,.0f}" for name in parts)
+        return (
+            f"{yaml.safe_dump(dict(self.settings), sort_keys=False)}\n"
+            f"encoder: {taken.encoder:,} parameters; generator: {taken.generator:,}; trained: {taken.trained:,}\n"
+            f"pairs: {len(self.train_pairs)} to train on, {len(self.val_pairs)} to validate on; "
+            f"{taken.steps_per_epoch} steps an epoch, {taken.epochs:.1f} epochs\n"
+            f"memory of a step: about {taken.memory / _MEBIBYTE:,.0f} MiB a process ({of_parts})"
+        )
+
+
+def plan(
+    data: Path,
+    config: TrainConfig,
+    *,
+    sketch: str | None = None,
+    generator: Path | None = None,
+    skip_bad: int = 0,
+) -> Plan:
+    """Open a dataset folder for a run.
+
+    Parameters
+    ----------
+    data, config, sketch, generator, skip_bad
+        As in :func:`facesynth.model.training.psp.train.train`.
+
+    Raises
+    ------
+    InputError
+        If there is neither a generator nor a config that trains one, or the data or generator do not fit.
+    """
+    if generator is None and not config.train_generator:
+        raise InputError("there is no generator: give --generator FILE, or --train-generator to train one along")
+    dataset = read_dataset(data)
+    columns = condition_columns(dataset, config.model.condition, sketch, every=config.rough > 0)
+    train_pairs = PairedFaces(
+        dataset,
+        columns,
+        "train",
+        config.model,
+        augmentation=Augmentation().scaled(config.augment, flip=config.flip),
+        roughness=Roughness().scaled(config.rough) if config.rough else None,
+        seed=config.seed,
+        skip_bad=skip_bad,
+    )
+    val_pairs = PairedFaces(dataset, columns, "val", config.model, skip_bad=skip_bad)
+    scheme = dataset.scheme
+    if config.model.condition == "labels" and config.model.input_channels != len(scheme):
+        raise DatasetError(
+            f"{data} has {len(scheme)} classes ({scheme.name}), the model takes {config.model.input_channels}"
+        )
+    if skip_bad:
+        val_pairs.drop_bad()
+    given = load_generator(generator) if generator else None
+    if given is not None:
+        check_generator(given, config.model)
+    settings = {
+        "task": config.task,
+        "column": ",".join(columns),
+        "label_scheme": describe(scheme),
+        "pairs": {"train": train_pairs.digest, "val": val_pairs.digest},
+        "generator": str(generator) if generator else None,
+        **plain(dataclasses.asdict(config)),
+    }
+    return Plan(config, train_pairs, val_pairs, given, settings)

@@ -1,0 +1,277 @@
+"""Training models: pairs of a dataset folder into a run folder (:mod:`facesynth.model.training.run_folder`).
+
+What a step draws depends on the seed and the step alone. A run that goes on from a checkpoint is therefore the run that was
+never interrupted, to the bit on a CPU; and one that several processes share (:mod:`facesynth.model.training.distributed`) is
+that of one process, up to rounding. The loop itself is :mod:`facesynth.model.training.loop`'s.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from facesynth.model.checkpoints import native, state_dict
+from facesynth.model.config.train import TrainConfig
+from facesynth.model.losses.objective import Objective
+from facesynth.model.networks.sync_batch_norm import share_batch_norms
+from facesynth.model.training import distributed
+from facesynth.model.training.ema import move_average
+from facesynth.model.training.loop import Execution, Loop, Report, held
+from facesynth.model.training.metrics_log import MODEL_TERMS
+from facesynth.model.training.optimizer_state import pack_optimizer, restore_optimizer
+from facesynth.model.training.optimizers import make_optimizer, set_rates
+from facesynth.model.training.psp.network import (
+    Translation,
+    chosen_factors,
+    compile_networks,
+    first_model,
+    is_lean,
+    network_inputs,
+)
+from facesynth.model.training.psp.plan import Plan, plan
+from facesynth.model.training.psp.validation import Validation
+from facesynth.model.training.run_folder import RunFolder, plain
+
+if TYPE_CHECKING:
+    import numpy as np
+    from accelerate import Accelerator
+    from numpy.typing import NDArray
+
+    from facesynth.model.checkpoints.native import Checkpoint
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run came to.
+
+    Attributes
+    ----------
+    root : Path
+        The run folder.
+    started : int
+        The step that this call went on from.
+    first, lowest : float
+        Validation L2 before the first step, and the lowest.
+    metric : str
+        What tells which model is kept.
+    best : float
+        Its lowest value.
+    best_step : int
+        Where that was: the step of the model that is kept.
+    is_main : bool
+        Whether this is the process that speaks for all.
+    """
+
+    root: Path
+    started: int
+    first: float
+    lowest: float
+    metric: str
+    best: float
+    best_step: int
+    is_main: bool = True
+
+
+def train(
+    data: Path,
+    out: Path,
+    config: TrainConfig,
+    *,
+    sketch: str | None = None,
+    generator: Path | None = None,
+    networks: Mapping[str, nn.Module] | None = None,
+    skip_bad: int = 0,
+    report: Report | None = None,
+    announce: Callable[[str], None] | None = None,
+    **execution: Any,
+) -> Trained:
+    """Train a model, or go on with a run that was interrupted.
+
+    Parameters
+    ----------
+    data : Path
+        A dataset folder with the condition that the task needs and the splits train and val.
+    out : Path
+        The run folder; made if missing.
+    config : TrainConfig
+    sketch : str, optional
+        The sketch method, where the dataset holds several, or some joined by commas; if conditions are to be rough, all
+        of them by default.
+    generator : Path, optional
+        A checkpoint of any known format, or a run folder, whose generator and average latent to start from; it stays as it
+        is unless the config trains it.
+    networks : mapping of str to module, optional
+        What terms of the loss need, as far as the config weighs them: ``lpips``, ``identity``, ``moco`` and ``parsing``, each
+        of two (N, 3, H, W) tensors in [-1, 1].
+    skip_bad : int
+        So many pairs with a bad picture are left out of each split; by default the first stops the run, named by its id.
+    report : callable, optional
+        Told of every step and every validation, in the first process alone.
+    announce : callable, optional
+        Told of the plan, with its text, before anything begins; in the first process alone.
+    **execution
+        Fields of :class:`Execution`.
+
+    Raises
+    ------
+    InputError
+        If there is neither a generator nor a config that trains one, or the data, generator or run folder do not fit.
+    DivergenceError
+        If a loss is no longer finite; the last checkpoint stays.
+    OutputError
+        If ``out`` cannot be written, or another run is writing it.
+    """
+    how = Execution(**execution)
+    folder = RunFolder(out, how.keep)
+    objective = Objective(config, networks or {})
+    planned = plan(data, config, sketch=sketch, generator=generator, skip_bad=skip_bad)
+    accelerator = distributed.start(how.device, config, out, how.trackers)
+    with held(out, accelerator):
+        folder.refuse_another(planned.settings)
+        if announce and accelerator.is_main_process:
+            announce(planned.text(objective, accelerator.num_processes))
+        run = _Run(planned, folder, objective, accelerator, how, report)
+        del planned  # the given generator is in the model now
+        return run.finish()
+
+
+class _Run(Loop[TrainConfig]):
+    """A run that trains a model."""
+
+    terms = MODEL_TERMS
+    advice = "a lower --learning-rate or --clip-norm"
+
+    def __init__(
+        self,
+        planned: Plan,
+        folder: RunFolder,
+        objective: Objective,
+        accelerator: Accelerator,
+        how: Execution,
+        report: Report | None,
+    ) -> None:
+        super().__init__(planned.config, planned.settings, planned.train_pairs, folder, accelerator, how, report)
+        config = self.config
+        self.pairs, self.scheme = planned.train_pairs, planned.train_pairs.scheme
+        self.validation = Validation(planned.val_pairs, config, objective, accelerator)
+        self.model, codes = first_model(config, planned.train_pairs, planned.generator)
+        self.model.to(self.device)
+        self.codes = nn.Parameter(codes.to(self.device))
+        if accelerator.num_processes > 1:
+            share_batch_norms(self.model.encoder)
+        self.objective = objective.to(self.device)
+        self.averaged = copy.deepcopy(self.model).requires_grad_(requires_grad=False) if config.ema else self.model
+        """What is validated and kept."""
+        self.optimizer = make_optimizer(config, self.model, self.codes)
+        self.take_up()
+        if how.compile:
+            compile_networks(self.model)
+        network = Translation(self.model, self.codes, lean=is_lean(config, compiled=how.compile))
+        self.network, self.stepper = accelerator.prepare(network, self.optimizer)
+
+    def finish(self) -> Trained:
+        """Carry the run to its end, and tell what it came to."""
+        self.run()
+        l2 = self.metrics.validation("l2") or [math.nan]
+        is_main = self.accelerator.is_main_process
+        return Trained(
+            self.folder.root, self.started, l2[0], min(l2), self.config.metric, self.best, self.best_step, is_main
+        )
+
+    # ------------------------------------------------------------------------------------------------ saving and going on
+
+    def restore(self, state: Checkpoint) -> None:
+        state_dict.load_into(self.model, state.state_of("model"), state.path)
+        state_dict.load_into(self.averaged, state.model_state(), state.path)
+        if "codes" in state.tensors:
+            self.codes.data.copy_(state.tensors["codes"])
+        restore_optimizer(self.optimizer, state)
+        if self.accelerator.scaler is not None and "scaler" in state.info:
+            self.accelerator.scaler.load_state_dict(state.info["scaler"])
+
+    def write_model(self, path: Path, info: Mapping[str, Any]) -> None:
+        self._write(path, "model", self.averaged.state_dict(), info)
+
+    def write_state(self, path: Path, info: Mapping[str, Any]) -> None:
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        if self.config.ema:
+            tensors |= {f"averaged.{name}": value for name, value in self.averaged.state_dict().items()}
+        if self.config.style_probability:
+            tensors["codes"] = self.codes
+        of_optimizer, numbers = pack_optimizer(self.optimizer)
+        info = {**info, "optimizer": numbers}
+        if self.accelerator.scaler is not None:
+            info["scaler"] = self.accelerator.scaler.state_dict()
+        self._write(path, "training", tensors | of_optimizer, info)
+
+    def _write(self, path: Path, kind: str, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
+        config = self.config
+        info = {**info, "train": plain(dataclasses.asdict(config))}
+        info["train"].pop("steps")  # a run that is carried further is the same run
+        native.save(path, kind, tensors, config=config.model, task=config.task, scheme=self.scheme, info=info)
+
+    # ------------------------------------------------------------------------------------------- validating and training
+
+    def validate(self) -> dict[str, float]:
+        if self.pairs.skip_bad:
+            found = self.accelerator.reduce(self.pairs.bad.int().to(self.device))
+            self.pairs.add_bad(found.cpu())
+        return self.validation.measure(self.averaged)
+
+    def sheet(self) -> NDArray[np.uint8]:
+        return self.validation.sheet(self.averaged)
+
+    def train_step(self, parts: Sequence[tuple[Tensor, Tensor, Tensor]]) -> dict[str, float]:
+        """One step of the optimiser; the terms are means over the photos of all processes."""
+        config, accelerator = self.config, self.accelerator
+        rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
+        is_styled = torch.rand(config.batch_size, generator=rng) < config.style_probability
+        factors = chosen_factors(config, torch.randint(2**31, (config.batch_size,), generator=rng).tolist())
+        self.network.train()
+        set_rates(self.optimizer, config.rate_share(self.step))
+        names: list[str] = []
+        total = torch.zeros(())
+        for places, (indices, conditions, photos) in zip(self.places, parts, strict=True):
+            where = list(places)
+            condition, photo = network_inputs(
+                config, conditions, photos, [factors[place] for place in where], self.device
+            )
+            noise = distributed.noise_sources(config.seed, self.step, where, self.device)
+            styled = is_styled[where].to(self.device) if config.style_probability else None
+            with accelerator.accumulate(self.network):
+                faces, latents = self.network(condition, indices.to(self.device), styled, noise)
+                loss, terms = self.objective(faces, photo, latents, self.model.latent_avg)
+                accelerator.backward(loss)
+                names = list(terms)
+                total = total.to(self.device) + torch.stack([value.detach() for value in terms.values()])
+                if accelerator.sync_gradients:
+                    norm = self._gradient_norm()
+                    means = accelerator.reduce(total / config.accumulate, reduction="mean")
+                    values = dict(zip([*names, "gradient_norm"], [*means.tolist(), norm], strict=True))
+                    # fp16's gradients may overflow, which skips a step
+                    scaled = accelerator.scaler is not None
+                    self.check({name: values[name] for name in (names if scaled else values)})
+                self.stepper.step()
+                self.stepper.zero_grad()
+        if config.ema:
+            move_average(self.averaged, self.model, min(config.ema, (1 + self.step) / (10 + self.step)))
+        return values
+
+    def _gradient_norm(self) -> float:
+        """The length of all gradients together, which are clipped to what the config allows."""
+        trained = [
+            weight for group in self.optimizer.param_groups for weight in group["params"] if weight.grad is not None
+        ]
+        if self.config.clip_norm:
+            return float(self.accelerator.clip_grad_norm_(trained, self.config.clip_norm))
+        norms = [torch.linalg.vector_norm(weight.grad) for weight in trained]
+        scale = self.accelerator.scaler.get_scale() if self.accelerator.scaler is not None else 1.0
+        return float(torch.linalg.vector_norm(torch.stack(norms))) / scale

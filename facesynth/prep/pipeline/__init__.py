@@ -1,0 +1,1 @@
+"""What every preparation stage runs on: parallel, resumable work over ids, its journal, the manifest and the report."""

@@ -1,0 +1,286 @@
+"""What stages have done, photo by photo: journals that survive a kill, and the tasks and results that they tell of."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import os
+from array import array
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from facesynth.errors import OutputError
+from facesynth.files import make_folder, replacing, sha256
+from facesynth.prep.pipeline.findings import Finding, Refused
+
+Columns = dict[str, str]
+
+
+class Done(NamedTuple):
+    """What a stage made of a photo: its manifest columns, and what was noticed on the way."""
+
+    columns: Columns
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A photo that a stage could not do.
+
+    Attributes
+    ----------
+    id : str
+    kind : str
+        One of :data:`facesynth.prep.pipeline.findings.KINDS`.
+    reason : str
+        What came and what was needed, in one line.
+    """
+
+    id: str
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """One photo's work in one or several stages.
+
+    Attributes
+    ----------
+    id : str
+    known : dict of str to str
+        Manifest columns that are known without any work.
+    keys : mapping of str to str
+        By stage, changes when the work must be done again.
+    work : callable
+        Called in a worker with the stages that are not current and ``arguments``; returns for each a :class:`Done`, or a
+        :class:`~facesynth.prep.pipeline.findings.Refused` where it cannot be done for that one, or
+        raises :class:`~facesynth.errors.InputError`, which becomes a :class:`Failure`. Must be importable by its name.
+    arguments : tuple
+    problem : Refused, optional
+        Why the photo cannot be done at all.
+    """
+
+    id: str
+    known: Columns
+    keys: Mapping[str, str]
+    work: Callable[..., Mapping[str, Done | Refused]]
+    arguments: tuple[Any, ...]
+    problem: Refused | None = None
+
+
+class Tasks(Protocol):
+    """Tasks of known number that can be gone over more than once, sorted by id."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Task]: ...
+
+
+def make_key(*parts: Any) -> str:
+    """A digest of everything that a result depends on; ``parts`` must be representable as JSON."""
+    return sha256(json.dumps(parts, sort_keys=True).encode())
+
+
+class Journal:
+    """What a stage has done: one JSON line a photo, appended as it happens, sorted by id when a run ends.
+
+    Of a line it keeps in memory where it is and a hash of its id, 16 bytes.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset folder.
+    stage : str
+        The stage's name, and the file's: ``.stages/<stage>.jsonl``.
+    count : int
+        Photos of this run; they are told apart by their place in it, which is the order of their ids.
+    """
+
+    def __init__(self, root: Path, stage: str, count: int) -> None:
+        self.root, self.stage = root, stage
+        self.path = root / ".stages" / f"{stage}.jsonl"
+        make_folder(self.path.parent)
+        self._seen = array("q", [-1]) * count
+        self._remarks: list[dict[str, Any]] = []
+        self._stream = self.path.open("ab+")
+        self._scan()
+
+    def _scan(self) -> None:
+        """Find where each line of the runs before is; of two with the same id the later one counts."""
+        hashes, offsets, end = array("Q"), array("q"), 0
+        self._stream.seek(0)
+        for line in self._stream:
+            if not line.endswith(b"\n"):  # the line that a killed run was writing
+                break
+            with suppress(ValueError, KeyError, TypeError):
+                hashes.append(_hash(json.loads(line)["id"]))
+                offsets.append(end)
+            end += len(line)
+        order = np.argsort(np.asarray(hashes), kind="stable")
+        self._hashes, self._offsets = np.asarray(hashes)[order], np.asarray(offsets)[order]
+        self._end = end
+        if end < os.fstat(self._stream.fileno()).st_size:
+            self._stream.truncate(end)
+
+    def _find(self, identifier: str) -> tuple[int, dict[str, Any]] | None:
+        """Where the entry of an id is, and the entry."""
+        wanted = np.uint64(_hash(identifier))
+        first, last = (int(np.searchsorted(self._hashes, wanted, side)) for side in ("left", "right"))
+        for place in range(last - 1, first - 1, -1):
+            offset = int(self._offsets[place])
+            entry = self._read(offset)
+            if entry["id"] == identifier:
+                return offset, entry
+        return None
+
+    def _read(self, offset: int) -> dict[str, Any]:
+        entry: dict[str, Any] = json.loads(self._read_line(offset))
+        return entry
+
+    def _read_line(self, offset: int) -> bytes:
+        data = b""
+        while not data.endswith(b"\n"):
+            piece = os.pread(self._stream.fileno(), 4096, offset + len(data))
+            if not piece:
+                break
+            data += piece[: piece.find(b"\n") + 1 or None]
+        return data
+
+    def check(self, place: int, task: Task, agrees: Callable[[str, Columns], bool]) -> bool:
+        """Whether the task's result is there and current; its entry then counts as one of this run.
+
+        ``agrees`` tells by id and columns whether others have not put something else in its place since.
+        """
+        found = self._find(task.id)
+        if not found:
+            return False
+        offset, entry = found
+        if "columns" not in entry or entry["key"] != task.keys[self.stage] or not self._has_files(entry["files"]):
+            return False
+        if not agrees(task.id, entry["columns"]):
+            return False
+        if any(entry["columns"].get(name) != value for name, value in task.known.items()):
+            self._append(place, entry | {"columns": entry["columns"] | task.known})
+        else:
+            self._seen[place] = offset
+        return True
+
+    def _has_files(self, files: Mapping[str, int]) -> bool:
+        try:
+            return all(os.stat(self.root / name).st_size == size for name, size in files.items())
+        except OSError:
+            return False
+
+    def _append(self, place: int, entry: Mapping[str, Any]) -> None:
+        line = _line_of(entry)
+        try:
+            self._stream.write(line)
+            self._stream.flush()
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+        self._seen[place] = self._end
+        self._end += len(line)
+
+    def done(self, place: int, task: Task, done: Done, is_path: Callable[[str], bool]) -> None:
+        """Note what a stage made of a photo, with the sizes of its files."""
+        columns = task.known | done.columns
+        files = {
+            name: os.stat(self.root / name).st_size for column, name in columns.items() if is_path(column) and name
+        }
+        entry: dict[str, Any] = {"id": task.id, "key": task.keys[self.stage], "files": files, "columns": columns}
+        if done.findings:
+            entry["findings"] = [_pair(finding) for finding in done.findings]
+        self._append(place, entry)
+
+    def failed(self, place: int, failure: Failure) -> None:
+        """Note that a photo could not be done."""
+        self._append(place, {"id": failure.id, "failure": [failure.kind, failure.reason]})
+
+    def remarked(self, name: str, finding: Finding) -> None:
+        """Note a finding that belongs to no photo."""
+        self._remarks.append({"id": name, "findings": [_pair(finding)]})
+
+    def finish(self) -> None:
+        """Sort the file by id and leave only the entries of this run in it."""
+        lines = (self._read_line(offset) for offset in self._seen if offset >= 0)
+        remarks = map(_line_of, sorted(self._remarks, key=itemgetter("id")))
+        with replacing(self.path, keep_same=True) as beside, beside.open("wb") as stream:
+            in_order: Iterator[bytes] = heapq.merge(lines, remarks, key=_id_of)
+            stream.writelines(in_order)
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; what was noted stays."""
+        self._stream.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _hash(identifier: str) -> int:
+    return int.from_bytes(blake2b(identifier.encode(), digest_size=8).digest(), "big")
+
+
+def _id_of(line: bytes) -> str:
+    return str(json.loads(line)["id"])
+
+
+def _line_of(entry: Mapping[str, Any]) -> bytes:
+    return json.dumps(entry).encode() + b"\n"
+
+
+def _pair(finding: Finding) -> list[str]:
+    return [finding.kind, finding.detail]
+
+
+def read_journal(root: Path, stage: str) -> Iterator[dict[str, Any]]:
+    """The entries of a stage's finished journal, sorted by id.
+
+    Each has an ``id``, and either ``columns`` or a ``failure`` (kind and reason) or, where it belongs to no photo, neither;
+    ``findings`` (pairs of kind and detail) where something was noticed.
+    """
+    path = root / ".stages" / f"{stage}.jsonl"
+    with path.open("rb") as stream:
+        for line in stream:
+            yield json.loads(line)
+
+
+def settle_journals(root: Path) -> list[str]:
+    """Put in order the journals that killed runs left unfinished, and return the names of all stages, sorted."""
+    paths = sorted((root / ".stages").glob("*.jsonl"))
+    for path in paths:
+        if not _is_settled(path):
+            lines = {}
+            with path.open("rb") as stream:
+                for line in stream:
+                    with suppress(ValueError, KeyError, TypeError):
+                        lines[_id_of(line)] = line
+            with replacing(path) as beside, beside.open("wb") as out:
+                out.writelines(lines[name] for name in sorted(lines))
+    return [path.stem for path in paths]
+
+
+def _is_settled(path: Path) -> bool:
+    """Whether every line is whole and has a larger id than the one before."""
+    last = ""
+    with path.open("rb") as stream:
+        for line in stream:
+            try:
+                identifier = _id_of(line)
+            except (ValueError, KeyError, TypeError):
+                return False
+            if identifier <= last or not line.endswith(b"\n"):
+                return False
+            last = identifier
+    return True

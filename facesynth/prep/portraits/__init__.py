@@ -1,0 +1,1 @@
+"""Procedural portraits with exact part masks: the embedded sample."""

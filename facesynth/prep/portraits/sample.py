@@ -1,0 +1,109 @@
+"""The embedded sample: procedural portraits as a raw tree, laid out as CelebAMask-HQ's archive is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from facesynth import images
+from facesynth.errors import InputError
+from facesynth.files import locked, make_folder, write_bytes, write_text
+from facesynth.prep import celebamask
+from facesynth.prep.pipeline.dataset import Prepared
+from facesynth.prep.pipeline.workers import Progress, Workers, call_one_thread, run_all
+from facesynth.prep.portraits.draw import draw_portrait
+
+
+def make_sample(
+    out: Path,
+    *,
+    count: int = 200,
+    seed: int = 0,
+    size: int = 512,
+    workers: Workers | None = None,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Draw procedural portraits into a raw tree as CelebAMask-HQ's archive lays it out.
+
+    Parameters
+    ----------
+    out : Path
+        The raw tree; made if missing.
+    count : int
+        Portraits, ids 0 to ``count - 1``.
+    seed : int
+        A portrait depends on the seed and its id alone.
+    size : int
+        Height and width of the photos, pixels; the part masks are 512 x 512, as in the archive.
+    workers : Workers, optional
+        Where and how widely portraits are drawn; by default one process a core.
+    progress : callable, optional
+        Shows how far the work is.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range, or ``out`` holds other portraits.
+    OutputError
+        If ``out`` cannot be written.
+    """
+    if not 1 <= count <= 100_000:
+        raise InputError(f"count is {count}; needed: 1 to 100000 portraits")
+    draw_portrait(seed, 0, size=size, mask_size=64)  # a wrong seed or size is one error, not one a portrait
+    make_folder(out)
+    with locked(out):
+        _claim_sample(out, {"facesynth_sample": 1, "seed": seed, "size": size, "count": count})
+        make_folder(out / celebamask.PHOTOS)
+        for number in range(-(-count // 2000)):
+            make_folder(out / celebamask.MASKS / str(number))
+        # The photo is written last, so where it stands, the portrait is done.
+        todo = [index for index in range(count) if not _is_written(out / celebamask.PHOTOS / f"{index}.jpg")]
+        calls = ((call_one_thread, _write_portrait, out, seed, index, size) for index in todo)
+        for _ in run_all(calls, len(todo), workers=workers or Workers(), progress=progress):
+            pass
+        lines = (f"{index} {number - 1} {number:06d}.jpg\n" for index, number in enumerate(_celeba_numbers(count)))
+        write_text(out / celebamask.MAPPING, "idx orig_idx orig_file\n" + "".join(lines))
+    return Prepared(len(todo), count - len(todo), root=out)
+
+
+def _is_written(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _write_portrait(root: Path, seed: int, index: int, size: int) -> None:
+    portrait = draw_portrait(seed, index, size=size)
+    folder = root / celebamask.MASKS / str(index // 2000)
+    for name, mask in portrait.parts.items():
+        rgb = np.repeat(mask[..., None].astype(np.uint8) * 255, 3, axis=2)
+        images.write_png(folder / f"{index:05d}_{name}.png", rgb)
+    write_bytes(root / celebamask.PHOTOS / f"{index}.jpg", images.encode_jpeg(portrait.photo))
+
+
+def _claim_sample(out: Path, parameters: dict[str, int]) -> None:
+    """Note the parameters of the sample in its folder, or see that they are those noted before."""
+    path = out / "sample.json"
+    if path.is_file():
+        try:
+            noted = json.loads(path.read_text("utf-8"))
+            fits = all(noted[name] == parameters[name] for name in ("facesynth_sample", "seed", "size"))
+            fits = fits and noted["count"] <= parameters["count"]
+        except (ValueError, KeyError, TypeError):
+            noted, fits = "unreadable", False
+        if not fits:
+            raise InputError(
+                f"{out} holds another or a larger sample ({noted}); give an empty folder, or the same numbers"
+            )
+    elif any(entry for entry in out.iterdir() if not entry.name.startswith(".")):
+        raise InputError(f"{out} is not empty and holds no sample; give an empty folder")
+    write_text(path, json.dumps(parameters) + "\n")
+
+
+def _celeba_numbers(count: int) -> list[int]:
+    """CelebA file numbers for ids 0, 1, ..., spread evenly over the official partitions, each once."""
+    files, step = 202_599, 125_213  # the step is coprime to the number of files and near its golden section
+    return [(61_803 + index * step) % files + 1 for index in range(count)]

@@ -1,0 +1,1 @@
+"""Sketches of photos and label maps."""

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from facesynth import images
+from facesynth.errors import InputError, PictureError, WrongKindError
+from facesynth.labels import CELEBAMASK_HQ
+from facesynth.model.inference.inputs import INVERTED, ON_GLASS, is_inverted, kind_of, read_input
+
+
+def read(source, kind, size=64):
+    return read_input(source, kind, CELEBAMASK_HQ, size)
+
+
+def drawing(size: int = 64, width: int = 1) -> np.ndarray:
+    """A face of lines on white."""
+    paper = np.full((size, size), 255, np.uint8)
+    scale = size / 64
+    cv2.ellipse(paper, (size // 2, size // 2), (int(20 * scale), int(26 * scale)), 0, 0, 360, 0, width)
+    for x in (24, 40):
+        cv2.circle(paper, (int(x * scale), int(26 * scale)), int(4 * scale), 0, width)
+    cv2.line(paper, (int(24 * scale), int(44 * scale)), (int(40 * scale), int(44 * scale)), 0, width)
+    return paper
+
+
+def saved(tmp_path, picture: Image.Image, name: str = "a.png"):
+    picture.save(tmp_path / name)
+    return tmp_path / name
+
+
+# ------------------------------------------------------------------------------------------------------------- label maps
+
+
+def labels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 19, (64, 64), np.uint8)
+
+
+@pytest.mark.parametrize("given", ["grey", "palette", "rgb", "rgba"])
+@pytest.mark.parametrize("way", ["file", "picture", "array"])
+def test_label_maps_of_ids_or_colours(tmp_path, given, way):
+    ids = labels()
+    colours = images.colourise(ids, CELEBAMASK_HQ)
+    picture = Image.fromarray(ids)
+    if given == "palette":
+        picture = Image.frombytes("P", picture.size, ids.tobytes())
+        picture.putpalette(np.array(CELEBAMASK_HQ.colours, np.uint8).tobytes())
+    elif given != "grey":
+        picture = Image.fromarray(colours).convert(given.upper())
+    source = {"file": saved(tmp_path, picture), "picture": picture, "array": np.asarray(picture)}[way]
+    array, note = read(source, "labels")
+    np.testing.assert_array_equal(array, ids)
+    assert note == ""
+
+
+@pytest.mark.parametrize("way", ["file", "picture"])
+@pytest.mark.parametrize(
+    ("picture", "says"),
+    [
+        (Image.new("RGB", (8, 8), (1, 2, 3)), r"64 of 64 pixels in colours that are no class's .*#010203"),
+        (Image.new("L", (8, 8), 19), "holds the value 19"),
+        (Image.new("RGBA", (8, 8), (204, 0, 0, 100)), "transparent|RGBA picture"),
+    ],
+)
+def test_what_is_no_label_map(tmp_path, way, picture, says):
+    with pytest.raises(WrongKindError, match=says):
+        read(saved(tmp_path, picture) if way == "file" else picture, "labels")
+
+
+def test_label_maps_keep_their_ids_when_resized():
+    ids = labels()
+    array, _ = read(ids, "labels", size=32)
+    assert set(np.unique(array)) <= set(np.unique(ids))
+    wide, _ = read(np.full((10, 30), 1, np.uint8), "labels", size=30)
+    assert (wide[:10].max(), wide[10:20].min(), wide[20:].max()) == (0, 1, 0)
+
+
+# --------------------------------------------------------------------------------------------------------------- sketches
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "1", "P", "I;16"])
+def test_sketches_of_any_mode(tmp_path, mode):
+    lines = drawing()
+    picture = Image.fromarray(lines.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(lines).convert(mode)
+    array, note = read(saved(tmp_path, picture), "sketch")
+    np.testing.assert_array_equal(array, lines)
+    assert note == ""
+
+
+def test_dark_lines_on_transparent_paper_are_on_white():
+    lines = drawing()
+    glass = np.dstack([np.zeros((64, 64, 3), np.uint8), 255 - lines])
+    array, note = read(glass, "sketch")
+    np.testing.assert_array_equal(array, lines)
+    assert note == ""
+
+
+def test_light_lines_on_transparent_paper_are_turned_round():
+    lines = drawing()
+    glass = np.dstack([np.full((64, 64, 3), 255, np.uint8), 255 - lines])
+    array, note = read(glass, "sketch")
+    np.testing.assert_array_equal(array, lines)
+    assert note == ON_GLASS
+
+
+@pytest.mark.parametrize("size", [64, 256, 1000])
+@pytest.mark.parametrize("share", [1 / 100, 1 / 25])
+def test_light_lines_on_dark_are_turned_round(size, share):
+    lines = drawing(size, max(1, round(size * share)))
+    array, note = read(255 - lines, "sketch", size=size)
+    np.testing.assert_array_equal(array, lines)
+    assert note == INVERTED
+    assert read(lines, "sketch", size=size)[1] == ""
+
+
+def test_a_light_face_before_a_dark_background_stays():
+    sketch = np.zeros((128, 128), np.uint8)
+    cv2.ellipse(sketch, (64, 64), (28, 40), 0, 0, 360, 255, -1)
+    cv2.line(sketch, (50, 80), (78, 80), 0, 2)
+    assert sketch.mean() < 100
+    assert not is_inverted(sketch)
+
+
+@pytest.mark.parametrize("value", [0, 127, 128, 255])
+def test_one_tone_is_not_inverted(value):
+    assert not is_inverted(np.full((32, 32), value, np.uint8))
+
+
+def test_a_pencil_of_colour_will_do():
+    lines = drawing()
+    blue = np.dstack([lines, lines, np.full_like(lines, 255)])
+    array, note = read(blue, "sketch")
+    assert note == ""
+    assert array[lines == 0].max() < 64
+    assert array[lines == 255].min() == 255
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (np.full((16, 16), 18, np.uint8), "no value above 31: that is a label map"),
+        (
+            np.tile(np.array([200, 120, 90], np.uint8), (16, 16, 1)),
+            "coloured over most of it: a photo or a colour-coded",
+        ),
+    ],
+)
+def test_what_is_no_sketch(source, says):
+    with pytest.raises(WrongKindError, match=says):
+        read(source, "sketch")
+
+
+# ----------------------------------------------------------------------------------------------------------------- photos
+
+
+def test_photos(tmp_path):
+    photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    array, note = read(saved(tmp_path, Image.fromarray(photo)), "photo")
+    np.testing.assert_array_equal(array, photo)
+    assert note == ""
+
+
+@pytest.mark.parametrize("source", [labels(), images.colourise(labels(), CELEBAMASK_HQ), drawing()])
+def test_what_is_no_photo(source):
+    with pytest.raises(WrongKindError, match=r"has \d+ colours only: a label map or a drawing; needed: a photo"):
+        read(source, "photo")
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((4, 4)), np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4), np.uint8), np.zeros(4, np.uint8)]
+)
+def test_arrays_of_another_kind(array):
+    with pytest.raises(InputError, match=r"the picture is .*; needed: uint8 of shape \(H, W\)"):
+        read(array, "sketch")
+
+
+def test_label_maps_and_sketches_are_told_apart(dataset, tmp_path):
+    """Those of a dataset, in any mode; black lines on white are never ids or colours."""
+    for number in range(6):
+        maps, drawing = dataset / f"labels/{number:05d}.png", dataset / f"sketches/xdog/{number:05d}.png"
+        coloured = images.colourise(images.read_labels(maps, CELEBAMASK_HQ), CELEBAMASK_HQ)
+        images.write_png(tmp_path / "coloured.png", coloured)
+        ids = Image.open(maps)
+        ids.putpalette([band for colour in CELEBAMASK_HQ.colours for band in colour])
+        ids.save(tmp_path / "palette.png")
+        sketch = Image.open(drawing).convert("L")
+        sketch.convert("RGB").save(tmp_path / "rgb.png")
+        sketch.convert("1").save(tmp_path / "lines.png")
+        sketch.save(tmp_path / "lines.jpg")
+        images.write_png(tmp_path / "inverted.png", 255 - np.asarray(sketch))
+        for path in (maps, tmp_path / "coloured.png", tmp_path / "palette.png"):
+            assert kind_of(path, CELEBAMASK_HQ) == "labels", path
+        for path in (drawing, *(tmp_path / name for name in ("rgb.png", "lines.png", "lines.jpg", "inverted.png"))):
+            assert kind_of(path, CELEBAMASK_HQ) == "sketch", path
+
+
+def test_a_photo_is_neither(dataset, tmp_path):
+    photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    images.write_png(tmp_path / "photo.png", photo)
+    with pytest.raises(WrongKindError, match="neither a label map in the ids or colours of celebamask-hq nor a sketch"):
+        kind_of(tmp_path / "photo.png", CELEBAMASK_HQ)
+    (tmp_path / "none.png").write_bytes(b"")
+    with pytest.raises(PictureError):
+        kind_of(tmp_path / "none.png", CELEBAMASK_HQ)
