@@ -24,7 +24,7 @@ from turns import MIB, serve, take_turns
 
 from facesynth.model.config.model import ModelConfig
 from facesynth.model.devices import keep_memory
-from facesynth.model.networks.fused import freeze
+from facesynth.model.networks.fused import fuse
 from facesynth.model.networks.generator import Generator
 from facesynth.model.networks.layers import ModulatedConv, StyledLayer, ToRGB
 from facesynth.model.networks.psp import PSP
@@ -154,7 +154,7 @@ def work_of(way: str, size: int) -> Callable[[], object]:
     if way == "trained layers":
         return lambda: model(condition)
     keep_memory()
-    frozen = freeze(model)
+    frozen = fuse(model)
     if way == "frozen, compiled":
         frozen.generator.compile()
     return lambda: frozen(condition)
@@ -166,7 +166,7 @@ def assert_equal(size: int) -> float:
     model, condition = model_of(size), condition_of(1)
     face = reference(model.generator, model.encode(condition))
     total = arithmetic(convolutions(model, condition))
-    difference = (freeze(model)(condition) - face).abs().max().item()
+    difference = (fuse(model)(condition) - face).abs().max().item()
     assert difference < 2e-3, difference
     print(f"{size} px; the faces differ by {difference:.1e}")
     return total

@@ -28,7 +28,7 @@ from facesynth import images
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.model.checkpoints import native
 from facesynth.model.devices import keep_memory
-from facesynth.model.networks.fused import freeze
+from facesynth.model.networks.fused import fuse
 
 COMMAND = str(Path(sysconfig.get_path("scripts"), "facesynth"))
 RUNS = 5
@@ -43,7 +43,7 @@ def seconds(command: list[str]) -> float:
 def forward() -> None:
     """Print the seconds of a first forward pass."""
     keep_memory()
-    model, condition = freeze(model_of(256)), condition_of(1)
+    model, condition = fuse(model_of(256)), condition_of(1)
     with torch.no_grad():
         started = time.perf_counter()
         model(condition)

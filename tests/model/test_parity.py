@@ -25,7 +25,7 @@ from facesynth.model.checkpoints.native import Checkpoint
 from facesynth.model.checkpoints.pixel2style2pixel import to_published
 from facesynth.model.checkpoints.rosinality import discriminator_from_rosinality, discriminator_to_rosinality
 from facesynth.model.networks.discriminator import Discriminator
-from facesynth.model.networks.fused import freeze
+from facesynth.model.networks.fused import fuse
 from facesynth.model.networks.generator import Generator, truncate
 from facesynth.model.networks.psp import PSP
 
@@ -104,7 +104,7 @@ def test_models(tmp_path: Path, case: str) -> None:
     with torch.inference_mode():
         for way in ("as trained", "frozen"):
             if way == "frozen":
-                freeze(psp)
+                psp = fuse(psp)
             codes, latents = psp.encoder(source), psp.encode(source)
             assert_within(codes, expected["codes"], CODES, f"{way}, codes")
             assert_within(latents, expected["latents"], CODES, f"{way}, latents")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +34,9 @@ from facesynth.model.devices import choose_device, need_compiler, precise
 from facesynth.model.inference.inputs import read_input
 from facesynth.model.inference.model_card import CARD, card_values
 from facesynth.model.inference.styles import Styling, layers_of, noise_sources, random_styles
-from facesynth.model.networks.fused import freeze
+from facesynth.model.networks.fused import fuse
 from facesynth.model.networks.generator import truncate
-from facesynth.model.networks.psp import PSP
+from facesynth.model.networks.psp import PSP, LatentModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from facesynth.model.checkpoints.native import Checkpoint
 
 log = logging.getLogger(__name__)
-
-_CENTRE_SAMPLES = 10_000
 
 
 class Translator(
@@ -77,6 +76,7 @@ class Translator(
     ) -> None:
         self.device = choose_device(device)
         self.precision, self.autocast = precision, precise(precision, self.device)
+        self.checkpoint = given
         self.path, self.task, self.info = given.path, given.task, given.info
         self.config, self.scheme = given.config, given.scheme
         self._hub_mixin_config = {"task": given.task, **dataclasses.asdict(given.config)}
@@ -85,10 +85,10 @@ class Translator(
         with state_dict.unfilled():
             model = PSP(given.config)
         state_dict.fill(model, given.model_state(), given.path)
-        self.model = model.to(self.device).eval().requires_grad_(requires_grad=False)
-        if self.device.type == "cpu" and precision == "float32":
-            freeze(self.model)
-        elif compiled:
+        model.to(self.device).eval().requires_grad_(requires_grad=False)
+        is_fused = self.device.type == "cpu" and precision == "float32"
+        self.model: LatentModel = fuse(model) if is_fused else model
+        if compiled and not is_fused:
             self.model.encoder.compile()
         if compiled:
             self.model.generator.compile()
@@ -154,15 +154,14 @@ class Translator(
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Write the weights; the mixin adds ``config.json`` and the model card."""
-        given = load_model(self.path)
         native.save(
             save_directory / native.MODEL_FILE,
             "model",
-            given.model_state(),
-            config=given.config,
-            task=given.task,
-            scheme=given.scheme,
-            info=given.info,
+            self.checkpoint.model_state(),
+            config=self.config,
+            task=self.task,
+            scheme=self.scheme,
+            info=self.info,
         )
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> Any:
@@ -246,6 +245,15 @@ class Translator(
             latents = self.model.encode(condition_tensor(batch, self.config.condition, self.config.input_channels))
         return latents.float()
 
+    @cached_property
+    def centre(self) -> Tensor:
+        """The latent that truncation draws towards, (n_styles, style_dim) or (style_dim,).
+
+        It is the average that the codes start from; for a published model whose codes start from zero, the generator's mean.
+        """
+        average = self.model.latent_avg
+        return average if bool(average.any()) else self.model.generator.mean_latent()
+
     def styles(self, samples: int, seed: int) -> Tensor:
         """The w of ``samples`` random styles, (samples, style_dim); a longer list begins as a shorter one does."""
         return random_styles(self.model.generator, Styling(samples=samples, seed=seed))
@@ -282,10 +290,7 @@ class Translator(
             chosen = [self.model.mix(latents, one[None], layers, styling.mix_alpha) for one in given]
         if styling.truncation == 1.0:
             return chosen
-        centre = self.model.latent_avg
-        if not bool(centre.any()):  # a published model whose codes don't start from the average
-            centre = self.model.generator.mean_latent(_CENTRE_SAMPLES, 0)
-        return [truncate(one, centre, styling.truncation) for one in chosen]
+        return [truncate(one, self.centre, styling.truncation) for one in chosen]
 
     @torch.inference_mode()
     def synthesise(self, latents: Tensor, styling: Styling | None = None, number: int = 0) -> NDArray[np.uint8]:

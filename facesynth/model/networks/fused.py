@@ -1,6 +1,6 @@
 """The same network with frozen weights, several times faster on a CPU: for translating, never for training.
 
-:func:`freeze` swaps layers for ones that give the same numbers, to rounding, with less memory moved:
+:func:`fuse` puts layers in the place of others that give the same numbers, to rounding, with less memory moved:
 
 * what a style does to a layer goes into whichever is smaller, its weight or its map; the gain of the activation goes along,
   and what demodulation needs of a weight is summed once;
@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from facesynth.model.networks import winograd
 from facesynth.model.networks.encoder import Encoder, GradualEncoder, LastLayerEncoder, ResidualUnit, StyleHead
 from facesynth.model.networks.layers import ModulatedConv, StyledLayer, ToRGB
+from facesynth.model.networks.psp import LatentModel
 
 if TYPE_CHECKING:
     from facesynth.model.networks.generator import Generator
@@ -34,22 +35,40 @@ _GAIN = math.sqrt(2.0)
 _SLOPE = 0.2
 
 
-def freeze(model: PSP) -> PSP:
-    """Swap a model's layers, in place, for ones that give the same faces faster; returns the model.
+class FusedPSP(LatentModel):
+    """A pSp model that gives the same faces as another, faster.
 
     Parameters
     ----------
     model : PSP
-        float32, in evaluation mode. Its ``state_dict`` is no longer that of the model afterwards.
+        float32. It is taken apart, so that no weight is held twice: its generator becomes this one's.
     """
-    model.eval().requires_grad_(requires_grad=False)
-    freeze_generator(model.generator)
-    model.encoder = cast("Encoder", FrozenEncoder(model.encoder))
-    return model
+
+    encoder: FrozenEncoder
+
+    def __init__(self, model: PSP) -> None:
+        super().__init__()
+        model.eval().requires_grad_(requires_grad=False)
+        self.config = model.config
+        self.generator = _fuse_generator(model.generator)
+        self.encoder = FrozenEncoder(model.encoder)
+        self.register_buffer("latent_avg", model.latent_avg)
+        self.eval()
 
 
-def freeze_generator(generator: Generator) -> Generator:
-    """Swap a generator's layers in place (see :func:`freeze`)."""
+def fuse(model: PSP) -> FusedPSP:
+    """The fused twin of a model, which takes the model's place.
+
+    Parameters
+    ----------
+    model : PSP
+        float32; not to be used afterwards (see :class:`FusedPSP`).
+    """
+    return FusedPSP(model)
+
+
+def _fuse_generator(generator: Generator) -> Generator:
+    """Exchange a generator's layers for fused ones, in place."""
     generator.first = cast("StyledLayer", FrozenStyledLayer(generator.first))
     generator.first_to_rgb = cast("ToRGB", FrozenToRGB(generator.first_to_rgb))
     for block in generator.blocks:

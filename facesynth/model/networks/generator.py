@@ -36,6 +36,8 @@ NoiseSource = torch.Generator | Sequence[torch.Generator] | None
 
 _MAPPING_LR_MULTIPLIER = 0.01
 _SAMPLES_AT_ONCE = 4096
+MEAN_LATENT_SAMPLES = 10_000
+"""Random z that a mean latent is averaged over where nothing else is asked for."""
 
 
 class MappingNetwork(nn.Module):
@@ -194,7 +196,7 @@ class Generator(nn.Module):
         return picture
 
     @torch.no_grad()
-    def mean_latent(self, n_samples: int, seed: int) -> Tensor:
+    def mean_latent(self, n_samples: int = MEAN_LATENT_SAMPLES, seed: int = 0) -> Tensor:
         """The average w of random z: the point that truncation pulls towards and pSp's codes start from.
 
         Parameters

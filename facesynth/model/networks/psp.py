@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from facesynth.errors import InputError
-from facesynth.model.networks.encoder import ENCODERS
+from facesynth.model.networks.encoder import ENCODERS, Encoder
 from facesynth.model.networks.generator import Generator, NoiseMode
 
 if TYPE_CHECKING:
@@ -24,27 +24,15 @@ if TYPE_CHECKING:
     from facesynth.model.config.model import ModelConfig
 
 
-class PSP(nn.Module):
-    """Encoder, generator and the average latent that joins them.
+class LatentModel(nn.Module):
+    """What a pSp model and its fused twin (:class:`facesynth.model.networks.fused.FusedPSP`) share: the use of their parts."""
 
-    Parameters
-    ----------
-    config
-        The model's sizes. The average latent starts as zero; set it from a checkpoint, or from
-        :meth:`facesynth.model.networks.generator.Generator.mean_latent`.
-    """
-
+    config: ModelConfig
+    encoder: nn.Module
+    """A condition to codes, (N, style_dim) or (N, n_styles, style_dim)."""
+    generator: Generator
     latent_avg: Tensor
     """The average latent, (n_styles, style_dim)."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.encoder = ENCODERS[config.encoder_kind](config)
-        self.generator = Generator(
-            config.output_size, config.style_dim, config.mapping_depth, config.channel_base, config.channel_max
-        )
-        self.register_buffer("latent_avg", torch.zeros(config.n_styles, config.style_dim))
 
     def encode(self, condition: Tensor) -> Tensor:
         """A condition to the W+ latents of its face.
@@ -146,3 +134,25 @@ class PSP(nn.Module):
             raise InputError("layers came without styles; needed: the styles to mix into these layers")
         face: Tensor = self.generator(latents, noise=noise, rng=rng)
         return face
+
+
+class PSP(LatentModel):
+    """Encoder, generator and the average latent that joins them.
+
+    Parameters
+    ----------
+    config
+        The model's sizes. The average latent starts as zero; set it from a checkpoint, or from
+        :meth:`facesynth.model.networks.generator.Generator.mean_latent`.
+    """
+
+    encoder: Encoder
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = ENCODERS[config.encoder_kind](config)
+        self.generator = Generator(
+            config.output_size, config.style_dim, config.mapping_depth, config.channel_base, config.channel_max
+        )
+        self.register_buffer("latent_avg", torch.zeros(config.n_styles, config.style_dim))

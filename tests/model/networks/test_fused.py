@@ -10,7 +10,7 @@ from torch import nn
 
 from facesynth.model.networks import winograd
 from facesynth.model.networks.encoder import ResidualUnit
-from facesynth.model.networks.fused import FrozenConv, FrozenStyledLayer, FrozenUnit, freeze
+from facesynth.model.networks.fused import FrozenConv, FrozenStyledLayer, FrozenUnit, fuse
 from facesynth.model.networks.layers import StyledLayer
 from facesynth.model.networks.psp import PSP
 
@@ -82,7 +82,7 @@ def test_a_frozen_model_makes_the_same_faces(
     condition = normal("condition", samples, 19, 32, 32)
     with torch.no_grad():
         codes, face = model.encode(condition), model(condition)
-        own = freeze(copy.deepcopy(model))
+        own = fuse(copy.deepcopy(model))
         torch.testing.assert_close(own.encode(condition), codes, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(own(condition), face, rtol=1e-4, atol=1e-4)
         styles = own.generator.mapping(normal("z", 1, 16))
@@ -97,7 +97,7 @@ def test_a_compiled_model_makes_the_same_faces(monkeypatch: pytest.MonkeyPatch) 
     condition = normal("condition", 2, 19, 32, 32)
     with torch.no_grad():
         face = model(condition)
-        frozen = freeze(model)
+        frozen = fuse(model)
         frozen.generator.compile(
             backend="eager", fullgraph=True
         )  # an unbroken graph: minimal filtering is one operator

@@ -47,7 +47,6 @@ TRAINING_TERMS = (
 )
 """What is told of a step: losses without penalties; the squared gradient and the path length before they are weighed, where
 they are due; mean scores; the mean sign of photos' scores at the last change of augmentation, and its probability."""
-MEAN_LATENT_SAMPLES = 10_000
 
 
 class _Pass(IntEnum):
@@ -300,7 +299,7 @@ class Adversaries:
 
     def latent_avg(self) -> Tensor:
         """The averaged generator's average latent, (n_styles, style_dim)."""
-        mean = self.averaged.mean_latent(MEAN_LATENT_SAMPLES, self.config.seed)
+        mean = self.averaged.mean_latent(seed=self.config.seed)
         return mean.expand(self.config.generator.n_styles, -1)
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -7,7 +7,6 @@ Reference: Bojanowski et al., "Optimizing the Latent Space of Generative Network
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from facesynth import images
-from facesynth.errors import CheckpointError, InputError
+from facesynth.errors import CheckpointError
 from facesynth.model.checkpoints import state_dict
 from facesynth.model.data.low_resolution import lowered
 from facesynth.model.data.tensors import condition_tensor, photo_tensor
+from facesynth.model.devices import need_compiler
 from facesynth.model.networks.fused_autograd import freeze_for_training
 from facesynth.model.networks.psp import PSP
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from facesynth.model.config.train import TrainConfig
     from facesynth.model.data.pairs import PairedFaces
 
-MEAN_LATENT_SAMPLES = 10_000
 COLOUR_COMPONENTS = 32
 FIRST_STYLE_SPREAD = 0.4
 """Spread of the styles of a generator that starts from nothing: it learns the mean face first, then what differs."""
@@ -48,6 +47,13 @@ class Translation(nn.Module):
         again, and a generator that is not trained is drawn with through
         :func:`facesynth.model.networks.fused_autograd.freeze_for_training`, with the weights of now. In float32, and not
         compiled.
+
+    Attributes
+    ----------
+    model : PSP
+        The network that is trained and saved.
+    drawing : Generator
+        What draws the faces: the model's generator, or its fast twin, which shares the generator's weights.
     """
 
     def __init__(self, model: PSP, codes: nn.Parameter, *, lean: bool = False) -> None:
@@ -57,8 +63,7 @@ class Translation(nn.Module):
         if lean:
             model.encoder.to(memory_format=torch.channels_last)
         is_trained = any(weight.requires_grad for weight in model.generator.parameters())
-        twin = freeze_for_training(model.generator) if lean and not is_trained else model.generator
-        self._drawing = (twin,)  # a tuple, as its weights are the model's
+        self.drawing = freeze_for_training(model.generator) if lean and not is_trained else model.generator
         codes.requires_grad_(codes.numel() > 0)
 
     def forward(
@@ -92,8 +97,7 @@ class Translation(nn.Module):
             styles = model.generator.mapping(self.codes[indices])
             restyled = model.mix(latents, styles, model.config.style_layers)
             mixed = torch.where(styled[:, None, None], restyled, latents)
-        (drawing,) = self._drawing
-        return drawing(mixed, noise="constant" if noise is None else "random", rng=noise), latents
+        return self.drawing(mixed, noise="constant" if noise is None else "random", rng=noise), latents
 
 
 def is_lean(config: TrainConfig, *, compiled: bool) -> bool:
@@ -127,7 +131,7 @@ def first_model(config: TrainConfig, pairs: PairedFaces, given: GeneratorCheckpo
         with torch.no_grad():
             for parameter in model.generator.mapping.layers[-1].parameters():
                 parameter.mul_(FIRST_STYLE_SPREAD)
-        model.latent_avg.copy_(model.generator.mean_latent(MEAN_LATENT_SAMPLES, config.seed))
+        model.latent_avg.copy_(model.generator.mean_latent(seed=config.seed))
     freeze_untrained(model, config)
     return model, codes
 
@@ -220,9 +224,9 @@ def compile_networks(model: PSP) -> None:
     Raises
     ------
     InputError
-        If there is no C++ compiler, which it needs on a CPU.
+        If there is no C++ compiler, which it needs on a CPU (:func:`facesynth.model.devices.need_compiler`).
     """
-    if model.latent_avg.device.type == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
-        raise InputError("compiling needs a C++ compiler, and there is no g++; apt-get install g++, or leave it out")
+    if model.latent_avg.device.type == "cpu":
+        need_compiler()
     model.encoder.compile()
     model.generator.synthesise = torch.compile(model.generator.synthesise)  # type: ignore[method-assign]

@@ -191,9 +191,7 @@ def test_compiled_networks_are_the_same_networks(faces, tmp_path, undisturbed, m
     assert {function.__name__ for function in compiled} == {"_call_impl", "synthesise"}
     assert_same_outcome(tmp_path / "run", undisturbed)
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(
-        InputError, match=r"compiling needs a C\+\+ compiler, and there is no g\+\+; apt-get install g\+\+"
-    ):
+    with pytest.raises(InputError, match=r"compiling needs a C\+\+ compiler, and \S+ is not to be found: install one"):
         run(faces, tmp_path / "other", small_run(), compile=True)
 
 
