@@ -11,6 +11,8 @@ from PIL import Image
 from facesynth import demo, images
 from facesynth.demo import Extent, run_demo
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_curves")]
+
 TINY = Extent(portraits=14, steps=2, interval=1, inputs=1, styles=2)
 
 

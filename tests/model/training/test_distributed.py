@@ -26,6 +26,8 @@ from facesynth.model.training.psp.train import train
 from ...runs import small_run
 from ...trees import COMMAND, leftovers
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 
 @pytest.mark.parametrize(("n_processes", "n_parts"), [(1, 1), (2, 1), (1, 3), (3, 2)])
 def test_the_shares_of_a_step_are_its_batch(n_processes, n_parts):

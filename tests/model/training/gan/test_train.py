@@ -34,6 +34,8 @@ from facesynth.model.training.psp.train import train
 from ....runs import assert_same_outcome, cell_of, resplit, small_model, small_run
 from ....trees import contents, leftovers
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 SIZES = {
     "style_dim": 16,
     "mapping_depth": 2,
@@ -75,18 +77,6 @@ def run(faces, out, config=None, **options):
 
 def rows_of(root: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((root / "metrics.csv").read_text().splitlines()))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_curves():
-    """Runs leave a stand-in for their curves: drawing takes longer than a small run does."""
-
-    def plot(metrics: Path, picture: Path) -> None:
-        write_text(picture, f"curves to step {metrics.read_text().splitlines()[-1].partition(',')[0]}")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "plot_losses", plot)
-        yield
 
 
 @pytest.fixture(scope="module")

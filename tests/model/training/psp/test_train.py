@@ -15,7 +15,6 @@ from torch import nn
 
 from facesynth import images
 from facesynth.errors import CheckpointError, DatasetError, DivergenceError, FacesynthError, InputError, OutputError
-from facesynth.files import write_text
 from facesynth.manifest import read_dataset
 from facesynth.model.checkpoints import native, state_dict
 from facesynth.model.data.pairs import PairedFaces
@@ -23,7 +22,6 @@ from facesynth.model.data.tensors import condition_tensor, photo_tensor
 from facesynth.model.losses import pixel
 from facesynth.model.networks.generator import Generator
 from facesynth.model.networks.psp import PSP
-from facesynth.model.training import loop
 from facesynth.model.training.psp.train import _Run, train
 
 from ....runs import (
@@ -39,6 +37,8 @@ from ....runs import (
     small_run,
 )
 from ....trees import contents, leftovers
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 STYLED = small_run(style_probability=0.5)
 
@@ -62,18 +62,6 @@ def stop_at(step: int, split: str = "train"):
             raise Stop
 
     return report
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_curves():
-    """Runs leave a stand-in for their curves: drawing takes longer than a small run does."""
-
-    def plot(metrics: Path, picture: Path) -> None:
-        write_text(picture, f"curves to step {metrics.read_text().splitlines()[-1].partition(',')[0]}")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "plot_losses", plot)
-        yield
 
 
 @pytest.fixture(scope="module")

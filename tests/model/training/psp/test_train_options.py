@@ -15,19 +15,19 @@ import yaml
 
 from facesynth import images
 from facesynth.errors import DivergenceError, InputError
-from facesynth.files import write_text
 from facesynth.manifest import read_dataset
 from facesynth.model.checkpoints import native
 from facesynth.model.data.low_resolution import lowered
 from facesynth.model.data.pairs import PairedFaces
 from facesynth.model.data.tensors import photo_tensor, to_pictures
-from facesynth.model.training import loop
 from facesynth.model.training.psp.train import _Run, train
 from facesynth.model.training.psp.validation import Validation
 
 from ....runs import assert_same_outcome, cell_of, save_model, small_run
 from ....trees import contents
 from ...recipe import tiny_config
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 
 def run(faces, out, config, **options):
@@ -41,13 +41,6 @@ def rows_of(root: Path, split: str) -> list[dict[str, str]]:
 
 def state_of(root: Path, step: int) -> native.Checkpoint:
     return native.load(root / f"checkpoints/step-{step:08d}.safetensors")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_curves():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "plot_losses", lambda metrics, picture: write_text(picture, "curves"))
-        yield
 
 
 @pytest.fixture(scope="module")
