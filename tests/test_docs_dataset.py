@@ -70,6 +70,7 @@ def run(place: Path, code: str, then: str) -> object:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_pandas(place: Path) -> None:
     (code,) = blocks(section("Reading it with pandas"), "python")
     then = """[list(rows["id"]), list(labelled["id"]), list(with_hat["id"]), row["id"], list(photo.shape),
@@ -91,6 +92,7 @@ def _labels(place: Path) -> dict[str, Path]:
     return {name: place / "DATA/labels" / f"0000{number}.png" for number, name in enumerate(names)}
 
 
+@pytest.mark.slow
 def test_hugging_face_datasets(place: Path) -> None:
     (code,) = blocks(section("Reading it with Hugging Face datasets"), "python")
     then = """[[row["id"], row["split"], row["width"], row["photo"].mode, list(row["photo"].size), row["labels"].mode,
@@ -117,6 +119,7 @@ def test_converting_a_label_map_with_a_palette_spoils_it(place: Path) -> None:
     assert (spoilt != ids).any()
 
 
+@pytest.mark.slow
 def test_check(place: Path) -> None:
     (code,) = blocks(section("Checking a folder"), "python")
     rows, files, problems = run(place, code, "[checked.rows, checked.files, checked.problems]")

@@ -77,6 +77,7 @@ def pillow(data: bytes) -> Image.Image:
     return picture
 
 
+@pytest.mark.slow
 @QUICK
 @given(pictures(), st.booleans())
 def test_decodes_as_pillow_does(made: tuple[bytes, str], one_grey: bool) -> None:
@@ -214,6 +215,7 @@ def test_more_pixels_than_the_header_says_are_not_inflated() -> None:
     assert _png.decode(PLAIN[:33] + chunk(b"IDAT", bomb) + chunk(b"IEND", b"")) is None
 
 
+@pytest.mark.slow
 @QUICK
 @given(pictures(), st.data())
 def test_damage_is_never_a_picture(made: tuple[bytes, str], data: st.DataObject) -> None:
@@ -235,6 +237,7 @@ def test_damage_is_never_a_picture(made: tuple[bytes, str], data: st.DataObject)
 # --- encoding ---
 
 
+@pytest.mark.slow
 @QUICK
 @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40)))
 def test_encoded_comes_back_from_pillow_and_from_itself(pixels: np.ndarray) -> None:

@@ -18,6 +18,8 @@ from facesynth.prep.stages import prepare_masks
 
 from ..trees import COMMAND, contents, facesynth, leftovers, link_raw
 
+pytestmark = pytest.mark.slow
+
 COUNT = 500
 
 

@@ -25,6 +25,7 @@ def ours(tmp_path):
     return save_model(tmp_path / "ours.safetensors", **SIZES)
 
 
+@pytest.mark.slow
 def test_there_and_back(tmp_path, ours, faces, facesynth):
     code, out, err = facesynth("convert", ours, tmp_path / "a.pt", "--to", "psp")
     assert (code, out, err) == (0, f"model of {ours} written to {tmp_path}/a.pt (psp layout)\n", "")
@@ -62,6 +63,7 @@ def test_info(tmp_path, ours, facesynth):
     assert "run/model.safetensors" in facesynth("info", tmp_path / "run")[1]
 
 
+@pytest.mark.slow
 def test_a_generator_of_another_program_is_trained_for(tmp_path, faces, facesynth):
     path = tmp_path / "network.pkl"
     path.write_bytes(ada_pickle(ada_tensors(size=64, style_dim=64, depth=4, base=1024, most=64)))

@@ -60,6 +60,7 @@ def run_and_kill(command: list[object], has_come_far: Callable[[], bool]) -> boo
     return is_running
 
 
+@pytest.mark.slow
 @STAGES
 def test_killed_runs_end_up_like_an_undisturbed_one(stage: str, undisturbed: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
@@ -81,6 +82,7 @@ def test_killed_runs_end_up_like_an_undisturbed_one(stage: str, undisturbed: dic
     assert leftovers(out) == []
 
 
+@pytest.mark.slow
 def test_killed_twenty_times_at_random_moments(undisturbed: dict[str, Path], tmp_path: Path) -> None:
     out, rng = tmp_path / "out", random.Random(20)
     drawing = ("prep", "sketches", out, "--out", out, "--method", "xdog", "--method", "dodge", "-q")
@@ -110,6 +112,7 @@ def test_killed_twenty_times_at_random_moments(undisturbed: dict[str, Path], tmp
     assert leftovers(out) == []
 
 
+@pytest.mark.slow
 def test_workers_that_outlive_a_killed_command_do_no_harm(undisturbed: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = arguments("masks", undisturbed["sample"], out)
@@ -126,6 +129,7 @@ def test_workers_that_outlive_a_killed_command_do_no_harm(undisturbed: dict[str,
     assert written == contents(undisturbed["masks"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["processes", "threads"])
 @pytest.mark.parametrize("moment", ["at the start", "in the middle"])
 def test_an_interrupt_is_one_line(undisturbed: dict[str, Path], tmp_path: Path, backend: str, moment: str) -> None:
@@ -289,6 +293,7 @@ def test_sketches_that_are_out_of_date_are_told(
     ]
 
 
+@pytest.mark.slow
 def test_progress_where_there_is_no_terminal(raw: Path, tmp_path: Path) -> None:
     done = facesynth("prep", "masks", raw, "--out", tmp_path / "data", "-j", 1)
     assert done.returncode == 0
@@ -318,6 +323,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], capture_output=True, check=False)
 
 
+@pytest.mark.slow
 @STAGES
 def test_full_disk(stage: str, undisturbed: dict[str, Path], disk: Path) -> None:
     mount(disk, "size=100k")

@@ -63,6 +63,7 @@ def test_the_shown_pictures_exist():
         assert (ROOT / picture).is_file(), picture
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["README.md", "docs/translate.md"])
 def test_the_shown_python_runs(dataset, tmp_path, monkeypatch, page):
     codes = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)

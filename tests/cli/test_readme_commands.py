@@ -27,6 +27,8 @@ from ..model import recipe
 from ..model.checkpoints.hostile import ada_pickle, ada_tensors
 from ..runs import model_of, small_model
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TOLD = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
 COMMANDS = [

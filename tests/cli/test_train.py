@@ -39,6 +39,7 @@ def four_steps(data, out):
     return train(data, out, "--quiet", "--steps", 4, "--interval", 2)
 
 
+@pytest.mark.slow
 def test_a_run_and_what_is_said_of_it(faces, tmp_path, facesynth):
     code, out, err = facesynth(*train(faces, tmp_path / "run"))
     assert code == 0
@@ -51,6 +52,7 @@ def test_a_run_and_what_is_said_of_it(faces, tmp_path, facesynth):
     assert f", step {best.info['step']}: " in out
 
 
+@pytest.mark.slow
 def test_quiet_and_the_options_reach_the_config(faces, tmp_path, facesynth):
     options = ("--sketch", "dodge", "--seed", 3, "--learning-rate", 0.01, "--steps", 1, "--quiet")
     code, _, err = facesynth(*train(faces, tmp_path / "run", *options, task="sketch2face"))
@@ -61,6 +63,7 @@ def test_quiet_and_the_options_reach_the_config(faces, tmp_path, facesynth):
     assert native.load(tmp_path / "run/model.safetensors").config.condition == "sketch"
 
 
+@pytest.mark.slow
 def test_without_perceptual_weights_it_says_so(faces, tmp_path, facesynth, monkeypatch):
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
     arguments = [item for item in train(faces, tmp_path / "run", "--steps", 1, "-q") if item not in ("--lpips", 0)]
@@ -75,6 +78,7 @@ def test_without_perceptual_weights_it_says_so(faces, tmp_path, facesynth, monke
     assert_refused(facesynth(*arguments, "--lpips-heads", tmp_path / "none"), "LPIPS needs")
 
 
+@pytest.mark.slow
 def test_weights_of_the_terms_reach_the_run(faces, tmp_path, facesynth):
     terms = ("--l2", 0.5, "--l2-crop", 2, "--laplacian", 0, "--w-norm", 0.25, "--lines", 0.125, "--parsing", 3)
     terms += ("--metric", "l2", "--steps", 1, "-q")
@@ -139,6 +143,7 @@ def test_a_generator_is_needed_or_trained(faces, tmp_path, facesynth):
     assert_refused(facesynth(*arguments, "--generator", small), "has output_size 32, the model's is 64")
 
 
+@pytest.mark.slow
 def test_another_run_in_the_same_folder(faces, undisturbed, tmp_path, facesynth):
     shutil.copytree(undisturbed, tmp_path / "run")
     again = four_steps(faces, tmp_path / "run")
@@ -153,6 +158,7 @@ def test_a_bad_picture_is_named(faces, tmp_path, facesynth):
     assert_refused(facesynth(*train(tmp_path / "data", tmp_path / "run", "-q")), r"id 00002: .*labels/00002\.png")
 
 
+@pytest.mark.slow
 def test_a_bad_pair_may_be_skipped(faces, tmp_path, facesynth):
     shutil.copytree(faces, tmp_path / "data")
     (tmp_path / "data/labels/00002.png").write_bytes(b"")
@@ -163,6 +169,7 @@ def test_a_bad_pair_may_be_skipped(faces, tmp_path, facesynth):
     assert_refused(facesynth(*command), "2 bad pairs are more than the 1 that may be skipped")
 
 
+@pytest.mark.slow
 def test_rough_and_moved_pairs_by_option_and_preset(faces, tmp_path, facesynth):
     options = ("--quiet", "--augment", 0.5, "--rough", 1.5)
     assert facesynth(*train(faces, tmp_path / "run", *options, task="sketch2face"))[0] == 0
@@ -178,6 +185,7 @@ def test_rough_and_moved_pairs_by_option_and_preset(faces, tmp_path, facesynth):
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["seg2face", "sketch2face"])
 def test_the_preset_freehand(faces, tmp_path, facesynth, task):
     options = ("--task", task, "--preset", "freehand", "--train-generator", "--dry-run")
@@ -188,6 +196,7 @@ def test_the_preset_freehand(faces, tmp_path, facesynth, task):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_time_ends_as_an_undisturbed_one(faces, undisturbed, tmp_path):
     out = tmp_path / "run"
     command = [COMMAND, *map(str, four_steps(faces, out))]
@@ -207,6 +216,7 @@ def test_a_run_killed_at_any_time_ends_as_an_undisturbed_one(faces, undisturbed,
     assert leftovers(out) == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_run_goes_on(faces, undisturbed, tmp_path, facesynth):
     newest = sum(path.stat().st_size for path in undisturbed.rglob("*.safetensors"))
     with small_disk(tmp_path / "disk", f"{newest // 3072}k") as disk:
@@ -227,6 +237,7 @@ def test_an_output_that_is_a_file(faces, tmp_path, facesynth):
 # ------------------------------------------------------------------------------------------------- before and after a run
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_it_would_take_and_leaves_nothing(faces, tmp_path, facesynth):
     code, out, err = facesynth(*train(faces, tmp_path / "run", "--dry-run"))
     assert (code, err) == (0, "")
@@ -243,6 +254,7 @@ def test_a_dry_run_says_what_it_would_take_and_leaves_nothing(faces, tmp_path, f
     assert contents(tmp_path / "run") == before
 
 
+@pytest.mark.slow
 def test_the_settings_are_told_before_the_run_begins(faces, tmp_path, facesynth):
     _, _, err = facesynth(*train(faces, tmp_path / "run", "--steps", 1))
     told, _, rest = err.partition("\nencoder:")
@@ -251,6 +263,7 @@ def test_the_settings_are_told_before_the_run_begins(faces, tmp_path, facesynth)
     assert "facesynth train --data" in (tmp_path / "run/README.md").read_text()
 
 
+@pytest.mark.slow
 def test_settings_from_a_file_and_sizes_by_name(faces, tmp_path, facesynth):
     (tmp_path / "train.yaml").write_text("clip_norm: 2\nsteps: 7\nmodel:\n  style_dim: 32\n")
     options = ("--config", tmp_path / "train.yaml", "--model", "mapping_depth=2", "--steps", 1, "-q")
@@ -303,6 +316,7 @@ def test_what_is_missing(facesynth, arguments, says):
     assert says in err
 
 
+@pytest.mark.slow
 def test_runs_are_compared(undisturbed, tmp_path, facesynth, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(undisturbed, tmp_path / "other")
@@ -349,6 +363,7 @@ def test_on_a_terminal_progress_is_a_line_that_moves(monkeypatch, capsys):
     assert "a notice\n" in told
 
 
+@pytest.mark.slow
 def test_a_dry_run_knows_the_memory_of_the_parser_too(faces, tmp_path, facesynth):
     told = []
     for terms in ((), ("--lines", 0.2, "--parsing", 0.2)):

@@ -14,7 +14,7 @@ from facesynth.model.checkpoints.load import load_generator
 from ..runs import assert_refused, assert_same_outcome
 from ..trees import COMMAND, contents, leftovers
 
-pytestmark = pytest.mark.usefixtures("no_curves")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_curves")]
 
 SMALL = ("style_dim=8", "mapping_depth=2", "channel_base=256", "channel_max=8")
 SIZES = tuple(part for size in SMALL for part in ("--model", size))

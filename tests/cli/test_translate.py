@@ -47,6 +47,7 @@ def test_a_folder_and_what_is_said_of_it(faces, tmp_path, translate):
     assert set(contents(tmp_path / "out")) == names | {"sheet.png", "faces.jsonl"}
 
 
+@pytest.mark.slow
 def test_the_installed_command(faces, models, tmp_path, translate):
     options = ("--checkpoint", models["seg2face"], "--device", "cpu", "--seed", 5, "--samples", 1)
     done = installed("translate", faces, *options, "--out", tmp_path / "other")

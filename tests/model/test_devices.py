@@ -41,6 +41,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc alone gives memory back so eagerly")
 def test_kept_memory_is_not_asked_for_again():
     def faults(call: str) -> int:

@@ -143,6 +143,7 @@ def place() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(FACES, ODD_NAMES)
 def test_every_photo_is_whole_or_named(

@@ -180,6 +180,7 @@ def test_sketches_of_a_raw_tree_and_of_its_dataset_are_the_same(
     assert rows(tmp_path / "out")[f"sketch_{method}"].equals(rows(dataset)[f"sketch_{method}"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["dodge", "xdog"])
 def test_same_drawing_at_any_size(tmp_path: Path, method: str) -> None:
     part = {"skin": np.ones((8, 8), bool)}
@@ -195,6 +196,7 @@ def test_same_drawing_at_any_size(tmp_path: Path, method: str) -> None:
         assert np.abs(middle - other).mean() < 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["processes", "threads"])
 def test_every_backend_writes_the_same(raw: Path, merged: Path, tmp_path: Path, backend: str) -> None:
     threads = cv2.getNumThreads()

@@ -50,6 +50,7 @@ def test_any_number_of_classes(tmp_path, count, options):
     assert np.abs(faces[0].astype(int) - faces[1]).mean() > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "codes"), [("last-layer-w", 1), ("last-layer-w-plus", 8)])
 def test_models_with_an_encoder_on_the_last_map(tmp_path, kind, codes):
     config = dataclasses.replace(CONFIG, encoder_kind=kind, input_size=256)

@@ -347,6 +347,7 @@ def test_a_far_memo_takes_no_room(tmp_path):
     assert torch_save.read(written(tmp_path, b"\x80\x02Nr\xff\xff\xff\x7f.")) is None
 
 
+@pytest.mark.slow
 def test_deep_nesting(tmp_path):
     depth = 100_000
     assert "it holds a list" in refusal(tmp_path, b"\x80\x02" + b"]" * depth + b"a" * (depth - 1) + b".")
@@ -369,6 +370,7 @@ def test_a_changed_value_in_a_zip(tmp_path):
     assert "Bad CRC-32" in refusal(tmp_path, data[:place] + b"\x01" + data[place + 1 :])
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(
     st.sampled_from([b"", *torch_save.PICKLE_STARTS, torch_save.ZIP_START, torch_save._MAGIC_START]),
@@ -387,6 +389,7 @@ WHOLE = {form: saved(CONTENT, is_zip=form == "zip") for form in ("zip", "older")
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)
 @given(st.sampled_from(sorted(WHOLE)), st.lists(st.tuples(st.integers(0, 1 << 30), st.integers(0, 255)), max_size=4))
 def test_changed_bytes(tmp_path_factory, form, changes):

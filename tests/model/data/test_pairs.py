@@ -230,6 +230,7 @@ def test_several_sketches_take_turns(faces):
     assert len({pairs.digest, *(one.digest for one in single)}) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [0, 1 << 30])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_are_the_same_whoever_reads_them(faces, monkeypatch, limit, workers):

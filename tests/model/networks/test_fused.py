@@ -91,6 +91,7 @@ def test_a_frozen_model_makes_the_same_faces(
         assert not torch.allclose(mixed, face, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_compiled_model_makes_the_same_faces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "pays", lambda *sizes: sizes[2] == 16)
     model = lively(PSP(tiny_config(output_size=32)))

@@ -83,6 +83,7 @@ def launched(n_processes: int, *arguments: object) -> list[subprocess.CompletedP
     return results
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does(faces, tmp_path):
     """Two processes, which stop halfway and go on, against one in one go, on pairs changed at random:
     losses, and the statistics of the batch norms."""
@@ -113,6 +114,7 @@ def test_two_processes_train_as_one_does(faces, tmp_path):
             torch.testing.assert_close(two.tensors[f"model.{name}"], value, atol=2e-3, rtol=2e-3, msg=name)
 
 
+@pytest.mark.slow
 def test_two_processes_train_a_generator_as_one_does(faces, tmp_path):
     """Each alone would have other gradients, path lengths and signs of scores. No sample is compared with others here."""
     sizes = {"style_dim": 8, "mapping_depth": 2, "channel_base": 256, "channel_max": 8}

@@ -17,6 +17,8 @@ from facesynth.prep.portraits.draw import REACHES_UNDER, Portrait, draw_portrait
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+pytestmark = pytest.mark.slow
+
 SEED = 7
 COUNT = 300
 SIDE = 128

@@ -81,6 +81,7 @@ def test_bands_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(fxdog(GREY, epsilon=0.4), whole)
 
 
+@pytest.mark.slow
 def test_steps_grow_where_many_would_be_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
     sample = flow._sample

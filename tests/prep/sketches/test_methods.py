@@ -240,6 +240,7 @@ def at_sizes() -> dict[int, dict[str, NDArray[np.float64]]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [sketch.name for sketch in all_sketches(labels=True)])
 def test_a_photo_of_any_size_gives_the_same_drawing(
     at_sizes: dict[int, dict[str, NDArray[np.float64]]], name: str

@@ -258,12 +258,14 @@ def test_saturation_scales_the_tint_alone():
 # ------------------------------------------------------------------------------------------------------------------- whole
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_finite_differences():
     pictures = normal("pictures", 2, 3, 6, 6).double().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: augment(x, 0.5, chance(2)), [pictures])
     assert torch.autograd.gradcheck(lambda x: augment(x, 1.0, chance(2)), [pictures])
 
 
+@pytest.mark.slow
 def test_a_generator_of_one_colour_learns_through_it():
     colour = torch.zeros(3, requires_grad=True)
     target = torch.tensor([0.8, -0.4, 0.2])

@@ -34,7 +34,7 @@ from facesynth.model.training.psp.train import train
 from ....runs import assert_same_outcome, cell_of, resplit, small_model, small_run
 from ....trees import contents, leftovers
 
-pytestmark = pytest.mark.usefixtures("no_curves")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_curves")]
 
 SIZES = {
     "style_dim": 16,
