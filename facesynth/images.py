@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,8 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from facesynth import _jpeg, _png
-from facesynth.errors import ColourError, PictureError, WrongKindError
-from facesynth.files import write_bytes
+from facesynth.errors import ColourError, InputError, PictureError, WrongKindError
+from facesynth.files import sha256, write_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -121,6 +122,99 @@ def to_rgb(picture: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
+class Picture:
+    """A picture that is read once and decoded once, whatever it turns out to be.
+
+    Parameters
+    ----------
+    data : bytes
+        The file's content.
+    path : Path
+        Where it came from, for messages.
+    """
+
+    def __init__(self, data: bytes, path: Path) -> None:
+        self.data, self.path = data, path
+
+    @classmethod
+    def read(cls, path: Path) -> Picture:
+        """The picture of a file.
+
+        Raises
+        ------
+        PictureError
+            If it cannot be read.
+        """
+        return cls(read_bytes(path), path)
+
+    @classmethod
+    def of(cls, source: Path | Image.Image | NDArray[np.uint8]) -> Picture:
+        """The picture of a file, or one that is in memory already.
+
+        Parameters
+        ----------
+        source : Path, Pillow picture, or (H, W), (H, W, 3) or (H, W, 4) uint8 array
+
+        Raises
+        ------
+        InputError
+            If an array is of another type or shape.
+        PictureError
+            If a file cannot be read.
+        """
+        if isinstance(source, Path):
+            return cls.read(source)
+        if isinstance(source, np.ndarray):
+            shape: tuple[int, ...] = source.shape
+            has_shape = len(shape) == 2 or (len(shape) == 3 and shape[-1] in (3, 4))
+            if source.dtype != np.uint8 or not has_shape or not source.size:
+                needed = "uint8 of shape (H, W), (H, W, 3) or (H, W, 4)"
+                raise InputError(f"the picture is {source.dtype} of shape {shape}; needed: {needed}")
+            source = Image.fromarray(source)
+        picture = cls(b"", Path("the picture"))
+        picture.pillow = source
+        return picture
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file's content."""
+        return sha256(self.data)
+
+    @cached_property
+    def pillow(self) -> Image.Image:
+        """The picture as Pillow decodes it (see :func:`decode`)."""
+        return decode(self.data, self.path)
+
+    @cached_property
+    def _flat(self) -> _png.Decoded:
+        if "pillow" in self.__dict__:
+            return _with_depth(_flat(self.pillow), self.data)
+        return _decode_flat(self.data, self.path)
+
+    def labels(self, scheme: LabelScheme) -> NDArray[np.uint8]:
+        """The label map of class ids (see :func:`read_labels`)."""
+        return _to_labels(self._flat, self.path, scheme)
+
+    def any_labels(self, scheme: LabelScheme) -> NDArray[np.uint8]:
+        """The label map of class ids or of the scheme's colours (see :func:`read_any_labels`)."""
+        decoded = self._flat
+        if decoded.mode not in ("RGB", "RGBA"):
+            return _to_labels(decoded, self.path, scheme)
+        if decoded.mode == "RGBA" and int(decoded.pixels[..., 3].min(initial=255)) < 255:
+            raise WrongKindError(
+                f"{self.path} is partly transparent; needed: a label map, every pixel of which has a class"
+            )
+        return decode_colours(decoded.pixels[..., :3], scheme, source=self.path)
+
+    def sketch(self) -> NDArray[np.uint8]:
+        """The drawing, (H, W) uint8, 255 the paper (see :func:`to_sketch`)."""
+        return to_sketch(self.pillow, self.path)
+
+    def rgb(self) -> NDArray[np.uint8]:
+        """The picture upright, on white, (H, W, 3) uint8."""
+        return to_rgb(self.pillow)
+
+
 def read_photo(path: Path) -> NDArray[np.uint8]:
     """A photo as an (H, W, 3) uint8 RGB array, turned upright by its EXIF orientation.
 
@@ -146,9 +240,13 @@ def _decode_flat(data: bytes, path: Path, *, one_grey: bool = False) -> _png.Dec
         raise PictureError(f"{path} cannot be decoded: {error}") from error
     if decoded:
         return decoded
-    decoded = _flat(decode(data, path))
+    return _with_depth(_flat(decode(data, path)), data)
+
+
+def _with_depth(decoded: _png.Decoded, data: bytes) -> _png.Decoded:
+    """What Pillow decoded, grey pictures of fewer than 8 bits marked as such: they were scaled to 8, so hold no ids."""
     if decoded.mode == "L" and data.startswith(_png.SIGNATURE) and data[24] < 8:
-        return decoded._replace(mode=f"L;{data[24]}")  # scaled to 8 bits, so no ids
+        return decoded._replace(mode=f"L;{data[24]}")
     return decoded
 
 
@@ -276,27 +374,17 @@ def read_labels(path: Path, scheme: LabelScheme) -> NDArray[np.uint8]:
     WrongKindError
         If it is of another kind, or holds an id that ``scheme`` does not have.
     """
-    return decode_labels(read_bytes(path), path, scheme)
+    return Picture.read(path).labels(scheme)
 
 
 def decode_labels(data: bytes, path: Path, scheme: LabelScheme) -> NDArray[np.uint8]:
     """A label map from the content of the file ``path`` (see :func:`read_labels`)."""
-    return _to_labels(_decode_flat(data, path), path, scheme)
-
-
-def to_labels(picture: Image.Image, path: Path, scheme: LabelScheme) -> NDArray[np.uint8]:
-    """A label map from a picture (see :func:`read_labels`)."""
-    return _to_labels(_flat(picture), path, scheme)
+    return Picture(data, path).labels(scheme)
 
 
 def read_any_labels(path: Path, scheme: LabelScheme) -> NDArray[np.uint8]:
     """A label map of class ids (see :func:`read_labels`), or of the scheme's colours (see :func:`decode_colours`)."""
-    decoded = _decode_flat(read_bytes(path), path)
-    if decoded.mode not in ("RGB", "RGBA"):
-        return _to_labels(decoded, path, scheme)
-    if decoded.mode == "RGBA" and int(decoded.pixels[..., 3].min(initial=255)) < 255:
-        raise WrongKindError(f"{path} is partly transparent; needed: a label map, every pixel of which has a class")
-    return decode_colours(decoded.pixels[..., :3], scheme, source=path)
+    return Picture.read(path).any_labels(scheme)
 
 
 def _to_labels(decoded: _png.Decoded, path: Path, scheme: LabelScheme) -> NDArray[np.uint8]:
@@ -410,7 +498,7 @@ def to_sketch(picture: Image.Image, path: Path) -> NDArray[np.uint8]:
 
 def read_sketch(path: Path) -> NDArray[np.uint8]:
     """A sketch as an (H, W) uint8 array, 255 the paper (see :func:`to_sketch`)."""
-    return to_sketch(decode(read_bytes(path), path), path)
+    return Picture.read(path).sketch()
 
 
 def resize(array: NDArray[Any], size: tuple[int, int], *, labels: bool = False) -> NDArray[Any]:

@@ -21,6 +21,7 @@ from facesynth.errors import DatasetError, PictureError
 from facesynth.files import sha256
 from facesynth.model.data.augment import augment
 from facesynth.model.data.columns import photo_column
+from facesynth.model.data.conditions import read_condition
 from facesynth.model.data.freehand import roughen
 from facesynth.model.data.order import Pick
 from facesynth.model.data.tensors import BACKGROUND, to_square
@@ -31,9 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from facesynth.labels import LabelScheme
     from facesynth.manifest import Dataset
-    from facesynth.model.config.model import Condition, ModelConfig
+    from facesynth.model.config.model import ModelConfig
     from facesynth.model.data.augment import Augmentation
     from facesynth.model.data.freehand import Roughness
 
@@ -41,27 +41,6 @@ log = logging.getLogger(__name__)
 
 CACHE_BYTES = 1 << 30
 """Pairs are kept in memory once read if all of them, in every process that reads, take no more than this."""
-
-
-def read_condition(path: Path, condition: Condition, scheme: LabelScheme, size: int) -> NDArray[np.uint8]:
-    """A label map or sketch, made square and resized, as the model sees it.
-
-    Returns
-    -------
-    (size, size) uint8 array; (size, size, 3) for a photo
-
-    Raises
-    ------
-    PictureError
-        If it cannot be read or is another kind of picture.
-    """
-    if condition == "labels":
-        array = images.read_labels(path, scheme)
-    elif condition == "sketch":
-        array = images.read_sketch(path)
-    else:
-        array = images.read_photo(path)
-    return images.resize(to_square(array, BACKGROUND[condition]), (size, size), labels=condition == "labels")
 
 
 class PairedFaces(TorchDataset[tuple[int, "NDArray[np.uint8]", "NDArray[np.uint8]"]]):
@@ -221,7 +200,7 @@ class PairedFaces(TorchDataset[tuple[int, "NDArray[np.uint8]", "NDArray[np.uint8
         config, path = self.config, self.conditions[index][which]
         try:
             if condition is None:
-                condition = read_condition(path, config.condition, self.scheme, config.input_size)
+                condition = read_condition(path, config.condition, self.scheme, config.input_size, strict=True).pixels
             if path == self.photos[index] and config.input_size == config.output_size:
                 photo = condition
             if photo is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 SUFFIX = ".npy"
 
 
-def read_latents(path: Path, config: ModelConfig) -> NDArray[np.float32]:
+def read_latents(path: Path, config: ModelConfig, data: bytes | None = None) -> NDArray[np.float32]:
     """The W+ latents of one face.
 
     Parameters
@@ -28,6 +29,8 @@ def read_latents(path: Path, config: ModelConfig) -> NDArray[np.float32]:
         before these.
     config : ModelConfig
         Gives the sizes.
+    data : bytes, optional
+        The file's content, where it has been read already.
 
     Returns
     -------
@@ -39,7 +42,7 @@ def read_latents(path: Path, config: ModelConfig) -> NDArray[np.float32]:
         If it cannot be read, is of another shape, or holds what is no finite number.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb") if data is None else io.BytesIO(data) as file:
             array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, ValueError, EOFError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or error

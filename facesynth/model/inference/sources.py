@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from facesynth.errors import DatasetError, InputError
 from facesynth.files import pictures_in
+from facesynth.images import Picture
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import SPLITS, is_dataset, read_dataset
 from facesynth.model.data.columns import condition_column
-from facesynth.model.inference.inputs import kind_of
+from facesynth.model.data.conditions import kind_of
 from facesynth.model.inference.latents import SUFFIX, latents_in
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ def find_sources(
     return of_different_names(sources)
 
 
-def shipped_model(inputs: Sequence[Path], sketch: str | None) -> str:
-    """The name of the model that comes with the package and takes what the first input is.
+def shipped_model(inputs: Sequence[Path], sketch: str | None) -> tuple[str, Picture | None]:
+    """The model that comes with the package and takes what the first input is.
 
     Parameters
     ----------
@@ -89,6 +90,12 @@ def shipped_model(inputs: Sequence[Path], sketch: str | None) -> str:
         Pictures, folders of them, dataset folders, or latents, which both models take.
     sketch : str, optional
         The sketch method, which tells that the sketches of datasets are meant.
+
+    Returns
+    -------
+    name : str
+    picture : Picture or None
+        The picture that was looked at, so that it need not be read again.
 
     Raises
     ------
@@ -100,10 +107,11 @@ def shipped_model(inputs: Sequence[Path], sketch: str | None) -> str:
     first = inputs[0]
     if is_dataset(first):
         has_maps = sketch is None and bool(read_dataset(first).columns_of("labels"))
-        return SHIPPED_MODELS["labels" if has_maps else "sketch"]
+        return SHIPPED_MODELS["labels" if has_maps else "sketch"], None
     if first.suffix == SUFFIX or (first.is_dir() and any(first.glob(f"*{SUFFIX}"))):
-        return SHIPPED_MODELS["labels"]
-    return SHIPPED_MODELS[kind_of(pictures_in([first])[0], CELEBAMASK_HQ)]
+        return SHIPPED_MODELS["labels"], None
+    picture = Picture.read(pictures_in([first])[0])
+    return SHIPPED_MODELS[kind_of(picture, CELEBAMASK_HQ)], picture
 
 
 def latents_sources(inputs: Sequence[Path]) -> list[Source]:

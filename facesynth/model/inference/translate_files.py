@@ -176,9 +176,10 @@ def translate_files(
         raise InputError(
             f"frames is {frames}, but there is nothing to interpolate between; give two inputs, or leave it out"
         )
-    chosen = None
+    chosen = opened = None
     if checkpoint is None:
-        checkpoint = chosen = shipped_model([*inputs, *(interpolate or ())], sketch)
+        checkpoint, opened = shipped_model([*inputs, *(interpolate or ())], sketch)
+        chosen = checkpoint
     translator = Translator.from_pretrained(checkpoint, **loading)
     reading: Reading
     if interpolate:
@@ -188,7 +189,7 @@ def translate_files(
         reading, sources = LatentsReading(translator), latents_sources(inputs)
     else:
         reading, sources = ConditionReading(translator), find_sources(inputs, translator, split=split, sketch=sketch)
-    style = latents_of(style_from, translator) if style_from else None
+    style = latents_of(images.Picture.read(style_from), translator) if style_from else None
     has_style = style is not None or styling.samples > 0
     for name, needs_style in (("mix_layers", styling.mix_layers), ("mix_alpha", styling.mix_alpha != 1.0)):
         if needs_style and not has_style:
@@ -196,7 +197,7 @@ def translate_files(
             raise InputError(
                 f"{name} is {given}, but there is no style to mix in; ask for samples, or give one style for all"
             )
-    run = _Run(translator, reading, sources, out, styling, writing, style, batch_size)
+    run = _Run(translator, reading, sources, out, styling, writing, style, batch_size, opened)
     make_folder(out)
     run.done.chosen = chosen
     with locked(out):
@@ -219,9 +220,14 @@ class _Run:
         writing: Writing,
         style: Tensor | None,
         batch_size: int | None,
+        opened: images.Picture | None,
     ) -> None:
         self.translator, self.reading, self.sources, self.out = translator, reading, sources, out
         self.styling, self.writing, self.style = styling, writing, style
+        self.opened = {opened.path: opened} if opened else {}
+        """Files that have been read already, by path."""
+        self.conditions: dict[str, NDArray[np.uint8] | None] = {}
+        """What the contact sheet shows of sources, by name."""
         self.is_auto = batch_size is None
         self.batch_size = batch_size or batch_to_begin_with(translator.device)
         ends = [f"_{number}" for number in range(styling.samples)] or [""]
@@ -288,13 +294,14 @@ class _Run:
         for source in self.sources:
             files = self.files[source.name]
             try:
-                digest = sha256(images.read_bytes(source.path))
+                file = self._open(source)
+                digest = file.digest
                 if not force and record.has(source.name, digest, files):
                     self.done.kept += len(self._faces_among(files))
                     yield source
                     continue
                 record.drop(source.name)
-                item, note = self.reading.read(source)
+                item, note = self.reading.read(source, file)
             except PictureError as error:
                 self.done.failures.append((source.name, error))
                 record.drop(source.name)
@@ -302,12 +309,25 @@ class _Run:
                 continue
             if note:
                 self.done.notes.append((source.name, note))
+            if self.writing.sheet and len(self.conditions) < MAX_SHEET_ROWS:
+                self.conditions[source.name] = self.reading.shown(item)
             batch.append((source, digest, item))
             if len(batch) >= self.batch_size:
                 yield from self._translate(batch, record)
                 batch = []
         if batch:
             yield from self._translate(batch, record)
+
+    def _open(self, source: Source) -> images.Picture:
+        if isinstance(self.reading, Way):
+            return self.reading.files[source.path]
+        return self.opened.pop(source.path, None) or images.Picture.read(source.path)
+
+    def _shown(self, source: Source) -> NDArray[np.uint8] | None:
+        """What the contact sheet shows of a source, which is read only where its face was there already."""
+        if source.name not in self.conditions:
+            self.conditions[source.name] = self.reading.shown(self.reading.read(source, self._open(source))[0])
+        return self.conditions[source.name]
 
     def _translate(self, batch: list[tuple[Source, str, Any]], record: Record) -> Iterator[Source]:
         try:
@@ -372,7 +392,7 @@ class _Run:
             return contact_sheet(lines, [str(number) for number in range(len(rows[0]))], cell=cell)
         headings = [f"style {number}" for number in range(samples)] if samples else ["face"]
         columns: dict[str, Sequence[NDArray[np.uint8] | None]] = {
-            "condition": [self.reading.shown(source) for source in sources],
+            "condition": [self._shown(source) for source in sources],
             **dict(zip(headings, zip(*faces, strict=True), strict=True)),
             "photo": [_photo(source) for source in sources],
         }

@@ -29,9 +29,9 @@ from facesynth.errors import InputError
 from facesynth.model.checkpoints import native, state_dict
 from facesynth.model.checkpoints.hub import fetch, is_repository
 from facesynth.model.checkpoints.load import load_model
+from facesynth.model.data.conditions import read_condition
 from facesynth.model.data.tensors import condition_tensor, to_pictures
 from facesynth.model.devices import choose_device, need_compiler, precise
-from facesynth.model.inference.inputs import read_input
 from facesynth.model.inference.model_card import CARD, card_values
 from facesynth.model.inference.styles import Styling, layers_of, noise_sources, random_styles
 from facesynth.model.networks.fused import fuse
@@ -207,15 +207,15 @@ class Translator(
         WrongKindError
             If it is another kind of picture.
         """
-        condition, note = read_input(
+        condition = read_condition(
             Path(source) if isinstance(source, str) else source,
             self.config.condition,
             self.scheme,
             self.config.input_size,
         )
-        if note:
-            log.info("%s: %s", source if isinstance(source, Path | str) else "the picture", note)
-        return condition
+        if condition.note:
+            log.info("%s: %s", condition.path, condition.note)
+        return condition.pixels
 
     @torch.inference_mode()
     def encode(self, conditions: NDArray[np.uint8]) -> Tensor:

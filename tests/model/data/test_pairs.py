@@ -14,9 +14,10 @@ from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import read_dataset
 from facesynth.model.data.augment import Augmentation, augment
 from facesynth.model.data.columns import condition_column, condition_columns
+from facesynth.model.data.conditions import read_condition
 from facesynth.model.data.freehand import Roughness, roughen
 from facesynth.model.data.order import Pick, TrainingOrder, batches
-from facesynth.model.data.pairs import PairedFaces, read_condition
+from facesynth.model.data.pairs import PairedFaces
 from facesynth.prep.pipeline.workers import Workers
 from facesynth.prep.stages import prepare_photos
 
@@ -92,14 +93,14 @@ def test_label_maps_are_never_averaged(tmp_path, size):
     labels[::2] = 18
     labels[:, ::3] = 4
     images.write_png(tmp_path / "a.png", labels)
-    resized = read_condition(tmp_path / "a.png", "labels", CELEBAMASK_HQ, size)
+    resized = read_condition(tmp_path / "a.png", "labels", CELEBAMASK_HQ, size, strict=True).pixels
     assert set(np.unique(resized)) == {0, 4, 18}
 
 
 @pytest.mark.parametrize(("kind", "fill"), [("labels", 0), ("sketch", 255)])
 def test_what_lies_around_a_wide_condition_is_empty(tmp_path, kind, fill):
     images.write_png(tmp_path / "a.png", np.full((32, 64), 7 if kind == "labels" else 90, np.uint8))
-    square = read_condition(tmp_path / "a.png", kind, CELEBAMASK_HQ, 64)
+    square = read_condition(tmp_path / "a.png", kind, CELEBAMASK_HQ, 64, strict=True).pixels
     assert (square[:16] == fill).all()
     assert (square[48:] == fill).all()
     assert (square[16:48] == (7 if kind == "labels" else 90)).all()

@@ -346,7 +346,7 @@ def test_a_style_from_a_file(seg, translator, label_maps, tmp_path, kind):
     ("options", "says"),
     [
         ({"style_from": Path("photo")}, r"cannot read photo"),
-        ({"style_from": Path("a.npy")}, r"a\.npy cannot be read as latents"),
+        ({"style_from": Path("a.npy")}, r"cannot read a\.npy: No such file"),
         ({"styling": Styling(mix_layers="all")}, "mix_layers is all, but there is no style to mix in"),
         ({"styling": Styling(mix_alpha=0.5)}, r"mix_alpha is 0\.5, but there is no style to mix in"),
         ({"styling": Styling(samples=1, mix_layers="99")}, "mix_layers is '99'; it has the layers 0 to 7"),
