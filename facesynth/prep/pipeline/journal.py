@@ -6,7 +6,7 @@ import heapq
 import json
 import os
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -256,11 +256,16 @@ def read_journal(root: Path, stage: str) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def settle_journals(root: Path) -> list[str]:
-    """Put in order the journals that killed runs left unfinished, and return the names of all stages, sorted."""
-    paths = sorted((root / ".stages").glob("*.jsonl"))
-    for path in paths:
-        if not _is_settled(path):
+def stage_names(root: Path) -> list[str]:
+    """The names of all stages that have a journal, sorted."""
+    return sorted(path.stem for path in (root / ".stages").glob("*.jsonl"))
+
+
+def settle_journals(root: Path, *, but: Collection[str] = ()) -> None:
+    """Put in order the journals that killed runs left unfinished, except those of the stages ``but``, which run now."""
+    for name in stage_names(root):
+        path = root / ".stages" / f"{name}.jsonl"
+        if name not in but and not _is_settled(path):
             lines = {}
             with path.open("rb") as stream:
                 for line in stream:
@@ -268,7 +273,6 @@ def settle_journals(root: Path) -> list[str]:
                         lines[_id_of(line)] = line
             with replacing(path) as beside, beside.open("wb") as out:
                 out.writelines(lines[name] for name in sorted(lines))
-    return [path.stem for path in paths]
 
 
 def _is_settled(path: Path) -> bool:

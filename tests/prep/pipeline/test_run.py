@@ -261,7 +261,7 @@ def test_relative_paths_are_the_callers_of_now(tmp_path, monkeypatch, backend):
 
 
 UNCLEAN = """
-from facesynth.prep.workers import Workers, run_all
+from facesynth.prep.pipeline.workers import Workers, run_all
 print(sorted(run_all([(abs, -1), (abs, -2)], 2, workers=Workers(jobs=2))))
 from joblib.externals.loky.backend import resource_tracker
 resource_tracker.register("/loky-of-nobody", "semlock")  # as processes that were ended leave it

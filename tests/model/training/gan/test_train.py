@@ -225,7 +225,7 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(faces, tmp_path, undistur
 KILLED = """
 import os, pickle, signal, sys
 from pathlib import Path
-from facesynth.model.gan_training import train_generator
+from facesynth.model.training.gan.train import train_generator
 
 data, out, config, last = pickle.loads(sys.stdin.buffer.read())
 replace = Path.replace
