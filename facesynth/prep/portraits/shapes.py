@@ -112,7 +112,7 @@ def build_figure(rng: np.random.Generator) -> Figure:
         if ear is not None:
             ears.append(side)
         if ear is not None and t.hair_style not in LONG_STYLES:
-            shapes |= {f"{name}outline_ear": ear[:1], f"{name}_ear_rim": ear[1:]}
+            shapes |= {f"{name}_ear": ear[:1], f"{name}_ear_rim": ear[1:]}
     shapes["earrings"] = outline_earrings(t, ears)
     shapes["freckles"] = outline_freckles(rng, t)
     return Figure(t, shapes, back, front, _layers(shapes, back, front))
