@@ -1,6 +1,6 @@
-"""Stages run into a dataset folder: pictures first, then the findings, the manifest and the audit page.
+"""Running stages into a dataset folder: pictures first, then the findings, the manifest and the report.
 
-Everything is merged by id, a photo at a time: what a run needs in memory hardly grows with the number of photos.
+Journals and manifest are merged by id, one photo at a time, so memory hardly grows with the number of photos.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from facesynth.prep.pipeline.workers import Progress, Workers
 
 FINDINGS = "report.csv"
 FINDING_COLUMNS = ("stage", "id", "level", "finding", "detail")
-"""Columns of ``report.csv``; the level is ``error`` where the photo is left out, else ``warning``."""
+"""Columns of ``report.csv``; the level is ``error`` if the photo is left out, else ``warning``."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage is called and writes.
+    """The name and the outputs of a stage.
 
     Attributes
     ----------
@@ -40,9 +40,9 @@ class Stage:
     folders : tuple of str
         Folders inside the dataset folder that it writes to.
     columns : tuple of str
-        Manifest columns that are its own.
+        Manifest columns that it owns.
     parameters : mapping
-        What is recorded of it in ``dataset.json``.
+        Parameters that are recorded in ``dataset.json``.
     """
 
     name: str
@@ -53,16 +53,22 @@ class Stage:
 
 @dataclass
 class Prepared(Outcome):
-    """What a call did.
+    """The result of a preparation call.
 
     Attributes
     ----------
+    written, kept : int
+        Photos processed by this call, and photos that were already up to date.
+    failures : list of Failure
+        Photos that could not be processed, by id.
+    noticed : dict of str to int
+        Number of photos by kind of warning.
     root : Path
-        The folder that was filled.
+        The folder that was written.
     splits : dict of str to int
-        Photos of the manifest by split.
+        Photos in the manifest by split.
     outdated : dict of str to int
-        Pictures that were taken out of the manifest, by column, as what they were made of has changed.
+        Pictures that were removed from the manifest, by column, because their source has changed.
     """
 
     root: Path = Path()
@@ -84,41 +90,45 @@ def run_into(
     force: bool = False,
     progress: Progress | None = None,
 ) -> Prepared:
-    """Run stages into the dataset folder ``out``, each photo once for all of them, and write its manifest last.
+    """Run stages into the dataset folder ``out``; each photo is read once for all of them, and the manifest is written last.
 
     Parameters
     ----------
     out : Path
-        Made if missing.
+        Created if missing.
     stages : sequence of Stage
     tasks : Tasks
-        One a photo, sorted by id.
+        One per photo, sorted by id.
     scheme : LabelScheme, optional
-        The scheme of the label maps, where the stages write them.
+        The scheme of the label maps, if the stages write any.
     sources : sequence of Path
-        Folders that pictures come from.
+        Folders that pictures are read from.
     remarks : iterable of (str, Finding)
         Findings that belong to no photo.
     has_splits : bool
-        The tasks' splits were asked for. Else a photo keeps the split that it has, unless only now there is a CelebA file
+        The splits of the tasks were requested explicitly. Otherwise a photo keeps its split, unless a CelebA file becomes known
         that gives it the official one.
     strict : bool
         A photo with any finding is a failure.
     workers, force, progress
-        As in :func:`facesynth.prep.pipeline.run.run_stages`.
+        As for :func:`facesynth.prep.pipeline.run.run_stages`.
+
+    Returns
+    -------
+    Prepared
 
     Raises
     ------
     InputError
-        If the folder's label maps are of another scheme.
+        If the folder's label maps have another scheme.
     OutputError
         If ``out`` cannot be written, or another run is writing it.
     """
     make_folder(out)
     with locked(out):
-        before, recorded = read_info(out) if is_dataset(out) else (None, {})
-        if scheme and before and before != scheme and "labels" in read_columns(out):
-            raise InputError(f"{out} is of scheme {before.name}, not {scheme.name}; give another folder")
+        previous_scheme, recorded = read_info(out) if is_dataset(out) else (None, {})
+        if scheme and previous_scheme and previous_scheme != scheme and "labels" in read_columns(out):
+            raise InputError(f"{out} is of scheme {previous_scheme.name}, not {scheme.name}; give another folder")
         for stage in stages:
             for folder in stage.folders:
                 make_folder(out / folder)
@@ -129,7 +139,7 @@ def run_into(
             names,
             tasks,
             is_path=is_path_column,
-            agrees=_Agreement(sorted_rows(out)) if before else _always,
+            agrees=_Agreement(sorted_rows(out)) if previous_scheme else _always,
             sources=sources,
             remarks=remarks,
             workers=workers,
@@ -142,7 +152,7 @@ def run_into(
         _write_findings(out, recorded)
         _count_findings(out, names, done, strict=strict)
         keeps_splits = not (has_splits or force)
-        manifest = _Manifest(out, stages, recorded, scheme or before or CELEBAMASK_HQ, strict, keeps_splits)
+        manifest = _Manifest(out, stages, recorded, scheme or previous_scheme or CELEBAMASK_HQ, strict, keeps_splits)
         manifest.write(done)
         write_report(out)
     return done
@@ -153,7 +163,7 @@ def _is_failure(entry: Mapping[str, Any], *, strict: bool) -> bool:
 
 
 def _write_findings(out: Path, recorded: Mapping[str, Mapping[str, Any]]) -> None:
-    """``report.csv`` anew, from the journals of all stages."""
+    """Rewrite ``report.csv`` from the journals of all stages."""
     with (
         replacing(out / FINDINGS, keep_same=True) as beside,
         beside.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
@@ -170,25 +180,25 @@ def _write_findings(out: Path, recorded: Mapping[str, Mapping[str, Any]]) -> Non
 
 
 def _count_findings(out: Path, names: Iterable[str], done: Prepared, *, strict: bool) -> None:
-    noticed: Counter[str] = Counter()
+    warnings: Counter[str] = Counter()
     failed = {failure.id for failure in done.failures}
     for name in names:
         for entry in read_journal(out, name):
             if findings := entry.get("findings"):
-                noticed.update({kind for kind, _ in findings})
+                warnings.update({kind for kind, _ in findings})
                 if strict and entry["id"] not in failed:
                     failed.add(entry["id"])
                     done.failures.append(Failure(entry["id"], findings[0][0], "; ".join(text for _, text in findings)))
     done.failures.sort(key=lambda failure: failure.id)
-    done.noticed = {} if strict else dict(sorted(noticed.items()))
+    done.noticed = {} if strict else dict(sorted(warnings.items()))
 
 
 @dataclass
 class _Manifest:
-    """The manifest with the stages' columns: new rows added, other columns left alone, columns of failures emptied.
+    """The manifest after a run: the stages' columns are updated, other columns stay, columns of failures are emptied.
 
-    What was made of a photo or label map that is now another one is emptied too: no row holds what doesn't belong together.
-    Pictures that no row names any more are taken away, once the manifest is written.
+    Columns derived from a photo or label map that has been replaced are emptied too, so that a row never mixes old and new
+    files. Pictures that no row names any more are deleted after the manifest is written.
     """
 
     out: Path
@@ -199,7 +209,7 @@ class _Manifest:
     keeps_splits: bool
 
     def write(self, done: Prepared) -> None:
-        """Write it, and count what is in it."""
+        """Write the manifest, and count what it holds."""
         has_rows = is_dataset(self.out)
         if not has_rows and not any(
             not _is_failure(entry, strict=self.strict)
@@ -210,12 +220,12 @@ class _Manifest:
         columns = set(read_columns(self.out)) if has_rows else set()
         for stage in self.stages:
             columns.update(stage.columns)
-        left: list[str] = []
-        write_rows(self.out, self._rows(done, left), columns, self.scheme, self.recorded)
-        for name in left:
+        unused: list[str] = []
+        write_rows(self.out, self._rows(done, unused), columns, self.scheme, self.recorded)
+        for name in unused:
             (self.out / name).unlink(missing_ok=True)
 
-    def _rows(self, done: Prepared, left: list[str]) -> Iterator[Columns]:
+    def _rows(self, done: Prepared, unused: list[str]) -> Iterator[Columns]:
         own = {column for stage in self.stages for column in stage.columns}
         from_labels = {
             name.replace("sketches-", "sketch_", 1)
@@ -245,7 +255,7 @@ class _Manifest:
                 if column == "labels":
                     row.update(dict.fromkeys(("classes", "class_pixels"), ""))
                 done.outdated[column] = done.outdated.get(column, 0) + 1
-            left += named - (_pictures(row) if is_known else set())
+            unused += named - (_pictures(row) if is_known else set())
             if is_known:
                 done.splits[row["split"]] = done.splits.get(row["split"], 0) + 1
                 yield row
@@ -257,7 +267,7 @@ def _pictures(columns: Columns) -> set[str]:
 
 
 def _outdated(before: Columns, row: Columns, own: Collection[str], from_labels: Collection[str]) -> list[str]:
-    """The columns of a row whose pictures were made of, or with, another photo or label map than the row has now."""
+    """The columns of a row whose pictures were derived from a photo or label map that has been replaced."""
     photo, labels = (name in before and before.get(name) != row.get(name) for name in ("photo_sha256", "labels_sha256"))
     return [
         column
@@ -271,9 +281,9 @@ def _outdated(before: Columns, row: Columns, own: Collection[str], from_labels: 
 
 
 class _Agreement:
-    """Whether a stage's entries have the digests that the manifest gives, asked for in order of the ids.
+    """Whether the digests in a stage's entries match those of the manifest; to be called in order of the ids.
 
-    Where they differ, another stage has put its own in the place since.
+    If they differ, another stage has replaced the file since.
     """
 
     def __init__(self, rows: Iterator[Columns]) -> None:
@@ -289,12 +299,12 @@ class _Agreement:
         return all(row.get(name, "") in ("", value) for name, value in columns.items() if name.endswith("_sha256"))
 
 
-def _always(_: str, __: Columns) -> bool:
+def _always(_id: str, _columns: Columns) -> bool:
     return True
 
 
 def _by_id(streams: Mapping[str, Iterator[Mapping[str, Any]]]) -> Iterator[dict[str, Any]]:
-    """What streams sorted by id hold of each id, by the streams' names."""
+    """Merge streams that are sorted by id: for each id, the entries by stream name."""
 
     def named(name: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         return ((entry["id"], name, entry) for entry in streams[name])
@@ -305,7 +315,7 @@ def _by_id(streams: Mapping[str, Iterator[Mapping[str, Any]]]) -> Iterator[dict[
 
 
 def sorted_rows(root: Path) -> Iterator[Columns]:
-    """The manifest's rows by id, whatever order somebody left them in."""
+    """The rows of the manifest sorted by id, whatever their order in the file."""
     last = ""
     for row in iter_rows(root):
         if row["id"] <= last:

@@ -261,14 +261,14 @@ def test_relative_paths_are_the_callers_of_now(tmp_path, monkeypatch, backend):
 
 
 UNCLEAN = """
-from facesynth.prep.workers import Workers, run_all
+from facesynth.prep.pipeline.workers import Workers, run_all
 print(sorted(run_all([(abs, -1), (abs, -2)], 2, workers=Workers(jobs=2))))
 from joblib.externals.loky.backend import resource_tracker
 resource_tracker.register("/loky-of-nobody", "semlock")  # as processes that were ended leave it
 """
 
 
-def test_what_ended_processes_held_is_not_told_as_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resources_of_ended_processes_are_not_reported_as_leaks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONWARNINGS", raising=False)
     done = subprocess.run([sys.executable, "-c", UNCLEAN], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[1, 2]\n", "")
