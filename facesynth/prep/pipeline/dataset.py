@@ -1,6 +1,6 @@
-"""Stages run into a dataset folder: pictures first, then the findings, the manifest and the audit page.
+"""Running stages into a dataset folder: pictures first, then the findings, the manifest and the report.
 
-Everything is merged by id, a photo at a time: what a run needs in memory hardly grows with the number of photos.
+Journals and manifest are merged by id, one photo at a time, so memory hardly grows with the number of photos.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from facesynth.prep.pipeline.workers import Progress, Workers
 
 FINDINGS = "report.csv"
 FINDING_COLUMNS = ("stage", "id", "level", "finding", "detail")
-"""Columns of ``report.csv``; the level is ``error`` where the photo is left out, else ``warning``."""
+"""Columns of ``report.csv``; the level is ``error`` if the photo is left out, else ``warning``."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage is called and writes.
+    """The name and the outputs of a stage.
 
     Attributes
     ----------
@@ -43,9 +43,9 @@ class Stage:
     folders : tuple of str
         Folders inside the dataset folder that it writes to.
     columns : tuple of str
-        Manifest columns that are its own.
+        Manifest columns that it owns.
     parameters : mapping
-        What is recorded of it in ``dataset.json``.
+        Parameters that are recorded in ``dataset.json``.
     """
 
     name: str
@@ -56,16 +56,22 @@ class Stage:
 
 @dataclass
 class Prepared(Outcome):
-    """What a call did.
+    """The result of a preparation call.
 
     Attributes
     ----------
+    written, kept : int
+        Photos processed by this call, and photos that were already up to date.
+    failures : list of Failure
+        Photos that could not be processed, by id.
+    noticed : dict of str to int
+        Number of photos by kind of warning.
     root : Path
-        The folder that was filled.
+        The folder that was written.
     splits : dict of str to int
-        Photos of the manifest by split.
+        Photos in the manifest by split.
     outdated : dict of str to int
-        Pictures that were taken out of the manifest, by column, as what they were made of has changed.
+        Pictures that were removed from the manifest, by column, because their source has changed.
     """
 
     root: Path = Path()
@@ -87,41 +93,45 @@ def run_into(
     force: bool = False,
     progress: Progress | None = None,
 ) -> Prepared:
-    """Run stages into the dataset folder ``out``, each photo once for all of them, and write its manifest last.
+    """Run stages into the dataset folder ``out``; each photo is read once for all of them, and the manifest is written last.
 
     Parameters
     ----------
     out : Path
-        Made if missing.
+        Created if missing.
     stages : sequence of Stage
     tasks : Tasks
-        One a photo, sorted by id.
+        One per photo, sorted by id.
     scheme : LabelScheme, optional
-        The scheme of the label maps, where the stages write them.
+        The scheme of the label maps, if the stages write any.
     sources : sequence of Path
-        Folders that pictures come from.
+        Folders that pictures are read from.
     remarks : iterable of (str, Finding)
         Findings that belong to no photo.
     has_splits : bool
-        The tasks' splits were asked for. Else a photo keeps the split that it has, unless only now there is a CelebA file
+        The splits of the tasks were requested explicitly. Otherwise a photo keeps its split, unless a CelebA file becomes known
         that gives it the official one.
     strict : bool
         A photo with any finding is a failure.
     workers, force, progress
-        As in :func:`facesynth.prep.pipeline.run.run_stages`.
+        As for :func:`facesynth.prep.pipeline.run.run_stages`.
+
+    Returns
+    -------
+    Prepared
 
     Raises
     ------
     InputError
-        If the folder's label maps are of another scheme.
+        If the folder's label maps have another scheme.
     OutputError
         If ``out`` cannot be written, or another run is writing it.
     """
     make_folder(out)
     with locked(out):
-        before, recorded = read_info(out) if is_dataset(out) else (None, {})
-        if scheme and before and before != scheme and "labels" in read_columns(out):
-            raise InputError(f"{out} is of scheme {before.name}, not {scheme.name}; give another folder")
+        previous_scheme, recorded = read_info(out) if is_dataset(out) else (None, {})
+        if scheme and previous_scheme and previous_scheme != scheme and "labels" in read_columns(out):
+            raise InputError(f"{out} is of scheme {previous_scheme.name}, not {scheme.name}; give another folder")
         for stage in stages:
             for folder in stage.folders:
                 make_folder(out / folder)
@@ -132,7 +142,7 @@ def run_into(
             names,
             tasks,
             is_path=is_path_column,
-            agrees=_Agreement(sorted_rows(out)) if before else _always,
+            agrees=_Agreement(sorted_rows(out)) if previous_scheme else _always,
             sources=sources,
             remarks=remarks,
             workers=workers,
@@ -143,22 +153,18 @@ def run_into(
         parameters = {stage.name: {**stage.parameters, **({"strict": True} if strict else {})} for stage in stages}
         recorded = {**recorded, **parameters}
         keeps_splits = not (has_splits or force)
-        _Merge(out, stages, recorded, scheme or before or CELEBAMASK_HQ, strict, keeps_splits, done).write()
+        _Merge(out, stages, recorded, scheme or previous_scheme or CELEBAMASK_HQ, strict, keeps_splits, done).write()
         write_report(out)
     return done
-
-
-def _is_failure(entry: Mapping[str, Any], *, strict: bool) -> bool:
-    return "columns" not in entry or (strict and "findings" in entry)
 
 
 @dataclass
 class _Merge:
     """The journals of all stages, gone over once by id: into the findings, the manifest and the account of the call.
 
-    The manifest keeps its other columns; those of failures are emptied. What was made of a photo or label map that is now
-    another one is emptied too: no row holds what doesn't belong together. Pictures that no row names any more are deleted once
-    the manifest is written.
+    In the manifest the stages' columns are updated, other columns stay, and columns of failures are emptied. Columns derived
+    from a photo or label map that has been replaced are emptied too, so that a row never mixes old and new files. Pictures
+    that no row names any more are deleted after the manifest is written.
     """
 
     out: Path
@@ -187,7 +193,7 @@ class _Merge:
             (self.out / name).unlink(missing_ok=True)
 
     def _rows(self, findings: Mapping[str, _Spool], unnamed: list[str], *, has_rows: bool) -> Iterator[Columns]:
-        """The manifest's rows. When they are through, the findings are written and counted."""
+        """The manifest's rows. After the last one the findings are written and counted."""
         own = {column for stage in self.stages for column in stage.columns}
         empty = {stage.name: dict.fromkeys(stage.columns, "") for stage in self.stages}
         noticed: Counter[str] = Counter()
@@ -283,7 +289,7 @@ def _pictures(columns: Columns) -> set[str]:
 
 
 def _outdated(before: Columns, row: Columns, own: Collection[str], from_labels: Collection[str]) -> list[str]:
-    """The columns of a row whose pictures were made of, or with, another photo or label map than the row has now."""
+    """The columns of a row whose pictures were derived from a photo or label map that has been replaced."""
     photo, labels = (name in before and before.get(name) != row.get(name) for name in ("photo_sha256", "labels_sha256"))
     return [
         column
@@ -297,9 +303,9 @@ def _outdated(before: Columns, row: Columns, own: Collection[str], from_labels: 
 
 
 class _Agreement:
-    """Whether a stage's entries have the digests that the manifest gives, asked for in order of the ids.
+    """Whether the digests in a stage's entries match those of the manifest; to be called in order of the ids.
 
-    Where they differ, another stage has put its own in the place since.
+    If they differ, another stage has replaced the file since.
     """
 
     def __init__(self, rows: Iterator[Columns]) -> None:
@@ -315,12 +321,12 @@ class _Agreement:
         return all(row.get(name, "") in ("", value) for name, value in columns.items() if name.endswith("_sha256"))
 
 
-def _always(_: str, __: Columns) -> bool:
+def _always(_id: str, _columns: Columns) -> bool:
     return True
 
 
 def _by_id(streams: Mapping[str, Iterator[Mapping[str, Any]]]) -> Iterator[dict[str, Any]]:
-    """What streams sorted by id hold of each id, by the streams' names."""
+    """Merge streams that are sorted by id: for each id, the entries by stream name."""
 
     def named(name: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         return ((entry["id"], name, entry) for entry in streams[name])
@@ -331,7 +337,7 @@ def _by_id(streams: Mapping[str, Iterator[Mapping[str, Any]]]) -> Iterator[dict[
 
 
 def sorted_rows(root: Path) -> Iterator[Columns]:
-    """The manifest's rows by id, whatever order somebody left them in."""
+    """The rows of the manifest sorted by id, whatever their order in the file."""
     last = ""
     for row in iter_rows(root):
         if row["id"] <= last:

@@ -1,8 +1,8 @@
-"""Photos to sketches: dodge-blend, XDoG, flow-guided XDoG, Sobel, and the contours of a label map.
+"""Sketch filters: dodge blend, XDoG, flow-based XDoG, Sobel edges, and the contours of a label map.
 
-The filters take and give float arrays in [0, 1], 1 the paper, and lengths in pixels. Blurs mirror the picture at its
-borders without repeating the edge pixel. :func:`draw_all` draws what :func:`resolve` names, at any size of photo: its
-lengths are pixels of a picture 512 wide and grow with the photo's width.
+The filters map float arrays in [0, 1] to float arrays in [0, 1], where 1 is paper; lengths are in pixels. Pictures are
+mirrored at their borders without repeating the edge pixel. :func:`draw_all` draws the sketches that :func:`resolve` returns
+at any size of photo: their lengths are in pixels of a picture 512 wide and are scaled with the photo's width.
 """
 
 from __future__ import annotations
@@ -49,43 +49,68 @@ Background = Literal["keep", "blank"]
 BACKGROUNDS: tuple[Background, ...] = ("keep", "blank")
 
 OUTLINE = 3.0
-"""How far outside the person a blanked background begins, so that the outline stays; pixels of a picture 512 wide."""
+"""Distance from the person at which a blank background begins, so that the outline stays; pixels at a width of 512."""
 FADE = 2.0
-"""How far from there on drawing turns into paper; pixels of a picture 512 wide."""
+"""Width of the transition from drawing to paper beyond it; pixels at a width of 512."""
 
 _ROWS = 32
 
 
 def luma(photo: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Rec. 601 luma of an (H, W, 3) uint8 RGB photo, (H, W) in [0, 1]."""
+    """Rec. 601 luma of a photo.
+
+    Parameters
+    ----------
+    photo : (H, W, 3) uint8 array
+        RGB, 0..255.
+
+    Returns
+    -------
+    (H, W) float32 array
+        In [0, 1].
+
+    Raises
+    ------
+    InputError
+        If ``photo`` is not such an array.
+
+    Examples
+    --------
+    >>> luma(np.full((1, 1, 3), 255, np.uint8)).round(3).tolist()
+    [[1.0]]
+    """
     if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
         raise InputError(f"photo is a {photo.dtype} array of shape {photo.shape}; needed: (H, W, 3) uint8")
     weights = np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255)
     grey = np.empty(photo.shape[:2], np.float32)
-    for start in range(0, len(photo), _ROWS):  # a few rows at a time stay in the processor's cache
+    for start in range(0, len(photo), _ROWS):  # a band of rows fits into the processor's cache
         band = slice(start, start + _ROWS)
         np.matmul(photo[band].astype(np.float32), weights, out=grey[band])
     return grey
 
 
 def read_grey(path: Path, *, size: int | None = None) -> NDArray[np.float32]:
-    """The luma of a photo file, (H, W) in [0, 1], made smaller if it is larger than wanted.
+    """The luma of a photo file, reduced if it is larger than ``size``.
 
-    Luma is taken from the decoded colours and averaged over areas before anything is rounded. The shorter ways, a JPEG
-    decoded as grey or at half size, or colours made smaller in 8 bits, change strokes visibly: the filters multiply
-    small differences.
+    Luma is computed from the decoded colours and area-averaged before anything is rounded. Faster ways (decoding a JPEG as grey
+    or at half size, reducing 8-bit colours) change strokes visibly, because the filters amplify small differences.
 
     Parameters
     ----------
     path : Path
-        A photo, turned upright by its EXIF orientation.
+        A photo; it is turned upright by its EXIF orientation.
     size : int, optional
-        Longer side wanted, pixels; a smaller photo stays as it is.
+        Longer side, pixels; a smaller photo is not enlarged.
+
+    Returns
+    -------
+    (H, W) float32 array
+        In [0, 1].
 
     Raises
     ------
     PictureError
-        If it cannot be read.
+        If the file cannot be read.
     """
     _keep_freed_memory()
     return no_longer(luma(read_photo(path)), size)
@@ -93,9 +118,9 @@ def read_grey(path: Path, *, size: int | None = None) -> NDArray[np.float32]:
 
 @cache
 def _keep_freed_memory() -> None:
-    """Have the C library keep the memory that a photo leaves for the next one, not return it to the system each time.
+    """Make the C library keep freed memory for the next photo instead of returning it to the system.
 
-    glibc sets its limit by the largest block freed so far; this one is never written to, so it costs nothing.
+    glibc sets its threshold to the largest block freed so far. This block is never written to, so it costs nothing.
     """
     np.empty(31 << 20, np.uint8)
 
@@ -115,8 +140,8 @@ def _check(method: str, parameters: dict[str, float]) -> None:
 def dodge(grey: Grey, *, sigma: float = 10.0, strength: float = 1.0) -> Drawing:
     """Dodge-blend pencil sketch: the picture divided by its blur.
 
-    That is the colour dodge of the picture with its blurred negative inverted: even areas turn white, whatever is darker
-    than its surroundings stays.
+    This is the colour dodge of the picture with its blurred negative. Even areas turn white; what is darker than its
+    surroundings stays.
 
     Parameters
     ----------
@@ -125,12 +150,17 @@ def dodge(grey: Grey, *, sigma: float = 10.0, strength: float = 1.0) -> Drawing:
     sigma : float
         Standard deviation of the Gaussian blur, pixels.
     strength : float
-        Power that the quotient is raised to, more than 0: above 1 the drawing is darker.
+        Exponent of the quotient, more than 0; above 1 the drawing is darker.
 
     Returns
     -------
     (H, W) float32 array
-        ``min(1, grey / blur(grey)) ** strength``, 1 the paper, also where both are 0.
+        ``min(1, grey / blur(grey)) ** strength``; 1 is paper, also where both are 0.
+
+    Raises
+    ------
+    InputError
+        If ``grey`` is not such an array, or a parameter is out of its range.
 
     Examples
     --------
@@ -147,27 +177,32 @@ def dodge(grey: Grey, *, sigma: float = 10.0, strength: float = 1.0) -> Drawing:
 def xdog(
     grey: Grey, *, sigma: float = 1.4, k: float = 1.6, p: float = 40.0, epsilon: float = 0.15, phi: float = 2.0
 ) -> Drawing:
-    """Extended difference of Gaussians, soft-thresholded.
+    """Extended difference of Gaussians with a soft threshold.
 
     Parameters
     ----------
     grey : (H, W) float array
         In [0, 1].
     sigma : float
-        Standard deviation of the finer Gaussian, pixels: the width of the lines.
+        Standard deviation of the finer Gaussian, pixels; sets the line width.
     k : float
-        Ratio of the coarser Gaussian's to the finer one's, more than 1.
+        Ratio of the coarser standard deviation to the finer one, more than 1.
     p : float
-        Strength of the edges against the tones.
+        Weight of the edges against the tones, at least 0.
     epsilon : float
-        Sharpened grey from which on the paper stays white.
+        Threshold of the sharpened grey; at and above it the paper stays white.
     phi : float
-        Steepness of the fall to black below it.
+        Steepness of the fall to black below the threshold, more than 0.
 
     Returns
     -------
     (H, W) float32 array
-        In [0, 1], 1 the paper.
+        In [0, 1], 1 is paper.
+
+    Raises
+    ------
+    InputError
+        If ``grey`` is not such an array, or a parameter is out of its range.
 
     References
     ----------
@@ -185,7 +220,7 @@ def xdog(
 
 
 def _threshold(sharpened: Drawing, epsilon: float, phi: float) -> Drawing:
-    """White from ``epsilon`` on, below it falling to black as a hyperbolic tangent does."""
+    """1 at and above ``epsilon``; below it a fall to 0 by a hyperbolic tangent."""
     below: Drawing = np.subtract(sharpened, np.float32(epsilon), out=sharpened)
     below *= np.float32(phi)
     np.minimum(below, 0, out=below)
@@ -206,27 +241,32 @@ def fxdog(
     sigma_flow: float = 3.0,
     tangents: NDArray[np.float32] | None = None,
 ) -> Drawing:
-    """Flow-guided XDoG: :func:`xdog` taken across the edges only, then averaged along them.
+    """Flow-based XDoG: :func:`xdog` across the edges only, then averaged along them.
 
-    Strokes follow the edges, and noise, which has no direction, is averaged away.
+    Strokes follow the edges, and noise, which has no direction, averages out.
 
     Parameters
     ----------
     grey : (H, W) float array
         In [0, 1].
     sigma, k, p, epsilon, phi : float
-        As of :func:`xdog`.
+        As for :func:`xdog`.
     sigma_tensor : float
-        Standard deviation of the Gaussian that smooths the structure tensor, pixels: how calmly strokes turn.
+        Standard deviation of the Gaussian that smooths the structure tensor, pixels; larger values give calmer strokes.
     sigma_flow : float
         Standard deviation of the Gaussian along the stroke, pixels.
     tangents : (H, W, 2) float32 array, optional
-        The directions of the strokes, if they are known; by default those of ``grey``.
+        Unit vectors along the strokes; by default those of ``grey``.
 
     Returns
     -------
     (H, W) float32 array
-        In [0, 1], 1 the paper.
+        In [0, 1], 1 is paper.
+
+    Raises
+    ------
+    InputError
+        If ``grey`` is not such an array, or a parameter is out of its range.
 
     References
     ----------
@@ -247,7 +287,7 @@ def fxdog(
 
 
 def sobel(grey: Grey, *, sigma: float = 0.8, strength: float = 0.75, scale: float = 1.0) -> Drawing:
-    """Steepness of the picture, dark on white: what pSp's sketches are before a network simplifies them.
+    """Gradient magnitude, dark on white: pSp's sketches before a network simplifies them.
 
     Parameters
     ----------
@@ -256,14 +296,23 @@ def sobel(grey: Grey, *, sigma: float = 0.8, strength: float = 0.75, scale: floa
     sigma : float
         Standard deviation of the Gaussian before the gradient, pixels.
     strength : float
-        Factor of the gradient as the 3 x 3 Sobel operator gives it.
+        Factor of the gradient magnitude of the 3 x 3 Sobel operator, more than 0.
     scale : float
-        Size of the picture against the one that ``strength`` is meant for: edges are less steep in a larger one.
+        Ratio of the picture's width to the one that ``strength`` is meant for: edges are less steep in a larger picture.
 
     Returns
     -------
     (H, W) float32 array
-        ``max(0, 1 - strength * scale * gradient)``, 1 the paper.
+        ``max(0, 1 - strength * scale * gradient)``, in [0, 1]; 1 is paper.
+
+    Raises
+    ------
+    InputError
+        If ``grey`` is not such an array, or a parameter is out of its range.
+
+    References
+    ----------
+    Richardson et al., "Encoding in style: a StyleGAN encoder for image-to-image translation", CVPR 2021.
 
     Examples
     --------
@@ -279,23 +328,28 @@ def sobel(grey: Grey, *, sigma: float = 0.8, strength: float = 0.75, scale: floa
 def contours(labels: NDArray[np.uint8], *, width: float = 2.0, smoothing: float = 1.5) -> Drawing:
     """Lines on the borders between the classes of a label map.
 
-    Every class is blurred; a line runs where the two strongest are equal, and how far a pixel is from it follows from
-    their difference. So lines are anti-aliased, of one width, and free of the map's stairs.
+    The mask of every class is blurred. A line runs where the two largest values are equal; their difference gives the
+    distance of a pixel from it. So lines are anti-aliased, of constant width, and free of the map's staircase edges.
 
     Parameters
     ----------
     labels : (H, W) uint8 array
         Class ids.
     width : float
-        Width of the lines, pixels.
+        Line width, pixels.
     smoothing : float
-        Standard deviation of the blur, pixels: how far stairs and corners are rounded. A part narrower than about 1.4
-        times that vanishes. At least a quarter of ``width`` is taken.
+        Standard deviation of the blur, pixels; rounds stairs and corners. A part narrower than about 1.4 times this value
+        disappears. At least a quarter of ``width`` is used.
 
     Returns
     -------
     (H, W) float32 array
-        In [0, 1], 1 the paper.
+        In [0, 1], 1 is paper.
+
+    Raises
+    ------
+    InputError
+        If ``labels`` is not such an array, or a parameter is out of its range.
 
     Examples
     --------
@@ -305,22 +359,22 @@ def contours(labels: NDArray[np.uint8], *, width: float = 2.0, smoothing: float 
     if labels.ndim != 2 or labels.dtype != np.uint8:
         raise InputError(f"labels is a {labels.dtype} array of shape {labels.shape}; needed: (H, W) uint8 class ids")
     _check("contours", {"width": width, "smoothing": smoothing})
-    most = 0.5 * max(labels.shape)
-    width = min(width, most)
-    sigma = min(max(smoothing, width / 4, 0.6), most + 1)
-    first = np.zeros(labels.shape, np.float32)
+    limit = 0.5 * max(labels.shape)
+    width = min(width, limit)
+    sigma = min(max(smoothing, width / 4, 0.6), limit + 1)
+    largest = np.zeros(labels.shape, np.float32)
     second = np.zeros(labels.shape, np.float32)
     for number in np.flatnonzero(np.bincount(labels.ravel())):
         share = blur((labels == number).astype(np.float32), sigma)
-        np.maximum(second, np.minimum(first, share), out=second)
-        np.maximum(first, share, out=first)
-    distance = np.interp(first - second, _DIFFERENCES, _DISTANCES) * sigma
+        np.maximum(second, np.minimum(largest, share), out=second)
+        np.maximum(largest, share, out=largest)
+    distance = np.interp(largest - second, _DIFFERENCES, _DISTANCES) * sigma
     return np.asarray(np.clip(distance + (0.5 - width / 2), 0, 1), np.float32)
 
 
 _DISTANCES = np.linspace(0, 4, 401)
 _DIFFERENCES = np.array([math.erf(distance / math.sqrt(2)) for distance in _DISTANCES])
-"""Difference of two blurred half planes by the distance from their border, in standard deviations of the blur."""
+"""Difference of two blurred half planes as a function of the distance from their border, in standard deviations."""
 
 
 # ------------------------------------------------------------------------------------------------------------- drawing
@@ -333,7 +387,27 @@ def draw(
     labels: NDArray[np.uint8] | None = None,
     background: Background = "keep",
 ) -> NDArray[np.uint8]:
-    """One drawing of a photo, (H, W) uint8, 255 the paper (see :func:`draw_all`)."""
+    """Draw one sketch of a photo.
+
+    Parameters
+    ----------
+    photo : (H, W, 3) uint8 array, or (H, W) float32 array, or None
+        As for :func:`draw_all`.
+    sketch : Sketch
+        What to draw.
+    labels, background
+        As for :func:`draw_all`.
+
+    Returns
+    -------
+    (H, W) uint8 array
+        0..255, 255 is paper.
+
+    Raises
+    ------
+    InputError
+        As :func:`draw_all` does.
+    """
     return draw_all(photo, [sketch], labels=labels, background=background)[sketch.name]
 
 
@@ -344,29 +418,29 @@ def draw_all(
     labels: NDArray[np.uint8] | None = None,
     background: Background = "keep",
 ) -> dict[str, NDArray[np.uint8]]:
-    """Several drawings of one photo, which share what they have in common.
+    """Draw several sketches of one photo; intermediate results are shared.
 
     Parameters
     ----------
     photo : (H, W, 3) uint8 array, or (H, W) float32 array, or None
-        RGB, or luma in [0, 1]. None will do where only label maps are drawn.
+        RGB, or luma in [0, 1]. None if only label maps are drawn.
     sketches : iterable of Sketch
         What to draw.
     labels : (H, W) uint8 array, optional
-        The label map; one of another size is resized.
+        The label map; resized by nearest neighbour if its size differs from the photo's.
     background : str
-        ``keep`` leaves the drawing as it is; ``blank`` makes paper of what is outside the person (class 0), from a few
-        pixels off, so that the outline stays a line where the filter drew one.
+        ``keep`` leaves the drawing unchanged. ``blank`` turns everything outside the person (class 0) into paper, beginning a
+        few pixels from the outline, so that a line there remains.
 
     Returns
     -------
     dict of str to (H, W) uint8 array
-        By the sketches' names, 255 the paper; of the photo's size, or without one of the label map's.
+        By the sketches' names, 0..255, 255 is paper. Of the photo's size, or without a photo of the label map's.
 
     Raises
     ------
     InputError
-        If ``photo`` or ``labels`` are no such arrays, or one that is needed is missing.
+        If ``photo`` or ``labels`` is not such an array, or a required one is missing.
 
     Examples
     --------
@@ -381,12 +455,12 @@ def draw_all(
     if labels is None and background == "blank":
         raise InputError("a blank background needs the label map; give labels")
     source = _Source(photo, labels)
-    paper = _paper(source.fitting_labels) if background == "blank" else None
+    paper = _paper(source.labels_at_size) if background == "blank" else None
     drawings = {}
     for sketch in sketches:
         if (labels if sketch.needs_labels else photo) is None:
-            what = "the label map; give labels" if sketch.needs_labels else "the photo; give photo"
-            raise InputError(f"{sketch.name} is drawn from {what}")
+            source_name = "the label map; give labels" if sketch.needs_labels else "the photo; give photo"
+            raise InputError(f"{sketch.name} is drawn from {source_name}")
         drawing = _DRAW[sketch.method](source, sketch)
         if paper is not None:
             drawing = np.maximum(drawing, 0) * (1 - paper) + paper
@@ -395,7 +469,7 @@ def draw_all(
 
 
 class _Source:
-    """A photo and its label map, with what several drawings have in common made once."""
+    """A photo and its label map; what several drawings need is computed once."""
 
     def __init__(self, photo: NDArray[Any] | None, labels: NDArray[np.uint8] | None) -> None:
         if photo is not None and not (photo.ndim == 2 and photo.dtype == np.float32):
@@ -421,20 +495,21 @@ class _Source:
         return height, width
 
     @property
-    def fitting_labels(self) -> NDArray[np.uint8]:
+    def labels_at_size(self) -> NDArray[np.uint8]:
         """The label map at the size of the drawings."""
         return resize(self.labels, self.size, labels=True)
 
     def tangents(self, sigma: float, sigma_tensor: float) -> NDArray[np.float32]:
-        known = (sigma, sigma_tensor)
-        if known not in self._tangents:
-            self._tangents[known] = edge_tangents(self.grey, sigma=sigma, sigma_tensor=sigma_tensor)
-        return self._tangents[known]
+        key = (sigma, sigma_tensor)
+        if key not in self._tangents:
+            self._tangents[key] = edge_tangents(self.grey, sigma=sigma, sigma_tensor=sigma_tensor)
+        return self._tangents[key]
 
 
 def _draw_fxdog(source: _Source, sketch: Sketch) -> Drawing:
-    given = sketch.at_width(source.size[1])
-    return fxdog(source.grey, **given, tangents=source.tangents(given["sigma"], given["sigma_tensor"]))
+    parameters = sketch.at_width(source.size[1])
+    tangents = source.tangents(parameters["sigma"], parameters["sigma_tensor"])
+    return fxdog(source.grey, **parameters, tangents=tangents)
 
 
 def _draw_sobel(source: _Source, sketch: Sketch) -> Drawing:
@@ -443,8 +518,8 @@ def _draw_sobel(source: _Source, sketch: Sketch) -> Drawing:
 
 
 def _draw_contours(source: _Source, sketch: Sketch) -> Drawing:
-    """The contours at the larger of the two sizes, so that a small drawing shows all of a large label map."""
-    labels = source.labels if source.labels.size > source.fitting_labels.size else source.fitting_labels
+    """Contours drawn at the larger of the two sizes, so that a small drawing shows all of a large label map."""
+    labels = source.labels if source.labels.size > source.labels_at_size.size else source.labels_at_size
     drawing: Drawing = resize(contours(labels, **sketch.at_width(labels.shape[1])), source.size)
     return drawing
 
@@ -459,7 +534,7 @@ _DRAW: dict[str, Callable[[_Source, Sketch], Drawing]] = {
 
 
 def _paper(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """How much of each pixel is blank paper: 0 on the person and on its outline, 1 farther off."""
+    """Opacity of blank paper at each pixel: 0 on the person and its outline, 1 farther away."""
     scale = labels.shape[1] / REFERENCE_WIDTH
     outside = (labels == 0).astype(np.uint8)
     if outside.all():
