@@ -185,7 +185,7 @@ WRONG = {
     "masks with jobs 0": (("prep", "masks", "{raw}", "--out", "{out}", "-j", 0), "jobs is 0; needed"),
     "size 5": ((*DRAW, "--size", 5), "size is 5; needed: 16 to 4096 pixels"),
     "preset unknown": ((*DRAW, "--method", "xdog:oil"), "xdog has no preset 'oil'; give one of: "),
-    "method twice": ((*DRAW, "--method", "xdog", "--method", "xdog"), "the sketch xdog is asked for twice"),
+    "method twice": ((*DRAW, "--method", "xdog", "--method", "xdog"), "the sketch xdog is requested twice"),
     "parameter of two": ((*DRAW, "--method", "xdog", "--method", "dodge", "--p", 3), "--p needs one --method"),
     "contours of a raw tree": ((*DRAW, "--method", "contours"), "contours needs label maps and"),
     "blank of a raw tree": ((*DRAW, "--background", "blank"), "--background blank needs label maps and"),
@@ -214,11 +214,11 @@ WRONG = {
     ),
     "pairs of one folder": (
         ("prep", "pairs", "{tmp}/empty", "{tmp}/empty", "--kind", "labels", "--out", "{out}"),
-        "was given for the photos and for the labels; give two folders",
+        "was given both for the photos and for the labels; give two folders",
     ),
     "pairs named as a method": (
         ("prep", "pairs", "{tmp}/empty", "{raw}", "--kind", "sketch", "--out", "{out}", "--name", "xdog-mine"),
-        "'xdog-mine' cannot name one's own sketches; needed: a folder name that is no method's",
+        "'xdog-mine' cannot name your sketches; needed: a folder name that is no method",
     ),
     "check of nothing": (("prep", "check", "{tmp}/empty"), "empty is not a dataset folder: manifest.csv is missing"),
     "unknown method": ((*DRAW, "--method", "pen"), "'pen' is not known; give one of: dodge, xdog"),
