@@ -2,11 +2,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import pickle
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -222,30 +218,8 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(faces, tmp_path, undistur
     assert_same_outcome(tmp_path, undisturbed)
 
 
-KILLED = """
-import os, pickle, signal, sys
-from pathlib import Path
-from facesynth.model.training.gan.train import train_generator
-
-data, out, config, last = pickle.loads(sys.stdin.buffer.read())
-replace = Path.replace
-
-def replace_or_die(self, target):
-    if target.name == last:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return replace(self, target)
-
-Path.replace = replace_or_die
-train_generator(data, out, config, device="cpu", workers=0)
-"""
-
-
-def test_a_run_killed_between_writing_and_moving_ends_as_an_undisturbed_one(faces, tmp_path, undisturbed):
-    given = pickle.dumps((faces, tmp_path / "run", tiny(), "step-00000006.safetensors"))
-    done = subprocess.run([sys.executable, "-c", KILLED], input=given, timeout=100, check=False)
-    assert done.returncode == -signal.SIGKILL
-    (left,) = (tmp_path / "run").rglob("*.part")
-    assert left.name.startswith(".step-00000006.safetensors.")
+def test_a_run_killed_between_writing_and_moving_ends_as_an_undisturbed_one(faces, tmp_path, undisturbed, kill):
+    kill(train_generator, tiny(), "step-00000006.safetensors")
     run(faces, tmp_path / "run")
     assert_same_outcome(tmp_path / "run", undisturbed)
     assert leftovers(tmp_path / "run") == []

@@ -4,11 +4,7 @@ import csv
 import dataclasses
 import logging
 import os
-import pickle
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -426,31 +422,8 @@ def test_a_damaged_newest_checkpoint_is_passed_over(faces, tmp_path, undisturbed
     assert_same_outcome(tmp_path / "run", undisturbed)
 
 
-KILLED = """
-import os, pickle, signal, sys
-from pathlib import Path
-from facesynth.model.training import train
-
-data, out, config, last = pickle.loads(sys.stdin.buffer.read())
-replace = Path.replace
-
-def replace_or_die(self, target):
-    if target.name == last:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return replace(self, target)
-
-Path.replace = replace_or_die
-train(data, out, config, device="cpu", workers=0)
-"""
-
-
-def test_a_run_killed_between_writing_and_moving_ends_as_an_undisturbed_one(faces, tmp_path, undisturbed):
-    for last in ("step-00000000.safetensors", "step-00000006.safetensors"):
-        given = pickle.dumps((faces, tmp_path / "run", STYLED, last))
-        done = subprocess.run([sys.executable, "-c", KILLED], input=given, timeout=100, check=False)
-        assert done.returncode == -signal.SIGKILL
-        (left,) = (tmp_path / "run").rglob("*.part")
-        assert left.name.startswith(f".{last}.")
+def test_a_run_killed_between_writing_and_moving_ends_as_an_undisturbed_one(faces, tmp_path, undisturbed, kill):
+    kill(train, STYLED, "step-00000000.safetensors", "step-00000006.safetensors")
     run(faces, tmp_path / "run")
     assert_same_outcome(tmp_path / "run", undisturbed)
     assert leftovers(tmp_path / "run") == []
