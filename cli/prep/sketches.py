@@ -7,22 +7,27 @@ from typing import Any
 
 import click
 
+from facesynth.prep.sketches.presets import METHODS
+
 from .._progress import progress
 from ._common import FOLDER, FORCE, OUT, Command, common, print_outcome, with_splits
 
-PARAMETERS = {
-    "sigma": "Blur, pixels of a picture 512 wide: the width of the lines, for dodge the reach of the tones.",
-    "k": "Ratio of the two blurs.",
-    "p": "Strength of edges against tones.",
-    "epsilon": "Grey from which the paper stays white.",
-    "phi": "Steepness of the fall to black.",
-    "sigma_tensor": "Smoothing of the edge directions, pixels of a picture 512 wide.",
-    "sigma_flow": "Length of the strokes, pixels of a picture 512 wide.",
-    "width": "Width of the lines, pixels of a picture 512 wide.",
-    "smoothing": "Rounding of corners, pixels of a picture 512 wide.",
-    "strength": "Darkness of the drawing.",
-}
-"""The parameters of all methods."""
+
+def _help_of_parameters() -> dict[str, str]:
+    """What every parameter does, by its name, with the methods that take it."""
+    meanings: dict[str, dict[str, list[str]]] = {}
+    for method in METHODS.values():
+        for name, parameter in method.parameters.items():
+            unit = ", pixels of a picture 512 wide" if parameter.is_length else ""
+            meanings.setdefault(name, {}).setdefault(parameter.meaning + unit, []).append(method.name)
+    return {
+        name: "; ".join(f"{', '.join(methods)}: {meaning}" for meaning, methods in of.items()) + "."
+        for name, of in meanings.items()
+    }
+
+
+PARAMETERS = _help_of_parameters()
+"""The help of every parameter of the methods."""
 
 
 def _with_parameters(command: Command) -> Command:
@@ -40,7 +45,7 @@ def _with_parameters(command: Command) -> Command:
     multiple=True,
     default=["xdog"],
     metavar="METHOD[:PRESET]",
-    help="dodge, xdog, fxdog, contours or sobel, or a preset of one, as xdog:ink; may be given several times.",
+    help=f"{', '.join(METHODS)}, or a preset of one, as xdog:ink; may be given several times.",
 )
 @click.option("--size", type=int, help="Longer side of the sketches, pixels.  [default: as the photos]")
 @click.option(

@@ -24,7 +24,9 @@ from facesynth.prep.pipeline.dataset import Prepared, Stage, run_into, sorted_ro
 from facesynth.prep.pipeline.findings import Refused
 from facesynth.prep.pipeline.journal import Columns, Done, Task, make_key
 from facesynth.prep.pipeline.workers import Progress, Workers
-from facesynth.prep.sketches import methods
+from facesynth.prep.sketches import drawing
+from facesynth.prep.sketches.drawing import Background
+from facesynth.prep.sketches.presets import METHODS, REFERENCE_WIDTH, Sketch
 from facesynth.prep.splits import Splits
 
 if TYPE_CHECKING:
@@ -147,12 +149,12 @@ class _Drawing:
     """The work of drawing one photo's sketches."""
 
     root: Path
-    drawings: Mapping[str, methods.Sketch]
+    drawings: Mapping[str, Sketch]
     size: int | None
-    background: methods.Background
+    background: Background
     scheme: LabelScheme
 
-    def needs_labels(self, sketch: methods.Sketch) -> bool:
+    def needs_labels(self, sketch: Sketch) -> bool:
         return self.background == "blank" or sketch.needs_labels
 
     def __call__(
@@ -164,10 +166,10 @@ class _Drawing:
         if labels is None:
             for stage in [stage for stage, sketch in drawings.items() if self.needs_labels(sketch)]:
                 results[stage] = Refused("no-labels", f"no label map, which {drawings.pop(stage).name} needs")
-        grey = methods.read_grey(self.root / columns["photo"], size=self.size)
+        grey = drawing.read_grey(self.root / columns["photo"], size=self.size)
         needed = any(map(self.needs_labels, drawings.values()))
         areas = images.read_labels(labels, self.scheme) if labels and needed else None
-        drawn = methods.draw_all(grey, drawings.values(), labels=areas, background=self.background)
+        drawn = drawing.draw_all(grey, drawings.values(), labels=areas, background=self.background)
         for stage, sketch in drawings.items():
             name = f"sketches/{sketch.name}/{identifier}.png"
             data = images.write_png(self.root / name, drawn[sketch.name])
@@ -285,9 +287,9 @@ def prepare_sketches(
     source: Path,
     out: Path,
     *,
-    drawings: Sequence[methods.Sketch],
+    drawings: Sequence[Sketch],
     size: int | None = None,
-    background: methods.Background = "keep",
+    background: Background = "keep",
     splits: Splits | None = None,
     workers: Workers | None = None,
     force: bool = False,
@@ -302,7 +304,7 @@ def prepare_sketches(
     out : Path
         The dataset folder.
     drawings : sequence of Sketch
-        What to draw (see :func:`facesynth.prep.sketches.methods.resolve`).
+        What to draw (see :func:`facesynth.prep.sketches.presets.resolve`).
     size : int, optional
         Longer side of the sketches, pixels: larger photos are reduced first. By default the size of the photos.
     background : str
@@ -328,7 +330,7 @@ def prepare_sketches(
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"the sketch {min(twice)} is requested twice; give each once")
     if not names:
-        raise InputError("no sketch is requested; give one of: " + ", ".join(methods.METHODS))
+        raise InputError("no sketch is requested; give one of: " + ", ".join(METHODS))
     by_stage = {f"sketches-{sketch.name}": sketch for sketch in drawings}
     scheme = read_info(source)[0] if is_dataset(source) else CELEBAMASK_HQ
     work = _Drawing(out.absolute(), by_stage, size, background, scheme)
@@ -344,7 +346,7 @@ def prepare_sketches(
             (f"sketch_{sketch.name}", f"sketch_{sketch.name}_sha256"),
             {
                 "method": sketch.method,
-                "reference_width": methods.REFERENCE_WIDTH,
+                "reference_width": REFERENCE_WIDTH,
                 "size": size,
                 "background": background,
                 **sketch.parameters,

@@ -1,128 +1,26 @@
-"""Sketch filters: dodge blend, XDoG, flow-based XDoG, Sobel edges, and the contours of a label map.
+"""Sketch filters: dodge blend, XDoG, flow-based XDoG, Sobel and Canny edges, and the contours of a label map.
 
 The filters map float arrays in [0, 1] to float arrays in [0, 1], where 1 is paper; lengths are in pixels. Pictures are
-mirrored at their borders without repeating the edge pixel. :func:`draw_all` draws the sketches that :func:`resolve` returns
-at any size of photo: their lengths are in pixels of a picture 512 wide and are scaled with the photo's width.
+mirrored at their borders without repeating the edge pixel. :mod:`facesynth.prep.sketches.drawing` applies them to photos.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from facesynth.errors import InputError
-from facesynth.images import no_longer, read_photo, resize
 from facesynth.prep.sketches.flow import average_along, blur, edge_tangents, sharpen_across
-from facesynth.prep.sketches.presets import METHODS, PRESETS, REFERENCE_WIDTH, Method, Sketch, resolve
+from facesynth.prep.sketches.presets import METHODS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Grey = NDArray[np.floating[Any]]
     Drawing = NDArray[np.float32]
-
-__all__ = [
-    "METHODS",
-    "PRESETS",
-    "REFERENCE_WIDTH",
-    "Method",
-    "Sketch",
-    "contours",
-    "dodge",
-    "draw",
-    "draw_all",
-    "fxdog",
-    "luma",
-    "read_grey",
-    "resolve",
-    "sobel",
-    "xdog",
-]
-
-Background = Literal["keep", "blank"]
-BACKGROUNDS: tuple[Background, ...] = ("keep", "blank")
-
-OUTLINE = 3.0
-"""Distance from the person at which a blank background begins, so that the outline stays; pixels at a width of 512."""
-FADE = 2.0
-"""Width of the transition from drawing to paper beyond it; pixels at a width of 512."""
-
-_ROWS = 32
-
-
-def luma(photo: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Rec. 601 luma of a photo.
-
-    Parameters
-    ----------
-    photo : (H, W, 3) uint8 array
-        RGB, 0..255.
-
-    Returns
-    -------
-    (H, W) float32 array
-        In [0, 1].
-
-    Raises
-    ------
-    InputError
-        If ``photo`` is not such an array.
-
-    Examples
-    --------
-    >>> luma(np.full((1, 1, 3), 255, np.uint8)).round(3).tolist()
-    [[1.0]]
-    """
-    if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
-        raise InputError(f"photo is a {photo.dtype} array of shape {photo.shape}; needed: (H, W, 3) uint8")
-    weights = np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255)
-    grey = np.empty(photo.shape[:2], np.float32)
-    for start in range(0, len(photo), _ROWS):  # a band of rows fits into the processor's cache
-        band = slice(start, start + _ROWS)
-        np.matmul(photo[band].astype(np.float32), weights, out=grey[band])
-    return grey
-
-
-def read_grey(path: Path, *, size: int | None = None) -> NDArray[np.float32]:
-    """The luma of a photo file, reduced if it is larger than ``size``.
-
-    Luma is computed from the decoded colours and area-averaged before anything is rounded. Faster ways (decoding a JPEG as grey
-    or at half size, reducing 8-bit colours) change strokes visibly, because the filters amplify small differences.
-
-    Parameters
-    ----------
-    path : Path
-        A photo; it is turned upright by its EXIF orientation.
-    size : int, optional
-        Longer side, pixels; a smaller photo is not enlarged.
-
-    Returns
-    -------
-    (H, W) float32 array
-        In [0, 1].
-
-    Raises
-    ------
-    PictureError
-        If the file cannot be read.
-    """
-    _keep_freed_memory()
-    return no_longer(luma(read_photo(path)), size)
-
-
-@cache
-def _keep_freed_memory() -> None:
-    """Make the C library keep freed memory for the next photo instead of returning it to the system.
-
-    glibc sets its threshold to the largest block freed so far. This block is never written to, so it costs nothing.
-    """
-    np.empty(31 << 20, np.uint8)
 
 
 def _checked(method: str, grey: Grey, **parameters: float) -> Drawing:
@@ -325,6 +223,59 @@ def sobel(grey: Grey, *, sigma: float = 0.8, strength: float = 0.75, scale: floa
     return np.asarray(np.maximum(1 - np.float32(strength * scale) * cv2.magnitude(dx, dy), 0), np.float32)
 
 
+def canny(grey: Grey, *, sigma: float = 2.0, low: float = 0.02, high: float = 0.05, width: float = 1.5) -> Drawing:
+    """Edges by Canny's method as lines of one width: no tones and no shading.
+
+    Parameters
+    ----------
+    grey : (H, W) float array
+        In [0, 1].
+    sigma : float
+        Standard deviation of the Gaussian before the gradient, pixels; larger values leave fewer, smoother lines.
+    low, high : float
+        Thresholds of ``sigma`` times the gradient magnitude (grey levels), at least 0: a line begins where ``high`` is reached
+        and continues down to ``low``. A step from black to white has 0.4.
+    width : float
+        Line width, pixels.
+
+    Returns
+    -------
+    (H, W) float32 array
+        In [0, 1], 1 is paper.
+
+    Raises
+    ------
+    InputError
+        If ``grey`` is not such an array, or a parameter is out of its range.
+
+    References
+    ----------
+    Canny, "A computational approach to edge detection", IEEE TPAMI 8(6), 1986. Lindeberg, "Edge detection and ridge detection
+    with automatic scale selection", IJCV 30(2), 1998, section 4 (the factor ``sigma``).
+
+    Examples
+    --------
+    >>> canny(np.full((8, 8), 0.3)).min().item()
+    1.0
+    """
+    grey32 = _checked("canny", grey, sigma=sigma, low=low, high=high, width=width)
+    smooth = blur(grey32, sigma)
+    unit = _CANNY_LEVELS * sigma / 8  # the Sobel operator is 8 times the gradient
+    dx, dy = (
+        np.rint(
+            cv2.Sobel(smooth, cv2.CV_32F, *order, scale=unit, borderType=cv2.BORDER_REFLECT_101).clip(-32767, 32767)
+        ).astype(np.int16)
+        for order in ((1, 0), (0, 1))
+    )
+    edges = cv2.Canny(dx, dy, low * _CANNY_LEVELS, high * _CANNY_LEVELS, L2gradient=True)
+    distance = cv2.distanceTransform(255 - edges, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(np.clip(distance + np.float32(0.5 - width / 2), 0, 1), np.float32)
+
+
+_CANNY_LEVELS = 8192.0
+"""Whole numbers per grey level of the gradients, which OpenCV takes as int16."""
+
+
 def contours(labels: NDArray[np.uint8], *, width: float = 2.0, smoothing: float = 1.5) -> Drawing:
     """Lines on the borders between the classes of a label map.
 
@@ -378,166 +329,3 @@ _DIFFERENCES = np.array([math.erf(distance / math.sqrt(2)) for distance in _DIST
 
 
 # ------------------------------------------------------------------------------------------------------------- drawing
-
-
-def draw(
-    photo: NDArray[np.uint8] | NDArray[np.float32] | None,
-    sketch: Sketch,
-    *,
-    labels: NDArray[np.uint8] | None = None,
-    background: Background = "keep",
-) -> NDArray[np.uint8]:
-    """Draw one sketch of a photo.
-
-    Parameters
-    ----------
-    photo : (H, W, 3) uint8 array, or (H, W) float32 array, or None
-        As for :func:`draw_all`.
-    sketch : Sketch
-        What to draw.
-    labels, background
-        As for :func:`draw_all`.
-
-    Returns
-    -------
-    (H, W) uint8 array
-        0..255, 255 is paper.
-
-    Raises
-    ------
-    InputError
-        As :func:`draw_all` does.
-    """
-    return draw_all(photo, [sketch], labels=labels, background=background)[sketch.name]
-
-
-def draw_all(
-    photo: NDArray[np.uint8] | NDArray[np.float32] | None,
-    sketches: Iterable[Sketch],
-    *,
-    labels: NDArray[np.uint8] | None = None,
-    background: Background = "keep",
-) -> dict[str, NDArray[np.uint8]]:
-    """Draw several sketches of one photo; intermediate results are shared.
-
-    Parameters
-    ----------
-    photo : (H, W, 3) uint8 array, or (H, W) float32 array, or None
-        RGB, or luma in [0, 1]. None if only label maps are drawn.
-    sketches : iterable of Sketch
-        What to draw.
-    labels : (H, W) uint8 array, optional
-        The label map; resized by nearest neighbour if its size differs from the photo's.
-    background : str
-        ``keep`` leaves the drawing unchanged. ``blank`` turns everything outside the person (class 0) into paper, beginning a
-        few pixels from the outline, so that a line there remains.
-
-    Returns
-    -------
-    dict of str to (H, W) uint8 array
-        By the sketches' names, 0..255, 255 is paper. Of the photo's size, or without a photo of the label map's.
-
-    Raises
-    ------
-    InputError
-        If ``photo`` or ``labels`` is not such an array, or a required one is missing.
-
-    Examples
-    --------
-    >>> photo = np.full((32, 32, 3), 200, np.uint8)
-    >>> {name: int(drawing.min()) for name, drawing in draw_all(photo, [resolve("dodge"), resolve("xdog:ink")]).items()}
-    {'dodge': 255, 'xdog-ink': 255}
-    """
-    if background not in BACKGROUNDS:
-        raise InputError(f"background is {background!r}; needed: {' or '.join(BACKGROUNDS)}")
-    if labels is not None and (labels.ndim != 2 or labels.dtype != np.uint8):
-        raise InputError(f"labels is a {labels.dtype} array of shape {labels.shape}; needed: (H, W) uint8 class ids")
-    if labels is None and background == "blank":
-        raise InputError("a blank background needs the label map; give labels")
-    source = _Source(photo, labels)
-    paper = _paper(source.labels_at_size) if background == "blank" else None
-    drawings = {}
-    for sketch in sketches:
-        if (labels if sketch.needs_labels else photo) is None:
-            source_name = "the label map; give labels" if sketch.needs_labels else "the photo; give photo"
-            raise InputError(f"{sketch.name} is drawn from {source_name}")
-        drawing = _DRAW[sketch.method](source, sketch)
-        if paper is not None:
-            drawing = np.maximum(drawing, 0) * (1 - paper) + paper
-        drawings[sketch.name] = np.asarray(cv2.convertScaleAbs(drawing, alpha=255), np.uint8)
-    return drawings
-
-
-class _Source:
-    """A photo and its label map; what several drawings need is computed once."""
-
-    def __init__(self, photo: NDArray[Any] | None, labels: NDArray[np.uint8] | None) -> None:
-        if photo is not None and not (photo.ndim == 2 and photo.dtype == np.float32):
-            photo = luma(photo)
-        self._grey: NDArray[np.float32] | None = photo
-        self._labels = labels
-        self._tangents: dict[tuple[float, float], NDArray[np.float32]] = {}
-
-    @property
-    def grey(self) -> NDArray[np.float32]:
-        assert self._grey is not None
-        return self._grey
-
-    @property
-    def labels(self) -> NDArray[np.uint8]:
-        assert self._labels is not None
-        return self._labels
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the drawings."""
-        height, width = (self.labels if self._grey is None else self._grey).shape
-        return height, width
-
-    @property
-    def labels_at_size(self) -> NDArray[np.uint8]:
-        """The label map at the size of the drawings."""
-        return resize(self.labels, self.size, labels=True)
-
-    def tangents(self, sigma: float, sigma_tensor: float) -> NDArray[np.float32]:
-        key = (sigma, sigma_tensor)
-        if key not in self._tangents:
-            self._tangents[key] = edge_tangents(self.grey, sigma=sigma, sigma_tensor=sigma_tensor)
-        return self._tangents[key]
-
-
-def _draw_fxdog(source: _Source, sketch: Sketch) -> Drawing:
-    parameters = sketch.at_width(source.size[1])
-    tangents = source.tangents(parameters["sigma"], parameters["sigma_tensor"])
-    return fxdog(source.grey, **parameters, tangents=tangents)
-
-
-def _draw_sobel(source: _Source, sketch: Sketch) -> Drawing:
-    width = source.size[1]
-    return sobel(source.grey, **sketch.at_width(width), scale=width / REFERENCE_WIDTH)
-
-
-def _draw_contours(source: _Source, sketch: Sketch) -> Drawing:
-    """Contours drawn at the larger of the two sizes, so that a small drawing shows all of a large label map."""
-    labels = source.labels if source.labels.size > source.labels_at_size.size else source.labels_at_size
-    drawing: Drawing = resize(contours(labels, **sketch.at_width(labels.shape[1])), source.size)
-    return drawing
-
-
-_DRAW: dict[str, Callable[[_Source, Sketch], Drawing]] = {
-    "dodge": lambda source, sketch: dodge(source.grey, **sketch.at_width(source.size[1])),
-    "xdog": lambda source, sketch: xdog(source.grey, **sketch.at_width(source.size[1])),
-    "fxdog": _draw_fxdog,
-    "contours": _draw_contours,
-    "sobel": _draw_sobel,
-}
-
-
-def _paper(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Opacity of blank paper at each pixel: 0 on the person and its outline, 1 farther away."""
-    scale = labels.shape[1] / REFERENCE_WIDTH
-    outside = (labels == 0).astype(np.uint8)
-    if outside.all():
-        return np.ones(labels.shape, np.float32)
-    distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_5)
-    return np.asarray(np.clip((distance - OUTLINE * scale) / max(FADE * scale, 0.5), 0, 1), np.float32)

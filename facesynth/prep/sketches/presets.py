@@ -151,6 +151,18 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                     "strength": Parameter(0.75, "darkness: factor of the gradient", more_than=0),
                 },
             ),
+            Method(
+                "canny",
+                "edges as thin lines of one width",
+                {
+                    "sigma": Parameter(
+                        2.0, "standard deviation of the blur before the gradient", more_than=0, is_length=True
+                    ),
+                    "low": Parameter(0.02, "gradient down to which a line continues", at_least=0),
+                    "high": Parameter(0.05, "gradient at which a line begins", at_least=0),
+                    "width": Parameter(1.5, "line width", more_than=0, is_length=True),
+                },
+            ),
         )
     }
 )
@@ -176,6 +188,11 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, float]]] = MappingProxyType(
             "pencil": {"strength": 1.5},
             "ink": {"sigma": 1.2, "strength": 3.0},
             "soft": {"sigma": 2.5, "strength": 1.5},
+        },
+        "canny": {
+            "pencil": {"sigma": 1.5, "width": 1.0},
+            "ink": {"sigma": 3.0, "width": 3.0},
+            "outline": {"sigma": 5.0, "low": 0.03, "high": 0.08, "width": 2.0},
         },
     }
 )

@@ -17,7 +17,7 @@ from facesynth.errors import InputError
 from facesynth.files import pictures_in, write_bytes
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme
 from facesynth.manifest import is_dataset, iter_rows, read_info
-from facesynth.prep.sketches.methods import Background, draw_all, luma
+from facesynth.prep.sketches.drawing import Background, draw_all, luma
 from facesynth.prep.sketches.presets import Sketch, all_sketches
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def make_preview(
     size : int
         Longer side of the pictures, pixels. Photos are drawn at that size, so drawings are shown pixel for pixel.
     background : str
-        ``keep`` or ``blank``, as for :func:`facesynth.prep.sketches.methods.draw_all`.
+        ``keep`` or ``blank``, as for :func:`facesynth.prep.sketches.drawing.draw_all`.
 
     Returns
     -------

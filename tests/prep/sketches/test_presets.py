@@ -33,6 +33,7 @@ def test_registry_agrees_with_the_filters() -> None:
         "fxdog": ["sigma", "sigma_tensor", "sigma_flow"],
         "contours": ["width", "smoothing"],
         "sobel": ["sigma"],
+        "canny": ["sigma", "width"],
     }
 
 
@@ -74,7 +75,7 @@ def test_names_of_all() -> None:
 @pytest.mark.parametrize(
     ("spec", "parameters", "message"),
     [
-        ("photocopy", {}, "'photocopy' is not known; give one of: dodge, xdog, fxdog, contours, sobel"),
+        ("photocopy", {}, "'photocopy' is not known; give one of: dodge, xdog, fxdog, contours, sobel, canny"),
         ("", {}, "'' is not known"),
         ("xdog\n", {}, "is not known"),
         ("xdog:", {}, "xdog has no preset ''; give one of: pencil, ink, charcoal, soft"),
