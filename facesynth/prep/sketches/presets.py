@@ -190,7 +190,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, float]]] = MappingProxyType(
             "soft": {"sigma": 2.5, "strength": 1.5},
         },
         "canny": {
-            "pencil": {"sigma": 1.5, "width": 1.0},
+            "pencil": {"width": 1.0},
             "ink": {"sigma": 3.0, "width": 3.0},
             "outline": {"sigma": 5.0, "low": 0.03, "high": 0.08, "width": 2.0},
         },
