@@ -25,5 +25,5 @@ def demo(out: Path | None, quick: bool) -> None:
     def tell(line: str) -> None:
         click.echo(f"{time.monotonic() - began:4.0f} s  {line}", err=True)
 
-    page = run_demo(out or Path("demo-quick" if quick else "demo"), extent=QUICK if quick else Extent(), tell=tell)
+    page = run_demo(out or Path("demo-quick" if quick else "demo"), extent=QUICK if quick else Extent(), log=tell)
     click.echo(f"{page}: open it in a browser")
