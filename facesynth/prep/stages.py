@@ -191,7 +191,7 @@ class _Shrinking:
         columns = _imported(self.root, identifier, photo, known)
         name = f"photos_{self.size}/{identifier}.png"
         pixels = images.read_photo(self.root / columns["photo"])
-        data = images.write_png(self.root / name, images.no_longer(pixels, self.size))
+        data = images.write_png(self.root / name, images.limit_size(pixels, self.size))
         column = f"photo_{self.size}"
         return dict.fromkeys(todo, Done(columns | {column: name, f"{column}_sha256": sha256(data)}))
 

@@ -143,7 +143,7 @@ def test_an_interrupt_is_one_line(undisturbed: dict[str, Path], tmp_path: Path, 
     while process.poll() is None and len(list(out.glob(wanted[0]))) <= wanted[1]:
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGINT)
-    told, stopped = process.communicate(timeout=30), "\nfacesynth: stopped; the same command goes on where it was\n"
+    told, stopped = process.communicate(timeout=30), "\nfacesynth: stopped; run the same command again to continue\n"
     assert told[0] == ""
     # A worker that is only just starting may say that it was interrupted; joblib starts some where nobody can keep it from.
     assert told[1].endswith(stopped) if backend == "processes" else told[1] == stopped
@@ -201,7 +201,7 @@ WRONG = {
     ),
     "list and shares": (
         ("prep", "masks", "{raw}", "--out", "{out}", "--split-file", "{tmp}/file", "--val", 0.2),
-        "--split-file and --val or --test both give the splits",
+        "--split-file and --val or --test both define the splits",
     ),
     "scheduler of none": (
         ("prep", "masks", "{raw}", "--out", "{out}", "--scheduler", "tcp://x"),
@@ -285,7 +285,7 @@ def test_sketches_that_are_out_of_date_are_told(
     capsys.readouterr()
     assert run_main(monkeypatch, "prep", "masks", tree, "--out", data, "-q", "-j", 1) == 0
     assert capsys.readouterr().out.splitlines()[1:] == [
-        "out of date and taken out of the manifest: sketch_xdog 1; run the commands that made them again"
+        "out of date and removed from the manifest: sketch_xdog 1; run the commands that made them again"
     ]
 
 

@@ -72,7 +72,7 @@ def test_options_reach_the_config(faces, tmp_path, facesynth):
     }  # fmt: skip
     assert {name: noted[name] for name in wanted} == wanted
     assert (noted["generator"]["style_dim"], noted["discriminator"]["channel_max"]) == (8, 8)  # --model counts more
-    assert out.endswith("nothing was begun: this was a dry run\n")
+    assert out.endswith("nothing was started: this was a dry run\n")
     assert not (tmp_path / "run").exists()
 
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from facesynth.errors import InputError
-from facesynth.images import no_longer, read_photo, resize
+from facesynth.images import limit_size, read_photo, resize
 from facesynth.prep.sketches import methods
 from facesynth.prep.sketches.flow import edge_tangents
 from facesynth.prep.sketches.methods import contours, fxdog, sobel
@@ -92,7 +92,7 @@ def read_grey(path: Path, *, size: int | None = None) -> NDArray[np.float32]:
         If the file cannot be read.
     """
     _keep_freed_memory()
-    return no_longer(luma(read_photo(path)), size)
+    return limit_size(luma(read_photo(path)), size)
 
 
 @cache

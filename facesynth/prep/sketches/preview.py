@@ -103,7 +103,7 @@ def make_preview(
     rows = []
     for photo in photos:
         pixels = images.read_photo(photo.path)
-        grey = images.no_longer(luma(pixels), size)
+        grey = images.limit_size(luma(pixels), size)
         areas = images.read_labels(photo.labels, scheme) if photo.labels else None
         drawings = draw_all(grey, chosen, labels=areas, background=background)
         rows.append([images.resize(pixels, grey.shape), *(drawings[sketch.name] for sketch in chosen)])

@@ -61,7 +61,7 @@ def test_label_maps_of_ids_or_colours(tmp_path, given, way):
 @pytest.mark.parametrize(
     ("picture", "says"),
     [
-        (Image.new("RGB", (8, 8), (1, 2, 3)), r"64 of 64 pixels in colours that are no class's .*#010203"),
+        (Image.new("RGB", (8, 8), (1, 2, 3)), r"64 of 64 pixels in colours of no class .*#010203"),
         (Image.new("L", (8, 8), 19), "holds the value 19"),
         (Image.new("RGBA", (8, 8), (204, 0, 0, 100)), "transparent|RGBA picture"),
     ],
