@@ -160,13 +160,13 @@ def nan(tensor: torch.Tensor) -> torch.Tensor:
         (lambda psp: psp.update(latent_avg="none"), ": latent_avg is str; needed:"),
         (
             lambda psp: psp.update(latent_avg=nan(psp["latent_avg"])),
-            "has values in 'latent_avg' that are no finite number",
+            "non-finite values in 'latent_avg'",
         ),
         (
             lambda psp: psp["state_dict"].update(
                 {"decoder.input.input": nan(psp["state_dict"]["decoder.input.input"])}
             ),
-            r"has values in 'generator\.constant' that are no finite numbers; give a checkpoint from before that",
+            r"has non-finite values in 'generator\.constant'; give an earlier checkpoint",
         ),
         (
             lambda psp: psp["state_dict"].update({"encoder.input_layer.0.weight": torch.ones(8, 256, 3, 3)}),
@@ -226,7 +226,7 @@ def test_generators_of_every_format_are_the_same(tmp_path, model, psp, rosinalit
         (lambda content: content.update(latent_avg=torch.ones(15)), r"latent_avg is \(15,\); needed"),
         (
             lambda content: content["g_ema"].update({"conv1.noise.weight": torch.tensor([torch.inf])}),
-            "no finite numbers",
+            "non-finite values",
         ),
         (lambda content: content["g_ema"].update({"convs.0.conv.blur.kernel": torch.eye(4)}), "is not the .* filter"),
     ],
@@ -279,7 +279,7 @@ def test_formats_are_told_by_the_content(tmp_path, psp, rosinality):
         (lambda path: path.write_bytes(b""), "it is empty; give a checkpoint of facesynth, pixel2style2pixel"),
         (lambda path: Image.fromarray(np.zeros((4, 4), np.uint8)).save(path, "png"), "it is a picture; give"),
         (lambda path: Image.fromarray(np.zeros((4, 4), np.uint8)).save(path, "jpeg"), "it is a picture; give"),
-        (lambda path: path.write_text("<!DOCTYPE html>"), "it is a text, such as a web page that came in its stead"),
+        (lambda path: path.write_text("<!DOCTYPE html>"), "it is text, such as a web page saved in its place"),
         (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1"), "it is a text"),
         (lambda path: path.write_text("hello"), "it is of no known format, or damaged"),
         (lambda path: torch.save([1], path), "it holds a list; give a checkpoint of"),

@@ -299,7 +299,7 @@ def test_a_bad_pair_may_be_left_out(faces, tmp_path, caplog):
         whole = faces_of(faces)[2] if key == 1 else (2, labels, photo)
         np.testing.assert_array_equal(photo, whole[2])
     assert pairs.skipped == ["00002"]
-    assert caplog.text.count("left out, 1 of 1 that may be: id 00002: ") == 1
+    assert caplog.text.count("skipped 1 of at most 1 bad pairs: id 00002: ") == 1
     assert [index for index, _, _ in pairs] == [0, 2, 2]
 
 

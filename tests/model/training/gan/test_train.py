@@ -291,7 +291,7 @@ def test_networks_that_do_not_fit(tmp_path, undisturbed, faces):
         read_given(None, newest(undisturbed), None)
     with pytest.raises(CheckpointError, match="is a folder; a discriminator is in a file, such as a run's newest"):
         read_given(undisturbed, undisturbed, None)
-    with pytest.raises(CheckpointError, match="is no state of a generator's training"):
+    with pytest.raises(CheckpointError, match="is not the training state of a generator"):
         read_given(undisturbed, undisturbed / "model.safetensors", None)
     with pytest.raises(InputError, match=r"the generator given has the sizes .*; needed: "):
         plan_generator(faces, preset("small"), read_given(undisturbed, None, None))
