@@ -362,7 +362,7 @@ def test_what_would_be_taken_and_ignored(seg, label_maps, tmp_path, options, say
 
 
 def test_a_style_that_the_model_cannot_encode(seg, faces, label_maps, tmp_path):
-    with pytest.raises(WrongKindError, match=r"00001\.jpg has .* no class's .*; .* is a seg2face checkpoint"):
+    with pytest.raises(WrongKindError, match=r"00001\.jpg has .* of no class .*; .* is a seg2face checkpoint"):
         translate(label_maps[:1], seg, tmp_path / "out", style_from=faces / "photos/00001.jpg")
 
 
