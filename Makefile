@@ -3,14 +3,21 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo
 MODELS ?= models
+# Tests run in a process a core, of which each takes 1 to 2 GB; `make test WORKERS=0` runs them in one.
+WORKERS ?= auto
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test check real parity pictures models clean
+.PHONY: demo test test-fast check real parity pictures models clean
 
 demo: .venv/installed
 	$(BIN)/facesynth demo --out $(DEMO)
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+# Without the slow ones: for one's own loop.
+test-fast: .venv/installed
+	$(PYTEST) -m "not slow and not real and not parity"
 
 check: .venv/installed
 	$(BIN)/ruff format --check .

@@ -1,8 +1,9 @@
-"""What importing costs, and which way imports point."""
+"""What importing costs, what the packages offer, and which way imports point."""
 
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,7 +24,10 @@ PACKAGE = Path(facesynth.__file__).parent
         ("facesynth.labels", HEAVY),
         ("facesynth.manifest", HEAVY),
         ("facesynth.cli", HEAVY),
+        ("facesynth.prep", HEAVY),
+        ("facesynth.model.checkpoints", HEAVY),
         ("facesynth.prep.stages", ("torch", "torchvision", "matplotlib", "facesynth.model")),
+        ("facesynth.model.training", ("torch", "torchvision", "joblib", "facesynth.prep")),
         ("facesynth.model", ("joblib", "facesynth.prep")),
     ],
 )
@@ -31,6 +35,17 @@ def test_import_loads_only_what_it_needs(module: str, absent: tuple[str, ...]) -
     code = f"import sys, {module}; print([name for name in {absent!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    "package", ["facesynth", "facesynth.prep", "facesynth.model.training", "facesynth.model.checkpoints"]
+)
+def test_every_name_that_a_package_offers_is_there(package: str) -> None:
+    module = importlib.import_module(package)
+    assert module.__all__
+    for name in module.__all__:
+        assert getattr(module, name).__name__ == name
+    assert set(module.__all__) <= set(dir(module))
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -59,6 +74,6 @@ def test_nothing_imports_the_command_line() -> None:
 
 @pytest.mark.parametrize(("half", "other"), [("prep", "model"), ("model", "prep")])
 def test_halves_are_apart(half: str, other: str) -> None:
-    files = sorted((PACKAGE / half).glob("*.py"))
-    assert files
+    files = sorted((PACKAGE / half).rglob("*.py"))
+    assert len(files) > 30
     assert not [path for path in files for name in imported(path) if f"{name}.".startswith(f"facesynth.{other}.")]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from facesynth.model.training.gan.train import train_generator as train_generator
     from facesynth.model.training.psp.train import train as train
 
-__getattr__, __dir__, _ = lazy_loader.attach(
+__getattr__, _, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "psp.train": ["train"],
@@ -25,3 +25,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
 )
 
 __all__ = ["GANConfig", "TrainConfig", "preset", "train", "train_generator"]
+
+
+def __dir__() -> list[str]:
+    return __all__

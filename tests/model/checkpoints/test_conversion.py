@@ -16,17 +16,12 @@ from facesynth.model.checkpoints.load import average_latent, load_generator, loa
 from facesynth.model.checkpoints.pixel2style2pixel import to_published
 from facesynth.model.networks.psp import PSP
 
-from ...runs import model_of, save_model, small_disk, small_model
+from ...runs import model_of, save_model, small_disk
 from ...trees import contents, leftovers
+from .files import CONFIG, assert_same
 from .hostile import ada_pickle, ada_tensors
 
 SIZES = {"encoder_channels": (4, 8, 12, 16), "style_resolution": 32}
-CONFIG = small_model(**SIZES)
-
-
-@pytest.fixture(scope="module")
-def model() -> PSP:
-    return model_of(CONFIG)
 
 
 @pytest.fixture
@@ -53,11 +48,6 @@ def ada(tmp_path: Path) -> Path:
     path = tmp_path / "network.pkl"
     path.write_bytes(ada_pickle(ada_tensors(size=32, style_dim=16, depth=2, base=256, most=16)))
     return path
-
-
-def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def digest(path: Path) -> str:

@@ -2,62 +2,23 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
-from PIL import Image
 
 from facesynth.errors import CheckpointError, InputError
 from facesynth.labels import CELEBAMASK_HQ, numbered_scheme
 from facesynth.model.checkpoints import native
 from facesynth.model.checkpoints.load import load_generator, load_model
 from facesynth.model.checkpoints.pixel2style2pixel import to_published
-from facesynth.model.checkpoints.recognise import read_state, recognise
-from facesynth.model.checkpoints.rosinality import generator_to_rosinality
 from facesynth.model.config.model import ModelConfig
 from facesynth.model.inference.translator import Translator
-from facesynth.model.losses.identity import load_identity
 from facesynth.model.networks.psp import PSP
 
-from ...runs import model_of, save_model, small_model
+from ...runs import model_of, save_model
+from .files import CHANNELS, CONFIG, assert_same, saved
 from .hostile import ada_pickle, ada_tensors
-
-CHANNELS = (4, 8, 12, 16)
-CONFIG = small_model(encoder_channels=CHANNELS, style_resolution=32)
-
-
-@pytest.fixture(scope="module")
-def model() -> PSP:
-    return model_of(CONFIG)
-
-
-@pytest.fixture
-def psp(model: PSP) -> dict[str, Any]:
-    """What a published file of that model holds."""
-    opts = {"dataset_type": "celebs_seg_to_face", "output_size": 32, "start_from_latent_avg": True, "device": "cuda:0"}
-    state = {key: value.clone() for key, value in to_published(model.state_dict(), CONFIG).items()}
-    return {"state_dict": state, "latent_avg": model.latent_avg.clone(), "opts": opts}
-
-
-@pytest.fixture
-def rosinality(model: PSP) -> dict[str, Any]:
-    state = {key: value.clone() for key, value in generator_to_rosinality(model.generator.state_dict(), CONFIG).items()}
-    return {"g_ema": state, "latent_avg": model.latent_avg[0].clone()}
-
-
-def saved(folder: Path, content: object, name: str = "a.bin") -> Path:
-    torch.save(content, folder / name)
-    return folder / name
-
-
-def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-
 
 # ------------------------------------------------------------------------------------------------------------ published pSp
 
@@ -250,75 +211,12 @@ def test_a_generator_is_no_model(tmp_path, model, rosinality):
             load_model(tmp_path / name)
 
 
-# ---------------------------------------------------------------------------------------------------------- what a file is
-
-
-def test_formats_are_told_by_the_content(tmp_path, psp, rosinality):
-    contents = {
-        "psp": psp,
-        "rosinality": rosinality,
-        "lpips": {f"lin{i}.model.1.weight": torch.ones(1, 4, 1, 1) for i in range(5)},
-        "alexnet": {"features.0.weight": torch.ones(1)},
-        "vgg16": {"features.0.weight": torch.ones(1), "features.28.weight": torch.ones(1)},
-        "moco": {"arch": "resnet50", "state_dict": {"module.encoder_q.conv1.weight": torch.ones(1)}},
-        "ir-se50": {"output_layer.3.weight": torch.ones(1)},
-    }
-    for name, content in contents.items():
-        for suffix in (".pkl", ".safetensors", ".png", ""):
-            assert recognise(saved(tmp_path, content, name + suffix)).format == name
-    (tmp_path / "ada.pt").write_bytes(ada_pickle({"weight": torch.ones(1, 1)}))
-    assert recognise(tmp_path / "ada.pt").format == "stylegan2-ada"
-    assert recognise(save_model(tmp_path / "ours.pt")).format == "facesynth"
-    save_model(tmp_path / "model.safetensors")
-    assert recognise(tmp_path).path == tmp_path / "model.safetensors"
-
-
-@pytest.mark.parametrize(
-    ("make", "says"),
-    [
-        (lambda path: path.write_bytes(b""), "it is empty; give a checkpoint of facesynth, pixel2style2pixel"),
-        (lambda path: Image.fromarray(np.zeros((4, 4), np.uint8)).save(path, "png"), "it is a picture; give"),
-        (lambda path: Image.fromarray(np.zeros((4, 4), np.uint8)).save(path, "jpeg"), "it is a picture; give"),
-        (lambda path: path.write_text("<!DOCTYPE html>"), "it is text, such as a web page saved in its place"),
-        (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1"), "it is a text"),
-        (lambda path: path.write_text("hello"), "it is of no known format, or damaged"),
-        (lambda path: torch.save([1], path), "it holds a list; give a checkpoint of"),
-        (lambda path: torch.save({}, path), "it holds an empty dict; give"),
-        (
-            lambda path: torch.save({"weights": torch.ones(1), 3: 4}, path),
-            "it holds a dict with the keys weights, 3; give",
-        ),
-        (lambda path: safetensors.torch.save_file({"a": torch.ones(1)}, path), "but no facesynth checkpoint"),
-        (lambda path: path.mkdir(), r"holds no model\.safetensors; give a checkpoint file"),
-        (lambda path: None, "does not exist; give a"),
-    ],
-)
-def test_files_that_are_no_checkpoint(tmp_path, make, says):
-    make(tmp_path / "a")
-    for load in (load_model, load_generator, load_identity):
-        with pytest.raises(CheckpointError, match=says):
-            load(tmp_path / "a")
-
-
 def test_a_network_of_a_loss_is_neither_model_nor_generator(tmp_path):
     path = saved(tmp_path, {"lin0.model.1.weight": torch.ones(1)})
     with pytest.raises(CheckpointError, match="holds no model but LPIPS's heads; give a checkpoint of facesynth"):
         load_model(path)
     with pytest.raises(CheckpointError, match="holds no generator but LPIPS's heads; give a checkpoint of facesynth"):
         load_generator(path)
-
-
-def test_state_dicts(tmp_path):
-    tensors = {"a": torch.randn(3), "b": torch.ones(2, dtype=torch.int64)}
-    safetensors.torch.save_file(tensors, tmp_path / "a")
-    assert_same(read_state(tmp_path / "a"), tensors)
-    assert_same(read_state(saved(tmp_path, tensors, "b")), tensors)
-    for content in ([torch.ones(1)], {"a": 3}, {1: torch.ones(1)}):
-        with pytest.raises(CheckpointError, match="holds no state dict; needed: tensors by name"):
-            read_state(saved(tmp_path, content, "c"))
-    (tmp_path / "d").write_bytes((tmp_path / "a").read_bytes()[:-4])
-    with pytest.raises(CheckpointError, match="d cannot be read as weights"):
-        read_state(tmp_path / "d")
 
 
 def test_the_sizes_of_a_generator_are_checked():

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-from itertools import chain
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from facesynth.errors import DatasetError
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import read_dataset
 from facesynth.model.data.augment import Augmentation, augment
-from facesynth.model.data.columns import condition_column, condition_columns
 from facesynth.model.data.conditions import read_condition
 from facesynth.model.data.freehand import Roughness, roughen
 from facesynth.model.data.order import Pick, TrainingOrder, batches
@@ -163,28 +161,6 @@ def test_a_bad_picture_is_named_by_its_id(faces, tmp_path, name, content, says):
     pairs[0], pairs[2]
     with pytest.raises(DatasetError, match=says):
         pairs[1]
-
-
-def test_the_sketch_is_chosen_where_there_are_several(faces):
-    dataset = read_dataset(faces)
-    assert condition_column(dataset, "labels") == "labels"
-    assert condition_column(dataset, "sketch", "dodge") == "sketch_dodge"
-    with pytest.raises(DatasetError, match="holds the sketches dodge, xdog; choose one with --sketch"):
-        condition_column(dataset, "sketch")
-    with pytest.raises(DatasetError, match=r"has no sketches 'pencil' \(it has dodge, xdog\)"):
-        condition_column(dataset, "sketch", "pencil")
-
-
-def test_the_only_sketch_needs_no_choice(faces, tmp_path):
-    root = copy(faces, tmp_path / "data")
-    dataset = read_dataset(root)
-    only = dataset.rows.drop(columns=["sketch_dodge", "sketch_dodge_sha256"])
-    assert condition_column(type(dataset)(root, only), "sketch") == "sketch_xdog"
-    none = only.drop(columns=["sketch_xdog", "sketch_xdog_sha256"])
-    with pytest.raises(
-        DatasetError, match=r"has no sketches \(it has none\); make them with `facesynth prep sketches`"
-    ):
-        condition_column(type(dataset)(root, none), "sketch")
 
 
 # ----------------------------------------------------------------------------------------- as training sees the pairs
@@ -378,67 +354,3 @@ def test_photos_as_conditions_are_read_once_and_small(faces, tmp_path):
         _, condition, photo = pairs[key]
         np.testing.assert_array_equal(condition, photo)
     assert (pairs[Pick(0, 1)][1] != pairs[0][1]).any()
-
-
-# ------------------------------------------------------------------------------------------------------------- columns
-
-
-def test_columns_of_one_sketch_of_several_and_of_all(faces):
-    dataset = read_dataset(faces)
-    assert condition_columns(dataset, "labels") == ("labels",)
-    assert condition_columns(dataset, "sketch", "xdog") == ("sketch_xdog",)
-    assert condition_columns(dataset, "sketch", "xdog,dodge", every=True) == ("sketch_xdog", "sketch_dodge")
-    assert condition_columns(dataset, "sketch", every=True) == ("sketch_dodge", "sketch_xdog")
-    with pytest.raises(DatasetError, match="holds the sketches dodge, xdog; choose one with --sketch"):
-        condition_columns(dataset, "sketch")
-    with pytest.raises(DatasetError, match=r"has no sketches 'ink' \(it has dodge, xdog\)"):
-        condition_columns(dataset, "sketch", "xdog,ink")
-    with pytest.raises(DatasetError, match="the condition is labels; leave out --sketch"):
-        condition_columns(dataset, "labels", "xdog", every=True)
-    none = dataset.rows.drop(columns=[name for name in dataset.rows.columns if name.startswith("sketch_")])
-    with pytest.raises(DatasetError, match=r"has no sketches \(it has none\)"):
-        condition_columns(type(dataset)(faces, none), "sketch", every=True)
-
-
-# -------------------------------------------------------------------------------------------------------------- order
-
-
-def pairs_in(order):
-    return [[pick.pair for pick in batch] for batch in order]
-
-
-@pytest.mark.parametrize(("length", "batch"), [(12, 4), (13, 4), (5, 5), (7, 1)])
-def test_an_epoch_sees_every_pair_once(length, batch):
-    per_epoch = -(-length // batch)
-    order = pairs_in(TrainingOrder(length, batch, 3, 0, 3 * per_epoch))
-    assert {len(indices) for indices in order} == {batch}
-    epochs = [list(chain(*order[first : first + per_epoch])) for first in range(0, len(order), per_epoch)]
-    for epoch in epochs:
-        assert sorted(epoch[:length]) == list(range(length))
-        assert epoch[length:] == epoch[: per_epoch * batch - length]
-    assert len({tuple(epoch) for epoch in epochs}) == 3
-
-
-def test_going_on_sees_the_rest_of_the_whole_order():
-    whole = list(TrainingOrder(10, 3, 8, 0, 25))
-    for start in range(26):
-        order = TrainingOrder(10, 3, 8, start, 25)
-        assert list(order) == whole[start:]
-        assert len(order) == 25 - start
-
-
-def test_the_order_depends_on_the_seed():
-    assert list(TrainingOrder(10, 3, 8, 0, 4)) != list(TrainingOrder(10, 3, 9, 0, 4))
-
-
-def test_sets_smaller_than_a_batch_are_repeated():
-    for indices in pairs_in(TrainingOrder(3, 8, 0, 0, 5)):
-        assert len(indices) == 8
-        assert [indices.count(index) for index in indices[:2]] == [3, 3]
-        assert set(indices) == {0, 1, 2}
-    assert pairs_in(TrainingOrder(1, 2, 0, 0, 2)) == [[0, 0], [0, 0]]
-
-
-def test_no_draw_comes_twice():
-    picks = list(chain(*TrainingOrder(3, 2, 0, 0, 9)))
-    assert [pick.draw for pick in picks] == list(range(18))
