@@ -24,9 +24,9 @@ from typing import Any
 from unittest import mock
 
 from facesynth.files import make_folder, replacing
-from facesynth.prep import pipeline
-from facesynth.prep.journal import Columns, Done, Journal, Task, make_key, read_journal, settle_journals
-from facesynth.prep.workers import Workers
+from facesynth.prep.pipeline import run as pipeline
+from facesynth.prep.pipeline.journal import Columns, Done, Journal, Task, make_key, read_journal, settle_journals
+from facesynth.prep.pipeline.workers import Workers
 
 RUNS = 5
 DAMAGED, TRIALS = 150, 40

@@ -25,10 +25,10 @@ from PIL import Image
 
 from facesynth import _png, images
 from facesynth.prep.celebamask import index_tree
-from facesynth.prep.sample import make_sample
-from facesynth.prep.sketches import resolve
+from facesynth.prep.pipeline.workers import Workers
+from facesynth.prep.portraits.sample import make_sample
+from facesynth.prep.sketches.presets import resolve
 from facesynth.prep.stages import prepare_masks, prepare_sketches
-from facesynth.prep.workers import Workers
 
 PHOTOS, RUNS = 24, 5
 ONE = Workers(1)

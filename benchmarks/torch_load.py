@@ -33,7 +33,7 @@ from torch import Tensor
 from torch.serialization import MAGIC_NUMBER
 
 from facesynth.errors import CheckpointError
-from facesynth.model import torch_files
+from facesynth.model.checkpoints import torch_save
 
 SECONDS, MEMORY = 10, 1_500_000_000
 RUNS = 7
@@ -131,7 +131,7 @@ def by_torch(path: Path) -> Any:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-WAYS: dict[str, Callable[[Path], Any]] = {"torch.load": by_torch, "ours": torch_files.read}
+WAYS: dict[str, Callable[[Path], Any]] = {"torch.load": by_torch, "ours": torch_save.read}
 
 
 def tensors(value: Any) -> Iterable[Tensor]:

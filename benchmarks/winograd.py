@@ -23,10 +23,11 @@ from unittest import mock
 import torch
 from faces import model_of
 
-from facesynth.model import checkpoint, foreign, winograd
+from facesynth.model.checkpoints import load_model, state_dict
 from facesynth.model.devices import keep_memory
-from facesynth.model.frozen import FrozenConv, FrozenModulatedConv, freeze
-from facesynth.model.psp import PSP
+from facesynth.model.networks import winograd
+from facesynth.model.networks.fused import FrozenConv, FrozenModulatedConv, FusedPSP, fuse
+from facesynth.model.networks.psp import PSP
 
 NAMES = ("portrait-seg", "portrait-sketch", "published-256", "published-1024")
 PAIRS = 7
@@ -36,19 +37,19 @@ def model_named(name: str) -> PSP:
     """A model as it is trained."""
     if name.startswith("published-"):
         return model_of(int(name.removeprefix("published-")))
-    given = foreign.load_model(name)
-    with checkpoint.unfilled():
+    given = load_model(name)
+    with state_dict.unfilled():
         model = PSP(given.config)
-    checkpoint.fill(model, given.model_state(), given.path)
+    state_dict.fill(model, given.model_state(), given.path)
     return model.eval().requires_grad_(requires_grad=False)
 
 
-def frozen(model: PSP, *, minimal: bool) -> PSP:
+def frozen(model: PSP, *, minimal: bool) -> FusedPSP:
     """The model as it translates, with minimal filtering where that pays or nowhere."""
     if minimal:
-        return freeze(model)
+        return fuse(model)
     with mock.patch.object(winograd, "pays", return_value=False):
-        return freeze(model)
+        return fuse(model)
 
 
 def seconds(work: Callable[[], object]) -> float:
