@@ -179,7 +179,7 @@ def damage(way: str) -> None:
             place = rng.randrange(len(whole) - 16)
             path.write_bytes(whole[:place] + rng.randbytes(16) + whole[place + 16 :])
             try:
-                list(settle_journals(root))
+                settle_journals(root)
                 again.append(run(way, root, DAMAGED))
                 came["as never damaged" if path.read_bytes() == whole else "another file"] += 1
             except Exception as error:
