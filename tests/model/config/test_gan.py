@@ -9,7 +9,7 @@ from facesynth.errors import InputError
 from facesynth.model.config import model, presets
 from facesynth.model.config.gan import PRESETS, GANConfig, preset
 from facesynth.model.training.gan.overrides import resolve_generator
-from facesynth.model.training.gan.plan import Given
+from facesynth.model.training.gan.plan import InitialNetworks
 from facesynth.model.training.run_folder import plain
 
 SMALL = preset("small")
@@ -86,7 +86,7 @@ def test_sizes_out_of_range():
 
 
 def resolve(file=None, **options) -> GANConfig:
-    return resolve_generator(Given(), file=file, **options)
+    return resolve_generator(InitialNetworks(), file=file, **options)
 
 
 def test_a_runs_own_settings_are_taken_again(tmp_path):
