@@ -423,7 +423,9 @@ def load_any(path: Path) -> Checkpoint | GeneratorCheckpoint | ParserCheckpoint:
             average = checkpoint.tensors["latent_avg"]
         except KeyError as error:
             raise CheckpointError(f"{path} lacks 'latent_avg'; it does not fit its own config") from error
-        info = {name: checkpoint.info[name] for name in ("facesynth", "step") if name in checkpoint.info}
+        info: dict[str, Any] = {
+            name: checkpoint.info[name] for name in ("facesynth", "step") if name in checkpoint.info
+        }
         return GeneratorCheckpoint(path, checkpoint.generator, checkpoint.state_of("averaged"), average, info)
     return checkpoint
 

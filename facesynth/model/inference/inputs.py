@@ -1,7 +1,7 @@
-"""What people hand in, as the model sees it: files, pictures or arrays in; 8-bit arrays of the model's input size out.
+"""Conditions from users: files, pictures or arrays in; 8-bit arrays of the model's input size out.
 
-Training reads what `facesynth prep` wrote; here comes what somebody drew or found. So label maps may be coded in the scheme's
-colours, paper may be transparent, and lines may be light on dark. What had to be read in another way than it came is told.
+Training reads the files of `facesynth prep`; this module reads pictures from any source. Label maps may use the scheme's
+colours, paper may be transparent, and lines may be light on dark. A note states any such conversion.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _DARK = 128
 _COLOURED = 32
 """A pixel whose channels differ by more than this is coloured."""
 _WIDEST_LINE = 1 / 12
-"""What is wider than this share of a picture's width is an area, no line."""
+"""Anything wider than this fraction of a picture's longer side is an area, not a line."""
 _FEWEST_COLOURS = 64
-"""A photo has more colours than this."""
+"""A picture with this many colours or fewer is not a photo."""
 INVERTED = "light lines on dark: read as dark on light"
 ON_GLASS = "light lines on transparent paper: read as dark on light"
 
@@ -38,7 +38,7 @@ ON_GLASS = "light lines on transparent paper: read as dark on light"
 def read_input(
     source: Path | Image.Image | NDArray[np.uint8], kind: Condition, scheme: LabelScheme, size: int
 ) -> tuple[NDArray[np.uint8], str]:
-    """A condition made square and resized, as the model sees it, and what was done to it.
+    """A condition padded to a square and resized to the model's input size, and a note on any other conversion.
 
     Parameters
     ----------
@@ -46,23 +46,23 @@ def read_input(
     kind : str
         labels, sketch or photo.
     scheme : LabelScheme
-        Of the label maps.
+        The label maps' classes.
     size : int
-        Height and width wanted, pixels.
+        Height and width of the result, pixels.
 
     Returns
     -------
     condition : (size, size) uint8 array; (size, size, 3) for a photo
-        Class ids; 0 the lines and 255 the paper; or RGB.
+        Class ids; a sketch with lines of 0 on paper of 255; or RGB.
     note : str
-        How it was read if not as it came, else empty.
+        How the picture was converted; empty if it was not.
 
     Raises
     ------
     PictureError
-        If it cannot be read.
+        If the picture cannot be read.
     WrongKindError
-        If it is another kind of picture.
+        If it is a picture of another kind.
     """
     note = ""
     if kind == "labels" and isinstance(source, Path):
@@ -110,7 +110,7 @@ def kind_of(path: Path, scheme: LabelScheme) -> Condition:
 
 
 def _picture(source: Path | Image.Image | NDArray[np.uint8]) -> tuple[Image.Image, Path]:
-    """The picture, and what to call it in a message."""
+    """The picture, and its name for messages."""
     if isinstance(source, Path):
         return images.decode(images.read_bytes(source), source), source
     if isinstance(source, np.ndarray):
@@ -148,7 +148,7 @@ def _sketch(picture: Image.Image, path: Path) -> tuple[NDArray[np.uint8], str]:
 
 
 def is_inverted(sketch: NDArray[np.uint8]) -> bool:
-    """Whether a drawing has light lines on dark paper: most is dark, and most of what is light is thin.
+    """Whether a drawing has light lines on dark paper: most pixels are dark, and most light pixels belong to thin lines.
 
     Parameters
     ----------
