@@ -89,18 +89,18 @@ def train_generator(
 ) -> None:
     """Train a StyleGAN2 generator on photos, for `facesynth train --generator` to build on."""
     from facesynth.model.training.gan.overrides import resolve_generator
-    from facesynth.model.training.gan.plan import GeneratorFolder, plan_generator, read_given
+    from facesynth.model.training.gan.plan import GeneratorFolder, plan_generator, read_initial_networks
     from facesynth.model.training.gan.train import train_generator as run
 
     options = {name: value for name, value in values.items() if value is not None}
     if learning_rate is not None:
         options |= dict.fromkeys(("generator_learning_rate", "discriminator_learning_rate"), learning_rate)
-    given = read_given(generator, discriminator, size)
+    initial = read_initial_networks(generator, discriminator, size)
     settings = resolve_generator(
-        given, size=size, name=preset, file=config, options=options, sizes=dict(named(text) for text in sizes)
+        initial, size=size, name=preset, file=config, options=options, sizes=dict(named(text) for text in sizes)
     )
     if dry_run:
-        planned = plan_generator(data, settings, given)
+        planned = plan_generator(data, settings, initial)
         GeneratorFolder(out).refuse_another(planned.settings)
         click.echo(planned.text())
         click.echo("nothing was started: this was a dry run")
@@ -109,7 +109,7 @@ def train_generator(
         data,
         out,
         settings,
-        given=given,
+        initial=initial,
         report=reporter(settings.steps, "", quiet=quiet),
         announce=None if quiet else lambda text: click.echo(text, err=True),
         device=device,

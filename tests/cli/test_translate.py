@@ -137,7 +137,7 @@ def test_damaged_pictures_among_good_ones(faces, tmp_path, translate):
         (("{data}/labels", "{data}/photos"), r"labels/00000\.png and .*photos/00000\.jpg would both become 00000\.png"),
         (("{data}", "--out", "{data}/manifest.csv"), "it is a file; give a folder"),
         (("{data}/labels", "--out", "{data}/labels"), "would take the place of the input"),
-        (("{data}", "--device", "cuda"), "device 'cuda' is not to be had here; this machine has: cpu"),
+        (("{data}", "--device", "cuda"), "device 'cuda' is not available here; this machine has: cpu"),
     ],
 )
 def test_what_is_refused_before_anything_is_done(faces, tmp_path, translate, monkeypatch, arguments, says):

@@ -32,9 +32,9 @@ _DARK = 128
 _COLOURED = 32
 """A pixel whose channels differ by more than this is coloured."""
 _WIDEST_LINE = 1 / 12
-"""What is wider than this share of a picture's width is an area, not a line."""
+"""Anything wider than this fraction of a picture's longer side is an area, not a line."""
 _FEWEST_COLOURS = 64
-"""A photo has more colours than this."""
+"""A picture with this many colours or fewer is not a photo."""
 INVERTED = "light lines on dark: read as dark on light"
 ON_GLASS = "light lines on transparent paper: read as dark on light"
 

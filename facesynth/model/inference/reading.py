@@ -1,6 +1,7 @@
-"""How what comes in becomes latents: by the encoder, as given, or on the way between two.
+"""Latents of inputs: predicted by the encoder, read from files, or interpolated between two.
 
-A reading takes a file's content to an item, a batch of items to W+ latents, and knows what a contact sheet shows of an item.
+A reading converts a file's content to an item and a batch of items to W+ latents, and returns the picture of an item for a
+contact sheet.
 """
 
 from __future__ import annotations
@@ -27,35 +28,35 @@ if TYPE_CHECKING:
 
 
 class Reading(Protocol):
-    """The interface."""
+    """The interface of readings."""
 
     def read(self, source: Source, file: Picture, /) -> tuple[Any, str]:
-        """What is encoded of a source, and a note on how it was read; PictureError if it cannot be."""
+        """The item of a source, and a note on how it was converted, if it was; raises PictureError if it cannot be read."""
 
     def encode(self, items: Sequence[Any], /) -> Tensor:
         """The latents (N, n_styles, style_dim) of items."""
 
     def shown(self, item: Any, /) -> NDArray[np.uint8] | None:
-        """What a contact sheet shows of an item."""
+        """The (H, W, 3) uint8 picture of an item for a contact sheet, if it has one."""
 
 
 class ConditionReading:
-    """Pictures that the model encodes."""
+    """Conditions, whose latents the encoder predicts."""
 
     def __init__(self, translator: Translator) -> None:
         self.translator = translator
 
     def read(self, _: Source, file: Picture) -> tuple[NDArray[np.uint8], str]:
-        """The condition at the model's input size."""
+        """The condition at the model's input size, (S, S) or (S, S, 3) uint8, and a note on how it was converted."""
         condition = _read_condition(file, self.translator)
         return condition.pixels, condition.note
 
     def encode(self, items: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """By the encoder."""
+        """The encoder's latents, (N, n_styles, style_dim), of conditions (S, S) or (S, S, 3) uint8."""
         return self.translator.encode(np.stack(items))
 
     def shown(self, item: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The condition as people see it."""
+        """The condition as an RGB picture for display, (S, S, 3) uint8."""
         return show_condition(item, self.translator.config.condition, self.translator.scheme)
 
 
@@ -70,15 +71,15 @@ class LatentsReading:
         return _read_latents(file, self.translator), ""
 
     def encode(self, items: Sequence[Tensor]) -> Tensor:
-        """As they are."""
+        """The latents (n_styles, style_dim) of the items, stacked to (N, n_styles, style_dim)."""
         return torch.stack(list(items))
 
     def shown(self, _: Tensor) -> None:
-        """Nothing."""
+        """No picture."""
 
 
 class Way:
-    """Latents on the straight way from one input to another.
+    """Latents interpolated linearly between those of two inputs.
 
     Parameters
     ----------
@@ -86,14 +87,14 @@ class Way:
     first, last : Path
         Pictures or files of latents.
     frames : int
-        How many, both ends among them.
+        The number of latents, including both ends.
 
     Attributes
     ----------
     sources : list of Source
-        One a frame.
+        One per frame.
     files : dict of Path to Picture
-        The ends.
+        The two ends, each read once.
     ends : list of str
         Digests of the ends.
     """
@@ -113,11 +114,11 @@ class Way:
         return self.latents[source.name], ""
 
     def encode(self, items: Sequence[Tensor]) -> Tensor:
-        """As they are."""
+        """The latents (n_styles, style_dim) of the items, stacked to (N, n_styles, style_dim)."""
         return torch.stack(list(items))
 
     def shown(self, _: Tensor) -> None:
-        """Nothing."""
+        """No picture."""
 
 
 def latents_of(file: Picture, translator: Translator) -> Tensor:

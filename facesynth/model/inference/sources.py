@@ -1,4 +1,4 @@
-"""The conditions that paths name: files, folders and dataset folders in; names and files out, in a fixed order."""
+"""The inputs of a translation: files, folders and dataset folders in; named sources out, in a fixed order."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 SHIPPED_MODELS: Mapping[Condition, str] = MappingProxyType({"labels": "portrait-seg", "sketch": "portrait-sketch"})
-"""Which of the models that come with the package takes what."""
+"""The models that come with the package, by the condition that they take."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Something to translate: its name, its file, and the true photo where there is one."""
+    """An input: its name, its file, and the true photo if there is one."""
 
     name: str
     path: Path
@@ -39,23 +39,23 @@ class Source:
 def find_sources(
     inputs: Sequence[Path], given: Checkpoint | Translator, *, split: str | None = None, sketch: str | None = None
 ) -> list[Source]:
-    """The conditions that ``inputs`` name: files, folders of pictures, and dataset folders.
+    """The conditions in ``inputs``: files, folders of pictures, and dataset folders.
 
     Parameters
     ----------
     inputs : sequence of Path
     given : Checkpoint or Translator
-        Tells which condition of a dataset is meant.
+        Determines which condition of a dataset is used.
     split : str, optional
         The split of datasets: train, val, test, or all; val if not given.
     sketch : str, optional
-        The sketch method, where a dataset holds several.
+        The sketch method, if a dataset has several.
 
     Raises
     ------
     InputError
-        If an input does not exist, holds nothing or is of another label scheme, two inputs have the same name, or
-        ``split`` or ``sketch`` came where there is nothing to choose.
+        If an input does not exist, is empty or has another label scheme, two inputs have the same name, or ``split`` or
+        ``sketch`` is given without a dataset folder.
     """
     if split not in (None, *SPLITS, "all"):
         raise InputError(f"split is {split!r}; needed: {', '.join(SPLITS)} or all")
@@ -82,14 +82,14 @@ def find_sources(
 
 
 def shipped_model(inputs: Sequence[Path], sketch: str | None) -> tuple[str, Picture | None]:
-    """The model that comes with the package and takes what the first input is.
+    """The model that comes with the package and takes the kind of the first input.
 
     Parameters
     ----------
     inputs : sequence of Path
         Pictures, folders of them, dataset folders, or latents, which both models take.
     sketch : str, optional
-        The sketch method, which tells that the sketches of datasets are meant.
+        The sketch method; if given, the sketches of datasets are used.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def shipped_model(inputs: Sequence[Path], sketch: str | None) -> tuple[str, Pict
 
 
 def latents_sources(inputs: Sequence[Path]) -> list[Source]:
-    """The latents that ``inputs`` name: ``.npy`` files, and folders of them.
+    """The latents in ``inputs``: ``.npy`` files, and folders of them.
 
     Raises
     ------
@@ -126,12 +126,12 @@ def latents_sources(inputs: Sequence[Path]) -> list[Source]:
 
 
 def of_different_names(sources: Iterable[Source]) -> list[Source]:
-    """The sources, of which it is sure that no two have the same name.
+    """The sources, checked to have different names.
 
     Raises
     ------
     InputError
-        If two have.
+        If two have the same name.
     """
     named: dict[str, Source] = {}
     for source in sources:

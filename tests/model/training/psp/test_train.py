@@ -418,7 +418,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over(faces, tmp_path, undisturbed
     newest.write_bytes(damage(newest.read_bytes()))
     with caplog.at_level(logging.WARNING):
         assert run(faces, tmp_path / "run").started == 3
-    assert f"passing over a damaged checkpoint: {newest}" in caplog.text
+    assert f"skipping a damaged checkpoint: {newest}" in caplog.text
     assert_same_outcome(tmp_path / "run", undisturbed)
 
 
