@@ -35,7 +35,7 @@ from facesynth.model.data.pairs import PairedFaces
 from facesynth.model.data.tensors import to_pictures
 from facesynth.model.inference.parser import Parser
 from facesynth.model.inference.translator import Translator
-from facesynth.prep.sketches.methods import draw
+from facesynth.prep.sketches.drawing import draw
 from facesynth.prep.sketches.presets import resolve
 
 STYLES, NEAREST_OF = 8, 64

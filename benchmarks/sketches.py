@@ -29,7 +29,9 @@ from skimage.transform import downscale_local_mean, resize
 
 from facesynth import images
 from facesynth.prep.portraits.draw import draw_portrait
-from facesynth.prep.sketches.methods import draw, read_grey, resolve, xdog
+from facesynth.prep.sketches.drawing import draw, read_grey
+from facesynth.prep.sketches.methods import xdog
+from facesynth.prep.sketches.presets import resolve
 
 COUNT = 40
 RUNS = 5

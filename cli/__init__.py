@@ -1,6 +1,6 @@
-"""The command line: parses, calls one library function, reports.
+"""The command line: parses arguments, calls one library function, reports the result.
 
-Heavy imports live inside the commands, so that every ``--help`` answers at once.
+Heavy imports are inside the commands, so that every ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ def facesynth() -> None:
     """Turn face sketches and segmentation maps into photographs.
 
     \b
-    The whole way, on procedural portraits:
+    All steps, on procedural portraits:
       facesynth prep sample raw -n 200
       facesynth prep masks raw --out data
       facesynth prep sketches data --out data --method xdog
       facesynth train --data data --task seg2face --train-generator --out run
       facesynth translate data --checkpoint run --out faces --sheet
-    """  # noqa: D301, click looks for the sign itself
+    """  # noqa: D301, click needs the escape
 
 
 facesynth.add_command(demo.demo)
@@ -43,8 +43,8 @@ facesynth.add_command(info.info)
 
 
 def main() -> None:
-    """Run the command line; errors become one line and exit code 2, an interrupt one line and 130."""
-    warnings.filterwarnings("ignore", r"\d+ tasks ", UserWarning)  # joblib's, of calls that an interrupt cancels
+    """Run the command line; an error becomes one line and exit code 2, an interrupt one line and 130."""
+    warnings.filterwarnings("ignore", r"\d+ tasks ", UserWarning)  # joblib warns about calls that an interrupt cancels
     try:
         sys.exit(facesynth(standalone_mode=False))
     except click.ClickException as error:
@@ -54,8 +54,8 @@ def main() -> None:
         click.echo(f"facesynth: {' '.join(str(error).split())}", err=True)
         sys.exit(2)
     except click.Abort:
-        click.echo("facesynth: stopped; the same command goes on where it was", err=True)
-        if "distributed" in sys.modules:  # Dask's threads would tell at length that they were cut off
+        click.echo("facesynth: stopped; run the same command again to continue", err=True)
+        if "distributed" in sys.modules:  # Dask's threads would log that they lost their connection
             sys.stderr.flush()
             os._exit(130)
         sys.exit(130)

@@ -1,4 +1,4 @@
-"""Progress on standard error: a moving line on a terminal, a plain line now and then elsewhere."""
+"""Progress on standard error: a moving line on a terminal, a plain line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PLAIN_INTERVAL = 10.0
 
 
 def progress(what: str, *, quiet: bool) -> Callable[[Iterable[Any], int], Iterable[Any]] | None:
-    """A wrapper for an iterable of known length that shows how far it is, its rate and the time left.
+    """A wrapper for an iterable of known length that shows progress, rate and time left.
 
     Parameters
     ----------
     what : str
-        What is being counted.
+        What is counted.
     quiet : bool
-        Show nothing: there is no wrapper.
+        Return None: no progress is shown.
     """
     if quiet:
         return None

@@ -1,6 +1,6 @@
-"""What commands that train have in common: progress on standard error, and sizes by name.
+"""Shared parts of the training commands: progress on standard error, and sizes given by name.
 
-Progress is a moving line on a terminal, a plain line now and then elsewhere.
+Progress is a moving line on a terminal, a plain line every few seconds elsewhere.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def named(text: str) -> tuple[str, str]:
-    """The name and the value of a ``--model NAME=VALUE``."""
-    name, sign, value = text.partition("=")
-    if not sign:
+    """The name and the value of ``--model NAME=VALUE``."""
+    name, equals, value = text.partition("=")
+    if not equals:
         raise click.UsageError(f"Invalid value for '--model': {text!r} is not NAME=VALUE.")
     return name.strip(), value
 
@@ -30,16 +30,16 @@ _LINE = "step {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 
 
 def reporter(steps: int, notice: str, *, quiet: bool) -> Report:
-    """Shows the notice once the run has begun, then the steps with losses, rate and time left, and every validation.
+    """A function that prints the notice once the run has started, then steps with losses, rate and time left.
 
     Parameters
     ----------
     steps : int
         Steps of the whole run.
     notice : str
-        Something to say first; nothing if empty.
+        Printed first; may be empty.
     quiet : bool
-        Show nothing but the notice.
+        Print only the notice.
     """
     from tqdm import tqdm
 
@@ -55,7 +55,7 @@ def reporter(steps: int, notice: str, *, quiet: bool) -> Report:
         if quiet:
             return
         now = time.monotonic()
-        if first < 0:  # the run may go on from a checkpoint, and its rate is that of now
+        if first < 0:  # a resumed run starts from a checkpoint; the rate is that of this call
             first, began, shown = step - (split == "train"), now, now
             bar.initial = bar.n = bar.last_print_n = first
         text = ", ".join(f"{name} {value:.4f}" for name, value in terms.items())

@@ -1,4 +1,4 @@
-"""``facesynth convert``: a checkpoint into another layout."""
+"""``facesynth convert``: convert a checkpoint to another layout."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _PATH = click.Path(path_type=Path)
     "--to", type=click.Choice(["facesynth", "psp", "rosinality"]), default="facesynth", help="The layout of DST."
 )
 def convert(source: Path, target: Path, to: Any) -> None:
-    """Write the model or generator of SRC as DST, in another layout.
+    """Write the model or generator of SRC to DST in another layout.
 
-    SRC is a checkpoint of facesynth, pixel2style2pixel, stylegan2-pytorch (rosinality) or StyleGAN2-ADA, told by its
-    content, or the folder of a run. Nothing in it is run.
+    SRC is a checkpoint of facesynth, pixel2style2pixel, stylegan2-pytorch (rosinality) or StyleGAN2-ADA, recognised by its
+    content, or a run folder. No code in the file is executed.
     """
     from facesynth.model.checkpoints.conversion import convert as write
 

@@ -1,4 +1,4 @@
-"""``facesynth demo``: all of it in a few minutes."""
+"""``facesynth demo``: every step, in a few minutes."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import click
 
 
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), help="Where it goes.  [default: demo, or demo-quick]")
-@click.option("--quick", is_flag=True, help="In a minute: fewer portraits, a shorter training.")
+@click.option("--out", type=click.Path(path_type=Path), help="Output folder.  [default: demo, or demo-quick]")
+@click.option("--quick", is_flag=True, help="Fewer portraits and a shorter training: takes a minute.")
 def demo(out: Path | None, quick: bool) -> None:
-    """Draw portraits, prepare them, train on them, translate some, and show it all on one page.
+    """Draw portraits, prepare them, train on them, translate some, and show the results on one page.
 
-    The same command again goes on where it was.
+    Run the same command again to continue where it stopped.
     """
     from facesynth.demo import QUICK, Extent, run_demo
     from facesynth.model.devices import keep_memory
 
     keep_memory()
-    began = time.monotonic()
+    started = time.monotonic()
 
-    def tell(line: str) -> None:
-        click.echo(f"{time.monotonic() - began:4.0f} s  {line}", err=True)
+    def log(line: str) -> None:
+        click.echo(f"{time.monotonic() - started:4.0f} s  {line}", err=True)
 
-    page = run_demo(out or Path("demo-quick" if quick else "demo"), extent=QUICK if quick else Extent(), tell=tell)
+    page = run_demo(out or Path("demo-quick" if quick else "demo"), extent=QUICK if quick else Extent(), log=log)
     click.echo(f"{page}: open it in a browser")

@@ -1,4 +1,4 @@
-"""``facesynth info``: what a checkpoint file is."""
+"""``facesynth info``: describe a checkpoint file."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import click
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def info(file: Path) -> None:
-    """Say what the checkpoint FILE is: format, sizes, parameters, where it came from.
+    """Describe the checkpoint FILE: format, sizes, parameters, origin.
 
-    FILE may also be the folder of a run. Nothing in it is run.
+    FILE may also be a run folder. No code in the file is executed.
     """
     from facesynth.model.checkpoints.conversion import describe
 

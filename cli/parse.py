@@ -1,4 +1,4 @@
-"""``facesynth parse``: photos into label maps."""
+"""``facesynth parse``: label maps from photos."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("photos", type=_PATH, nargs=-1, metavar="PHOTO...")
-@click.option("--out", type=_PATH, required=True, help="Where the label maps go; made if missing.")
-@click.option("--checkpoint", default="portrait-parser", help="A face parser.")
+@click.option("--out", type=_PATH, required=True, help="Output folder; created if missing.")
+@click.option("--checkpoint", default="portrait-parser", help="Checkpoint of a face parser.")
 @click.option("--palette", is_flag=True, help="Write palette pictures, which viewers show in colours.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Where to compute.")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device to compute on."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def parse(photos: tuple[Path, ...], out: Path, checkpoint: str, palette: bool, device: str, quiet: bool) -> None:
-    """Find the parts of faces: a label map of every photo.
+    """Segment faces into their parts: one label map per photo.
 
-    PHOTO is a picture or a folder of them. The parser that comes along has seen drawn portraits only (`facesynth prep
-    sample`), so it serves those, and what the models that come along make.
+    PHOTO is a picture or a folder of pictures. The bundled parser was trained on procedural portraits (`facesynth prep
+    sample`) only, so it works on those and on the output of the bundled models.
     """
     from facesynth.model.inference.parse_files import parse_files
 

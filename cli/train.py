@@ -1,4 +1,4 @@
-"""``facesynth train``: a dataset folder into a run folder."""
+"""``facesynth train``: train a model on a dataset folder."""
 
 from __future__ import annotations
 
@@ -29,100 +29,110 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
 
 @click.command()
 @click.argument("runs", type=_PATH, nargs=-1, metavar="[RUN...]")
-@click.option("--data", type=_PATH, help="A dataset folder, as `facesynth prep` makes.")
-@click.option("--task", type=click.Choice(["seg2face", "sketch2face", "photo2face"]), help="What to translate.")
+@click.option("--data", type=_PATH, help="A dataset folder, as `facesynth prep` writes.")
+@click.option("--task", type=click.Choice(["seg2face", "sketch2face", "photo2face"]), help="Conditions to translate.")
 @click.option("--out", type=_PATH, help="The run folder; the same command again continues it.")
 @click.option(
     "--preset",
     type=click.Choice(["small", "portrait", "published", "freehand", "super-resolution"]),
     help="Sizes and settings.  [default: small]",
 )
-@click.option("--config", type=_PATH, help="Settings as YAML, such as a run's config.yaml; options count more.")
+@click.option("--config", type=_PATH, help="Settings as YAML, such as a run's config.yaml; options take precedence.")
 @click.option("--model", "sizes", multiple=True, metavar="NAME=VALUE", help="A size of the model, as output_size=512.")
 @click.option(
-    "--generator", type=_PATH, help="A checkpoint, also of other programs, whose generator to use, kept as it is."
+    "--generator", type=_PATH, help="A checkpoint, also of other programs; its generator is used and stays frozen."
 )
-@click.option("--train-generator", is_flag=True, default=None, help="Train the generator along with the encoder.")
+@click.option("--train-generator", is_flag=True, default=None, help="Train the generator together with the encoder.")
 @click.option(
     "--sketch",
-    help="The sketch method, where the dataset holds several; or some, joined by commas.  [default: with --rough all]",
+    help="Sketch method if the dataset has several; or some, separated by commas.  [default: all with --rough]",
 )
-@click.option("--augment", type=float, help=f"Turn, scale, shift and recolour pairs: 1 as usual, 0 not.{_PRESETS}")
-@click.option("--rough", type=float, help=f"Make conditions as rough as drawn by hand: 1 as usual, 0 not.{_PRESETS}")
-@click.option("--steps", type=int, help=f"Optimiser steps in all.{_PRESETS}")
-@click.option("--batch-size", type=int, help=f"Photos a step, over all processes together.{_PRESETS}")
-@click.option("--accumulate", type=int, help=f"Parts of a step that go one after another, to save memory.{_PRESETS}")
+@click.option(
+    "--augment", type=float, help=f"Rotate, scale, shift and recolour pairs: 1 normal strength, 0 off.{_PRESETS}"
+)
+@click.option(
+    "--rough", type=float, help=f"Make conditions as rough as hand drawings: 1 normal strength, 0 off.{_PRESETS}"
+)
+@click.option("--steps", type=int, help=f"Total optimiser steps.{_PRESETS}")
+@click.option("--batch-size", type=int, help=f"Photos per step, summed over all processes.{_PRESETS}")
+@click.option(
+    "--accumulate", type=int, help=f"Parts of a step that are processed in sequence, to save memory.{_PRESETS}"
+)
 @click.option(
     "--optimizer",
     type=click.Choice(["ranger", "adam", "muon", "adam-muon"]),
-    help=f"How weights are updated; adam-muon: the encoder's by Adam, the generator's by Muon.{_PRESETS}",
+    help=f"Optimiser; adam-muon: Adam for the encoder, Muon for the generator.{_PRESETS}",
 )
-@click.option("--learning-rate", type=float, help=f"Of the encoder.{_PRESETS}")
-@click.option("--generator-learning-rate", type=float, help=f"Of the generator, where it is trained.{_PRESETS}")
+@click.option("--learning-rate", type=float, help=f"Learning rate of the encoder.{_PRESETS}")
 @click.option(
-    "--cooldown", type=float, help=f"Share of the steps, the last, in which the rates fall to 0; 0: none.{_PRESETS}"
+    "--generator-learning-rate", type=float, help=f"Learning rate of the generator, if it is trained.{_PRESETS}"
 )
-@click.option("--clip-norm", type=float, help=f"Longest that all gradients together may be; 0: any.{_PRESETS}")
 @click.option(
-    "--ema", type=float, help=f"Decay a step of the weights' moving average, which is kept; 0: none.{_PRESETS}"
+    "--cooldown",
+    type=float,
+    help=f"Fraction of the steps, at the end, over which the rates fall to 0; 0: none.{_PRESETS}",
 )
-@click.option("--interval", type=int, help=f"Steps between validations, each with its checkpoint.{_PRESETS}")
-@_weight("l2", "the pictures' L2")
-@_weight("l2-crop", "the same on the face alone")
+@click.option("--clip-norm", type=float, help=f"Largest norm of all gradients together; 0: no limit.{_PRESETS}")
 @click.option(
-    "--lpips", type=float, help="Weight of the perceptual loss.  [default: the preset's, or 0 with no weights]"
+    "--ema", type=float, help=f"Decay per step of the moving average of the weights, which is saved; 0: none.{_PRESETS}"
 )
-@_weight("lpips-crop", "the same on the face alone")
-@_weight("identity", "the persons' difference")
-@_weight("moco", "the same for what are no faces")
-@_weight("laplacian", "the Laplacian pyramids' difference")
-@_weight("lines", "the lines' difference")
-@_weight("parsing", "the difference of the parts that a face parser sees")
-@_weight("w-norm", "the latents' distance from the average")
+@click.option("--interval", type=int, help=f"Steps between validations; each writes a checkpoint.{_PRESETS}")
+@_weight("l2", "the L2 loss")
+@_weight("l2-crop", "the L2 loss on the face crop")
 @click.option(
-    "--lpips-net", "lpips_network", type=click.Choice(["alex", "vgg"]), help=f"Of the perceptual loss.{_PRESETS}"
+    "--lpips", type=float, help="Weight of LPIPS.  [default: the preset's, or 0 if its weights are not found]"
 )
+@_weight("lpips-crop", "LPIPS on the face crop")
+@_weight("identity", "the identity loss")
+@_weight("moco", "the MoCo similarity loss, for domains other than faces")
+@_weight("laplacian", "the Laplacian pyramid loss")
+@_weight("lines", "the line loss")
+@_weight("parsing", "the parsing loss: parts of the face as a face parser segments them")
+@_weight("w-norm", "the W-norm: distance of the latents from the average")
+@click.option("--lpips-net", "lpips_network", type=click.Choice(["alex", "vgg"]), help=f"Backbone of LPIPS.{_PRESETS}")
 @click.option(
     "--lpips-backbone",
     type=_PATH,
-    help="Its weights, AlexNet's or VGG16's.  [default: torchvision's download, if there]",
+    help="Weights of AlexNet or VGG16.  [default: torchvision's download, if present]",
 )
 @click.option("--lpips-heads", type=_PATH, help="LPIPS heads.  [default: those of the package lpips, if installed]")
 @click.option("--identity-weights", type=_PATH, help="ArcFace's IR-SE50, model_ir_se50.pth; for --identity.")
 @click.option("--moco-weights", type=_PATH, help="MoCo v2's moco_v2_800ep_pretrain.pth.tar; for --moco.")
-@click.option(
-    "--parser", type=_PATH, help="A checkpoint of a face parser; for --parsing.  [default: that of drawn portraits]"
-)
-@click.option("--metric", help=f"Term whose lowest validation value tells which model is kept.{_PRESETS}")
-@click.option("--style-probability", type=float, help=f"Share of photos with a style code of their own.{_PRESETS}")
-@click.option("--low-resolution", help=f"How many times smaller photos go in, such as 1,2,4.{_PRESETS}")
+@click.option("--parser", type=_PATH, help="Checkpoint of a face parser; for --parsing.  [default: portrait-parser]")
+@click.option("--metric", help=f"Validation term whose lowest value selects the model to keep.{_PRESETS}")
+@click.option("--style-probability", type=float, help=f"Share of photos with their own style code.{_PRESETS}")
+@click.option("--low-resolution", help=f"Factors by which input photos are downsampled, such as 1,2,4.{_PRESETS}")
 @click.option("--flip/--no-flip", default=None, help=f"Mirror half of the pairs.{_PRESETS}")
-@click.option("--precision", type=click.Choice(["float32", "bf16", "fp16"]), help=f"Of the networks.{_PRESETS}")
-@click.option("--seed", type=int, help="Of the weights, the data order and all that is random.  [default: 0]")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Where to compute.")
-@click.option("--compile", is_flag=True, help="Compile the networks first, which pays in long runs.")
+@click.option(
+    "--precision", type=click.Choice(["float32", "bf16", "fp16"]), help=f"Precision of the networks.{_PRESETS}"
+)
+@click.option("--seed", type=int, help="Seed of weights, data order and everything random.  [default: 0]")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device to compute on."
+)
+@click.option("--compile", is_flag=True, help="Compile the networks first; worth it for long runs.")
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
     default=2,
-    help="Processes that read pictures; on a CPU only where they don't fit in memory.",
+    help="Processes that read pictures; on a CPU used only if the pictures don't fit in memory.",
 )
 @click.option(
     "--skip-bad",
     type=click.IntRange(min=0),
     default=0,
-    help="Leave out so many pairs of a split whose pictures are bad.",
+    help="Number of pairs with bad pictures to skip in a split.",
 )
-@click.option("--keep", type=click.IntRange(min=1), default=2, help="How many of the newest checkpoints stay.")
+@click.option("--keep", type=click.IntRange(min=1), default=2, help="Number of newest checkpoints to keep.")
 @click.option(
     "--tracker",
     "trackers",
     type=click.Choice(["tensorboard", "wandb"]),
     multiple=True,
-    help="Tell the losses there too.",
+    help="Log the losses there too.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be done and what it takes, and stop.")
-@click.option("--plot", is_flag=True, help="Train nothing: draw the curves of every RUN into one picture, --out.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and the memory it needs, and stop.")
+@click.option("--plot", is_flag=True, help="Do not train; plot the curves of every RUN into one picture, --out.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def train(
     runs: tuple[Path, ...],
@@ -150,9 +160,9 @@ def train(
     quiet: bool,
     **values: Any,
 ) -> None:
-    """Train a pixel2style2pixel model: an encoder, and the generator too if asked.
+    """Train a pixel2style2pixel model: an encoder, and optionally its generator.
 
-    Or, with --plot, compare the losses of runs.
+    With --plot, compare the losses of runs instead.
     """
     if plot:
         _compare(runs, out or Path("comparison.png"))
@@ -169,16 +179,16 @@ def train(
     from facesynth.model.losses.parsing import load_parsing
     from facesynth.model.training.psp.train import train as run
 
-    given = {name: value for name, value in values.items() if value is not None}
+    overrides = {name: value for name, value in values.items() if value is not None}
     settings = resolve(
         task,
         n_classes=len(read_dataset(data).scheme),
         name=preset,
         file=config,
-        options=given,
+        options=overrides,
         sizes=dict(named(size) for size in sizes),
     )
-    required = bool({"lpips", "lpips_crop"} & given.keys())
+    required = bool({"lpips", "lpips_crop"} & overrides.keys())
     networks, notice = _lpips(settings, lpips_backbone, lpips_heads, required=required)
     if notice:
         settings = dataclasses.replace(settings, lpips=0.0, lpips_crop=0.0)
@@ -189,7 +199,7 @@ def train(
         raise InputError("--parser is given but parsing weighs 0; give --parsing a weight, or leave it out")
     if dry_run:
         click.echo(_plan(data, out, settings, networks, sketch=sketch, generator=generator, skip_bad=skip_bad))
-        click.echo(notice or "nothing was begun: this was a dry run")
+        click.echo(notice or "nothing was started: this was a dry run")
         return
     keep_memory()
     done = run(
@@ -242,7 +252,7 @@ def _compare(runs: tuple[Path, ...], picture: Path) -> None:
 def _lpips(
     config: TrainConfig, backbone: Path | None, heads: Path | None, *, required: bool
 ) -> tuple[dict[str, nn.Module], str]:
-    """The perceptual network; where nobody asked for it and its weights are not at hand, none, and a notice of that."""
+    """The perceptual network, or none and a notice if it was not requested and its weights are not available."""
     from facesynth.errors import CheckpointError
     from facesynth.model.losses.lpips import load_lpips
 
@@ -257,7 +267,7 @@ def _lpips(
 
 
 def _similarity(config: TrainConfig, identity: Path | None, moco: Path | None) -> dict[str, nn.Module]:
-    """The networks of the identity and the MoCo term, as far as these weigh anything."""
+    """The networks of the identity and the MoCo term, if their weights are not 0."""
     from facesynth.errors import InputError
     from facesynth.model.losses.identity import load_identity
     from facesynth.model.losses.moco import load_moco

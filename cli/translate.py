@@ -1,4 +1,4 @@
-"""``facesynth translate``: label maps, sketches or photos into faces."""
+"""``facesynth translate``: faces from label maps, sketches or photos."""
 
 from __future__ import annotations
 
@@ -18,55 +18,61 @@ _STDIN = Path("-")
 @click.argument("inputs", type=_PATH, nargs=-1, metavar="INPUT...")
 @click.option(
     "--checkpoint",
-    help="A checkpoint file of facesynth or pixel2style2pixel, the folder of a run, or owner/name on the Hugging Face Hub.  "
-    "[default: portrait-seg for label maps, portrait-sketch for sketches; they come along]",
+    help="A checkpoint of facesynth or pixel2style2pixel, a run folder, or owner/name on the Hugging Face Hub.  "
+    "[default: the bundled portrait-seg for label maps, portrait-sketch for sketches]",
 )
-@click.option("--out", type=_PATH, default="faces", help="Where the faces go; made if missing.")
-@click.option("--split", help="Of a dataset folder: train, val, test or all.  [default: val]")
-@click.option("--sketch", help="The sketch method, where a dataset folder holds several.")
+@click.option("--out", type=_PATH, default="faces", help="Output folder; created if missing.")
+@click.option("--split", help="Split of a dataset folder: train, val, test or all.  [default: val]")
+@click.option("--sketch", help="Sketch method, if a dataset folder has several.")
 @click.option(
-    "--samples", default=0, help="Faces an input, each with a random style; 0 for one in the encoder's style."
+    "--samples", default=0, help="Faces per input, each with a random style; 0 for one in the encoder's style."
 )
-@click.option("--seed", default=0, help="Of the random styles and noise: the same seed gives the same for every input.")
+@click.option("--seed", default=0, help="Seed of the random styles and noise; it gives every input the same ones.")
 @click.option(
     "--mix-layers",
     default="",
     show_default="the checkpoint's own",
-    help="Where a style goes: coarse, middle, fine, all, 64px-up, 16px-32px, 8-17, or several with commas.",
+    help="Layers that take the style: coarse, middle, fine, all, 64px-up, 16px-32px, 8-17, or several with commas.",
 )
-@click.option("--mix-alpha", default=1.0, help="How much of the style goes there, 0 to 1.")
-@click.option("--style-from", type=_PATH, help="A style for all: latents (.npy), or a picture as the checkpoint takes.")
-@click.option("--truncation", default=1.0, help="How far from the average face: 1 as it is, 0 the average.")
+@click.option("--mix-alpha", default=1.0, help="Weight of the style in these layers, 0 to 1.")
+@click.option(
+    "--style-from",
+    type=_PATH,
+    help="One style for all: latents (.npy), or a picture that the checkpoint can encode.",
+)
+@click.option("--truncation", default=1.0, help="Distance from the average face: 1 unchanged, 0 the average.")
 @click.option(
     "--noise",
     type=click.Choice(["constant", "random", "none"]),
     default="constant",
-    help="Fine detail: the checkpoint's own, by seed and sample, or none.",
+    help="Fine detail: the checkpoint's own noise, noise by seed and sample, or none.",
 )
 @click.option("--from-latents", is_flag=True, help="INPUT are latents (.npy), or folders of them.")
-@click.option("--save-latents", is_flag=True, help="Also write every face's latents, as .npy beside it.")
+@click.option("--save-latents", is_flag=True, help="Also write the latents of every face, as .npy beside it.")
 @click.option(
     "--interpolate",
     type=(_PATH, _PATH),
     metavar="A B",
-    help="In place of INPUT: faces on the way from A to B, pictures or latents (.npy).",
+    help="Instead of INPUT: faces interpolated between A and B, pictures or latents (.npy).",
 )
-@click.option("--frames", type=int, help="How many faces on that way.  [default: 8]")
-@click.option("--size", type=int, help="Of the faces, pixels.  [default: the checkpoint's]")
-@click.option("--format", type=click.Choice(["png", "jpg", "webp"]), default="png", help="Of the faces.")
-@click.option("--sheet", is_flag=True, help="Also write sheet.png: condition, faces and, where known, the true photo.")
-@click.option("--force", is_flag=True, help="Make again what is there.")
+@click.option("--frames", type=int, help="Number of interpolated faces.  [default: 8]")
+@click.option("--size", type=int, help="Size of the faces, pixels.  [default: the checkpoint's]")
+@click.option("--format", type=click.Choice(["png", "jpg", "webp"]), default="png", help="File format of the faces.")
+@click.option("--sheet", is_flag=True, help="Also write sheet.png: condition, faces and, if known, the true photo.")
+@click.option("--force", is_flag=True, help="Overwrite existing faces.")
 @click.option(
     "--batch-size",
     default="auto",
-    help="Inputs at a time; auto for one on a CPU, and as many as fit elsewhere.",
+    help="Inputs at a time; auto means one on a CPU, and as many as fit elsewhere.",
 )
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Where to compute.")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device to compute on."
+)
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bf16", "fp16"]),
     default="float32",
-    help="Of convolutions; less is faster on newer graphics cards.",
+    help="Precision of convolutions; lower is faster on newer GPUs.",
 )
 @click.option("--compile", "compiled", is_flag=True, help="Compile the model first: worth it for many inputs.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
@@ -94,8 +100,8 @@ def translate(
 ) -> None:
     """Turn label maps, sketches or photos into faces.
 
-    INPUT is a picture, a folder of pictures, a dataset folder, or - for a list of them on standard input. The same command
-    again makes what is missing.
+    INPUT is a picture, a folder of pictures, a dataset folder, or - for a list of paths on standard input. Run the same command
+    again to make what is missing.
     """
     from facesynth.errors import InputError, WrongKindError
     from facesynth.model.devices import keep_memory
@@ -105,7 +111,7 @@ def translate(
     if _STDIN in inputs:
         listed = [Path(line.rstrip("\r\n")) for line in sys.stdin if line.strip()]
         if not listed:
-            raise InputError("no input on standard input; needed: a path a line")
+            raise InputError("no input on standard input; needed: one path per line")
         inputs = tuple(path for item in inputs for path in (listed if item == _STDIN else [item]))
     if batch_size != "auto" and not batch_size.removeprefix("-").isdecimal():
         raise InputError(f"batch_size is {batch_size!r}; needed: a number or auto")
@@ -133,7 +139,7 @@ def translate(
         click.echo(f"{name}: {note}", err=True)
     failed = len(done.failures)
     if done.chosen:
-        click.echo(f"model: {done.chosen}, chosen by the first input; --checkpoint names another")
+        click.echo(f"model: {done.chosen}, chosen by the first input; --checkpoint selects another")
     click.echo(f"faces in {out}: {done.written} written, {done.kept} already there, {failed} inputs failed")
     if done.sheet:
         click.echo(f"contact sheet: {done.sheet}")

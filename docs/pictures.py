@@ -12,9 +12,9 @@ from PIL import Image
 from facesynth import images
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import read_dataset
+from facesynth.model.data.conditions import kind_of
 from facesynth.model.data.contact_sheet import contact_sheet, show_condition
 from facesynth.model.data.freehand import Roughness, roughen
-from facesynth.model.inference.inputs import kind_of
 from facesynth.model.inference.sources import SHIPPED_MODELS
 from facesynth.model.inference.translator import Translator
 
@@ -56,7 +56,7 @@ def drawings() -> None:
     """What becomes of the drawings made by hand."""
     grid = []
     for path in sorted((DOCS / "drawings").glob("*.png")):
-        kind = kind_of(path, CELEBAMASK_HQ)
+        kind = kind_of(images.Picture.read(path), CELEBAMASK_HQ)
         translator = Translator.from_pretrained(SHIPPED_MODELS[kind], device="cpu")
         shown = show_condition(translator.read(path), kind, CELEBAMASK_HQ)
         made = [translator(path), *translator(path, samples=4)]

@@ -1,7 +1,7 @@
 """Face sketches and segmentation maps to photographs, around pixel2style2pixel.
 
-:mod:`facesynth.prep` makes datasets, :mod:`facesynth.model` trains and translates; the manifest of a dataset folder is all
-that they share. The names below are loaded when they are first used: importing this package is cheap and loads no torch.
+:mod:`facesynth.prep` makes datasets; :mod:`facesynth.model` trains and translates. They share only the manifest of a dataset
+folder. The names below are loaded on first use, so importing this package is fast and does not load torch.
 """
 
 from typing import TYPE_CHECKING

@@ -1,7 +1,7 @@
-"""JPEGs decoded strictly: what was cut off or damaged is an error, even where an end marker was put behind it.
+"""Strict JPEG decoding: a truncated or damaged file is an error, even if an end marker has been appended.
 
-Pillow and OpenCV fill what is missing with grey and say nothing. libjpeg-turbo itself does warn, and simplejpeg makes an
-error of that; it takes half of Pillow's time, to the same pixels.
+Pillow and OpenCV silently fill missing data with grey. libjpeg-turbo warns about it, and simplejpeg turns the warning into an
+error; it takes half the time of Pillow and gives the same pixels.
 
 Source: ITU-T T.81 (1992), annex B (markers and segments).
 """
@@ -19,21 +19,26 @@ if TYPE_CHECKING:
 
 _END, _SCAN, _EXIF, _ADOBE = 0xD9, 0xDA, 0xE1, 0xEE
 _FRAMES = (0xC0, 0xC1, 0xC2)
-"""Baseline, extended and progressive, Huffman-coded."""
+"""Start-of-frame markers: baseline, extended and progressive, Huffman-coded."""
 _OTHER_FRAMES = (0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
-_MOST_PIXELS = 1 << 26
+_MAX_PIXELS = 1 << 26
 
 
 def plain_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height of a JPEG that has nothing that changes how its pixels are meant; None of any other file.
+    """Width and height of a plain JPEG; None for any other file.
 
-    That is one of three colours of 8 bits, of a reasonable size, without EXIF and without Adobe's colour spaces. Whether it
-    is whole is not looked at.
+    Plain means three 8-bit colour components, a reasonable size, no EXIF, and none of Adobe's colour spaces: nothing that
+    changes the interpretation of the pixels. Whether the file is complete is not checked.
 
     Parameters
     ----------
     data : bytes
-        The file's content.
+        Content of the file.
+
+    Returns
+    -------
+    (int, int) or None
+        Width and height, pixels.
 
     Examples
     --------
@@ -42,25 +47,35 @@ def plain_size(data: bytes) -> tuple[int, int] | None:
     """
     if data[:3] != b"\xff\xd8\xff":
         return None
-    place, size = 2, None
-    while data[place : place + 1] == b"\xff" and place + 10 <= len(data):
-        marker = data[place + 1]
-        length = int.from_bytes(data[place + 2 : place + 4], "big")
+    offset, size = 2, None
+    while data[offset : offset + 1] == b"\xff" and offset + 10 <= len(data):
+        marker = data[offset + 1]
+        length = int.from_bytes(data[offset + 2 : offset + 4], "big")
         if marker == _SCAN:
             return size
         if marker < 0xC0 or 0xD0 <= marker <= _END or marker in (_EXIF, _ADOBE, *_OTHER_FRAMES):
             return None
         if marker in _FRAMES:
-            bits, height, width, colours = struct.unpack_from(">BHHB", data, place + 4)
-            if size or bits != 8 or colours != 3 or not 0 < height * width <= _MOST_PIXELS:
+            bits, height, width, colours = struct.unpack_from(">BHHB", data, offset + 4)
+            if size or bits != 8 or colours != 3 or not 0 < height * width <= _MAX_PIXELS:
                 return None
             size = width, height
-        place += 2 + length
+        offset += 2 + length
     return None
 
 
 def decode(data: bytes) -> NDArray[np.uint8]:
-    """The pixels of a plain JPEG, (H, W, 3) RGB.
+    """Decode a plain JPEG.
+
+    Parameters
+    ----------
+    data : bytes
+        Content of the file.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+        RGB, 0..255.
 
     Raises
     ------
@@ -71,7 +86,7 @@ def decode(data: bytes) -> NDArray[np.uint8]:
 
 
 def check(data: bytes) -> None:
-    """Read a JPEG to its end at an eighth of its size.
+    """Decode a JPEG completely, at an eighth of its size.
 
     Raises
     ------

@@ -1,15 +1,15 @@
-"""The demonstration: portraits drawn, prepared, trained on and translated, and one page that shows it.
+"""The demonstration: portraits are drawn, prepared, trained on and translated, and shown on one page.
 
 ::
 
-    OUT/raw/            drawn portraits with part masks, as the archive has them
+    OUT/raw/            procedural portraits with part masks, in the layout of the archive
     OUT/data/           the dataset folder: label maps, sketches, manifest
-    OUT/run/            a short training of an encoder for the generator that comes along
-    OUT/maps/           faces of label maps, by the model that comes along, in its own style and in random ones
+    OUT/run/            a short training of an encoder for the bundled generator
+    OUT/maps/           faces of label maps, by the bundled model, in its default style and in random ones
     OUT/drawings/       faces of sketches
     OUT/report.html     the page; it needs no network and no other file
 
-The same command again does what is missing.
+Run again, the command does what is missing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from facesynth.manifest import Dataset
 
 SEED = 7
-"""Of the portraits: none of those that the models that come along have seen."""
+"""Seed of the portraits: the bundled models were trained on others."""
 SIZE = 256
 PICTURE = 192
 """Longest side of a picture on the page, pixels."""
@@ -48,13 +48,13 @@ PICTURE = 192
 
 @dataclass(frozen=True, kw_only=True)
 class Extent:
-    """How much is done."""
+    """The amount of work."""
 
     portraits: int = 200
     steps: int = 180
     interval: int = 30
     inputs: int = 6
-    """Label maps, and as many sketches, that are translated."""
+    """Number of label maps to translate, and of sketches."""
     styles: int = 5
 
 
@@ -63,24 +63,24 @@ QUICK = Extent(portraits=60, steps=16, interval=4, inputs=3, styles=3)
 
 @dataclass
 class _Page:
-    """What the page shows."""
+    """The content of the page."""
 
     pictures: dict[str, list[list[tuple[str, str]]]] = field(default_factory=dict)
     """Rows of (data URI, caption), by section."""
     curve: list[tuple[int, float, float]] = field(default_factory=list)
-    """Steps, the validation loss after them, and the seconds they took."""
+    """Step, validation loss and seconds since the start."""
 
 
-def run_demo(out: Path, *, extent: Extent | None = None, tell: Callable[[str], None] = lambda _: None) -> Path:
-    """Do the whole way from portraits to faces, and write the page.
+def run_demo(out: Path, *, extent: Extent | None = None, log: Callable[[str], None] = lambda _: None) -> Path:
+    """Run every step from portraits to faces, and write the page.
 
     Parameters
     ----------
     out : Path
-        The folder; made if missing.
+        The folder; created if missing.
     extent : Extent, optional
-    tell : callable, optional
-        Told of every step, in a line.
+    log : callable, optional
+        Called with a line of text at every step.
 
     Returns
     -------
@@ -99,11 +99,11 @@ def run_demo(out: Path, *, extent: Extent | None = None, tell: Callable[[str], N
     page = _Page()
 
     make_folder(out)
-    tell(f"drawing {extent.portraits} portraits")
+    log(f"drawing {extent.portraits} portraits")
     make_sample(raw, count=extent.portraits, seed=SEED, size=SIZE)
-    tell("merging their part masks into label maps")
+    log("merging their part masks into label maps")
     prepare_masks(raw, data)
-    tell("drawing sketches of them")
+    log("drawing sketches of them")
     prepare_sketches(data, data, drawings=[resolve("xdog")])
     dataset = read_dataset(data)
     config = preset(
@@ -115,67 +115,67 @@ def run_demo(out: Path, *, extent: Extent | None = None, tell: Callable[[str], N
         steps=extent.steps,
         interval=extent.interval,
         batch_size=8,
-        optimizer="adam",  # Muon learns so few portraits by heart
+        optimizer="adam",  # Muon overfits on so few portraits
         learning_rate=1e-3,
         rough=0.0,
     )
-    tell(f"training an encoder for {extent.steps} steps")
+    log(f"training an encoder for {extent.steps} steps")
     train(data, run, config, generator=Path("portrait-generator"), device="cpu", workers=0)
     page.curve = _curve(run / "metrics.csv")
     ids = dataset.with_columns("labels", "sketch_xdog", "photo", split="val")["id"].tolist()[: extent.inputs]
     for name, column, model in (("maps", "labels", "portrait-seg"), ("drawings", "sketch_xdog", "portrait-sketch")):
         kind, plural = ("label map", "label maps") if name == "maps" else ("sketch", "sketches")
-        tell(f"translating {len(ids)} {plural} that nobody has seen")
+        log(f"translating {len(ids)} {plural} the models have not seen")
         paths = [data / str(dataset.rows.loc[each, column]) for each in ids]
-        own = translate_files(paths, model, out / name / "own", device="cpu").faces
+        default_style = translate_files(paths, model, out / name / "own", device="cpu").faces
         styled = translate_files(
             paths, model, out / name / "styles", styling=Styling(samples=extent.styles), device="cpu"
         ).faces
         page.pictures[name] = [
             [
-                (_shown(path, dataset, is_map=name == "maps"), kind),
-                (_photo(own[index]), "face"),
-                *((_photo(face), "") for face in styled[index * extent.styles : (index + 1) * extent.styles]),
-                (_photo(data / str(dataset.rows.loc[each, "photo"])), "the portrait"),
+                (_picture_uri(path, dataset, is_map=name == "maps"), kind),
+                (_photo_uri(default_style[index]), "face"),
+                *((_photo_uri(face), "") for face in styled[index * extent.styles : (index + 1) * extent.styles]),
+                (_photo_uri(data / str(dataset.rows.loc[each, "photo"])), "the portrait"),
             ]
             for index, (each, path) in enumerate(zip(ids, paths, strict=True))
         ]
     page.pictures["data"] = [
         [
-            (_photo(data / str(dataset.rows.loc[each, "photo"])), each),
-            (_shown(data / str(dataset.rows.loc[each, "labels"]), dataset, is_map=True), ""),
-            (_shown(data / str(dataset.rows.loc[each, "sketch_xdog"]), dataset, is_map=False), ""),
+            (_photo_uri(data / str(dataset.rows.loc[each, "photo"])), each),
+            (_picture_uri(data / str(dataset.rows.loc[each, "labels"]), dataset, is_map=True), ""),
+            (_picture_uri(data / str(dataset.rows.loc[each, "sketch_xdog"]), dataset, is_map=False), ""),
         ]
         for each in dataset.rows["id"].tolist()[:6]
     ]
     path = out / "report.html"
-    write_text(path, _written(page, extent))
+    write_text(path, _render(page, extent))
     return path
 
 
 def _curve(metrics: Path) -> list[tuple[int, float, float]]:
-    """The validation loss by step, with the seconds since the beginning."""
+    """The validation loss by step, with the seconds since the start."""
     with metrics.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "val"]
     return [(int(row["step"]), float(row["loss"]), float(row["seconds"])) for row in rows]
 
 
-def _shown(path: Path, dataset: Dataset, *, is_map: bool) -> str:
+def _picture_uri(path: Path, dataset: Dataset, *, is_map: bool) -> str:
     picture = images.read_any_labels(path, dataset.scheme) if is_map else images.read_photo(path)
     small = images.resize(picture, (PICTURE, PICTURE), labels=is_map)
     return _uri("png", images.encode_png(images.colourise(small, dataset.scheme) if is_map else small))
 
 
-def _photo(path: Path) -> str:
+def _photo_uri(path: Path) -> str:
     picture: NDArray[np.uint8] = images.read_photo(path)
-    return _uri("jpeg", images.encode_jpeg(images.no_longer(picture, PICTURE), quality=90))
+    return _uri("jpeg", images.encode_jpeg(images.limit_size(picture, PICTURE), quality=90))
 
 
 def _uri(kind: str, data: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _written(page: _Page, extent: Extent) -> str:
+def _render(page: _Page, extent: Extent) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

@@ -1,30 +1,30 @@
-"""The errors that facesynth raises on purpose.
+"""The exceptions that facesynth raises deliberately.
 
-Each carries one line that says what came, what was needed and how to get it. Only ``cli`` turns them into messages and
-exit codes; a caller of the library catches :class:`FacesynthError`.
+The text of each is one line: what was found, what was needed and how to get it. Only ``cli`` turns them into messages and exit
+codes; callers of the library catch :class:`FacesynthError`.
 """
 
 from __future__ import annotations
 
 
 class FacesynthError(Exception):
-    """Base of every deliberate error; its text is one line meant for the user."""
+    """Base class of all deliberate errors; the text is one line for the user."""
 
 
 class InputError(FacesynthError):
-    """A parameter or an input folder is not what the operation needs."""
+    """A parameter or an input is not what the operation needs."""
 
 
 class PictureError(InputError):
-    """A picture cannot be read, or is not the kind of picture that was asked for."""
+    """A picture cannot be read, or is not of the required kind."""
 
 
 class DatasetError(InputError):
-    """A dataset folder or its manifest breaks the contract of :mod:`facesynth.manifest`."""
+    """A dataset folder or its manifest is not as :mod:`facesynth.manifest` describes."""
 
 
 class CheckpointError(InputError):
-    """A checkpoint cannot be read, or does not fit what it is used for."""
+    """A checkpoint cannot be read, or does not fit its use."""
 
 
 class OutputError(FacesynthError):
@@ -36,8 +36,8 @@ class DivergenceError(FacesynthError):
 
 
 class WrongKindError(PictureError):
-    """A picture can be read but is of another kind than was asked for."""
+    """A picture can be read but is not of the required kind."""
 
 
 class ColourError(WrongKindError):
-    """A colour-coded label map has colours that are no class's."""
+    """A colour-coded label map has colours of no class."""

@@ -1,7 +1,7 @@
-"""Writing that cannot leave anything half-written, and locks.
+"""Atomic writing and folder locks.
 
-A file is written beside its place, under a name that no other writer has, and moved into place when it is whole. What a
-killed process left beside is taken away by the next one that locks the folder.
+A file is written under a unique name beside its destination and moved there when it is complete. Leftovers of a killed process
+are removed by the next one that locks the folder.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ def _cannot_write(path: Path, error: OSError) -> OutputError:
 
 @contextmanager
 def replacing(path: Path, *, sync: bool = False, keep_same: bool = False) -> Iterator[Path]:
-    """A path beside ``path`` to write to, moved onto ``path`` when the block ends well and removed when it doesn't.
+    """A temporary path beside ``path``: moved to ``path`` if the block succeeds, removed if it fails.
 
     Parameters
     ----------
     path : Path
-        Where the finished file goes; its folder must exist.
+        Destination; its folder must exist.
     sync : bool
-        Flush the file to the disk before it takes its place, for the few files that others rely on.
+        Flush the file to disk before it is moved, for the few files that others depend on.
     keep_same : bool
-        Leave ``path`` untouched if it holds the same bytes already.
+        Leave ``path`` untouched if its content would not change.
 
     Raises
     ------
     OutputError
-        If the file cannot be written; ``path`` is then as it was.
+        If the file cannot be written; ``path`` is then unchanged.
     """
     beside = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.part")
     try:
@@ -88,13 +88,13 @@ def _remove(path: Path) -> None:
 
 
 def write_bytes(path: Path, data: bytes, *, sync: bool = False) -> None:
-    """Write ``data`` to ``path``, whole or not at all (see :func:`replacing`)."""
+    """Write ``data`` to ``path`` atomically (see :func:`replacing`)."""
     with replacing(path, sync=sync) as beside:
         beside.write_bytes(data)
 
 
 def write_text(path: Path, text: str, *, sync: bool = False) -> None:
-    """Write ``text`` to ``path`` in UTF-8, whole or not at all; a file that holds just that already is left alone."""
+    """Write ``text`` to ``path`` in UTF-8, atomically; a file with the same content is left untouched."""
     data = text.encode()
     try:
         same = path.read_bytes() == data
@@ -105,12 +105,12 @@ def write_text(path: Path, text: str, *, sync: bool = False) -> None:
 
 
 def make_folder(path: Path) -> Path:
-    """Make the folder ``path`` and those above it, and see that it can be written to.
+    """Create the folder ``path`` with its parents, and check that it is writable.
 
     Raises
     ------
     OutputError
-        If it cannot be made, is a file, or does not take a file.
+        If it cannot be created, is a file, or is not writable.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -122,20 +122,20 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise OutputError(
             f"cannot write into {path}: {error.strerror or error}; give a folder that you may write"
-        ) from (error)
+        ) from error
     return path
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for this process, and take away what killed ones left half-written anywhere in it, before and after.
+    """Lock ``folder`` for this process, and remove leftovers of killed processes in it, before and after.
 
-    The lock goes with the process, however it ends.
+    The lock is released with the process, however it ends.
 
     Raises
     ------
     OutputError
-        If another process holds it.
+        If another process holds the lock.
     """
     from filelock import FileLock, Timeout
 
@@ -151,20 +151,20 @@ def locked(folder: Path) -> Iterator[None]:
         _clear(folder)
         yield
     finally:
-        _clear(folder)  # workers that were lost, or ended because another failed, leave something too
+        _clear(folder)  # lost or cancelled workers may have left files too
         path.unlink(missing_ok=True)
         lock.release()
 
 
 def pictures_in(paths: list[Path]) -> list[Path]:
-    """The picture files that ``paths`` name: files as they are, folders by the pictures directly in them, by name.
+    """The picture files that ``paths`` name: a file itself, and for a folder the pictures directly in it, by name.
 
     Raises
     ------
     InputError
         If a path does not exist, or a folder holds no picture.
     """
-    found: list[Path] = []
+    pictures: list[Path] = []
     for path in paths:
         if path.is_dir():
             inside = sorted(
@@ -174,13 +174,13 @@ def pictures_in(paths: list[Path]) -> list[Path]:
             )
             if not inside:
                 raise InputError(f"no picture in {path}; looked for {', '.join(PICTURE_SUFFIXES)}")
-            found += inside
+            pictures += inside
         elif path.is_file():
-            found.append(path)
+            pictures.append(path)
         else:
             raise InputError(f"{path} does not exist; give a picture, or a folder of pictures")
-    return found
+    return pictures
 
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-"""Suffixes, in lower case, by which a folder's pictures are found."""
+"""File name suffixes of pictures, in lower case."""

@@ -1,10 +1,10 @@
-"""Label schemes: what the class ids of a label map mean.
+"""Label schemes: the meaning of the class ids in a label map.
 
-A label map is an (H, W) uint8 array of class ids. Files never say which order of classes they use, so a dataset names its
-scheme and every reader remaps or refuses. Left and right are the person's own.
+A label map is an (H, W) uint8 array of class ids. The files do not record the order of the classes, so a dataset names its
+scheme, and every reader converts or refuses. Left and right are those of the person.
 
-The 19 classes and their colours are those of CelebAMask-HQ (Lee et al., "MaskGAN", CVPR 2020). One's own scheme is a small
-YAML or JSON file (:func:`read_scheme`); datasets and checkpoints keep the whole of it (:func:`describe`).
+The 19 classes and their colours are those of CelebAMask-HQ (Lee et al., "MaskGAN", CVPR 2020). A custom scheme is a YAML or
+JSON file (:func:`read_scheme`); datasets and checkpoints store it completely (:func:`describe`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
 
 MOST_CLASSES = 255
-"""Most classes of a scheme: ids are 0 to 254, and a byte has one value left that is no class."""
+"""Largest number of classes: ids are 0 to 254, and 255 is no class."""
 
 _COLOURS = {
     "background": "000000",
@@ -62,23 +62,28 @@ class LabelScheme:
     Attributes
     ----------
     name : str
-        What datasets and checkpoints call the scheme.
+        Name of the scheme in datasets and checkpoints.
     classes : tuple of str
-        2 to 255 class names; a class's id is its position. The first is what no part covers.
+        2 to 255 class names; the id of a class is its index. The first is the background.
     colours : tuple of (int, int, int)
-        One RGB triple (0..255) a class, all different. If not given, CelebAMask-HQ's for its classes, and generated
-        ones for others.
+        One RGB triple (0..255) per class, all different. By default CelebAMask-HQ's for its classes, and generated ones for
+        others.
     paint_order : tuple of str
-        Every class but the first: part masks are painted in this order, so a later one covers an earlier one. If not
-        given, the order of the ids.
+        Every class but the first, in the order in which part masks are painted: later ones cover earlier ones. By default the
+        order of the ids.
     mirror : tuple of int
-        The id that each id turns into when the picture is flipped left to right. If not given, classes whose names
-        differ in ``l_`` and ``r_``, or ``left_`` and ``right_``, swap.
+        The id that each id becomes when the picture is flipped horizontally. By default classes whose names differ in ``l_``
+        and ``r_``, or ``left_`` and ``right_``, swap.
 
     Raises
     ------
     InputError
         If a field breaks one of these rules.
+
+    Examples
+    --------
+    >>> LabelScheme("faces", ("none", "l_eye", "r_eye")).mirror
+    (0, 2, 1)
     """
 
     name: str
@@ -99,9 +104,9 @@ class LabelScheme:
         for field, value in derived.items():
             object.__setattr__(self, field, value)
         _check_colours(self.classes, self.colours)
-        _check_same("paint_order", self.paint_order, self.classes[1:])
-        turned = [self.mirror[number] for number in self.mirror if 0 <= number < len(self.mirror)]
-        if turned != list(range(len(self.classes))):
+        _check_names("paint_order", self.paint_order, self.classes[1:])
+        mirrored_twice = [self.mirror[number] for number in self.mirror if 0 <= number < len(self.mirror)]
+        if mirrored_twice != list(range(len(self.classes))):
             raise InputError(f"mirror is {self.mirror}; needed: for each of {len(self)} ids the one it swaps with")
 
     def __len__(self) -> int:
@@ -113,11 +118,11 @@ class LabelScheme:
         return self.paint_order
 
 
-# ------------------------------------------------------------------------------------------------------ the rules of one
+# ------------------------------------------------------------------------------------------------- validating a scheme
 
 
 def _listed(names: Sequence[object], most: int = 8) -> str:
-    """Some names in one line, and how many more there are."""
+    """Some names in one line, and the number of further ones."""
     shown = ", ".join(str(name) for name in names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
@@ -138,7 +143,7 @@ def _check_classes(classes: tuple[str, ...]) -> None:
 
 def _check_colours(classes: tuple[str, ...], colours: tuple[Colour, ...]) -> None:
     if len(colours) != len(classes):
-        raise InputError(f"colours are {len(colours)} for {len(classes)} classes; needed: one a class, or none")
+        raise InputError(f"colours are {len(colours)} for {len(classes)} classes; needed: one per class, or none")
     owners: dict[Colour, str] = {}
     for name, colour in zip(classes, colours, strict=True):
         if len(colour) != 3 or not all(type(value) is int and 0 <= value <= 255 for value in colour):
@@ -148,19 +153,19 @@ def _check_colours(classes: tuple[str, ...], colours: tuple[Colour, ...]) -> Non
         owners[colour] = name
 
 
-def _check_same(what: str, given: Sequence[object], needed: Sequence[str]) -> None:
-    """See that ``given`` holds just the names ``needed``, in any order."""
-    if odd := [name for name in given if name not in needed]:
-        raise InputError(f"{what} has {_listed(odd)}; needed: every class but the first, once each")
-    if missing := [name for name in needed if name not in given]:
+def _check_names(what: str, names: Sequence[object], required: Sequence[str]) -> None:
+    """Check that ``names`` are exactly the ``required`` ones, in any order."""
+    if unknown := [name for name in names if name not in required]:
+        raise InputError(f"{what} has {_listed(unknown)}; needed: every class but the first, once each")
+    if missing := [name for name in required if name not in names]:
         raise InputError(f"{what} lacks {_listed(missing)}; needed: every class but the first, once each")
-    if len(given) != len(needed):
-        twice = [name for name in needed if list(given).count(name) > 1]
+    if len(names) != len(required):
+        twice = [name for name in required if list(names).count(name) > 1]
         raise InputError(f"{what} has {_listed(twice)} more than once")
 
 
 def _sides(classes: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The classes of the person's left, each with its partner of the right."""
+    """The classes of the person's left side, each with its counterpart on the right."""
     for left, right in _SIDES:
         for name in classes:
             partner = right + name.removeprefix(left)
@@ -169,21 +174,21 @@ def _sides(classes: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _mirror(classes: Sequence[str], pairs: Iterator[tuple[str, str]]) -> tuple[int, ...]:
-    turned = list(range(len(classes)))
+    mirror = list(range(len(classes)))
     for one, other in pairs:
         first, second = classes.index(one), classes.index(other)
-        if turned[first] != first or turned[second] != second or first == second:
+        if mirror[first] != first or mirror[second] != second or first == second:
             raise InputError(
                 f"mirror has {one} and {other}; needed: pairs of two classes, each class in one pair at most"
             )
-        turned[first], turned[second] = second, first
-    return tuple(turned)
+        mirror[first], mirror[second] = second, first
+    return tuple(mirror)
 
 
 def _generated_colours() -> Iterator[Colour]:
-    """Colours that differ as much as they can for as long as they can: the colour map of PASCAL VOC, black first.
+    """Distinct colours in the order of the PASCAL VOC colour map, beginning with black.
 
-    The bits of a colour's number go to red, green and blue in turn, the lowest to the highest bit of each.
+    The bits of a colour's number are distributed to red, green and blue in turn, the lowest to the highest bit of each.
     """
     for number in range(1 << 24):
         yield (_channel(number), _channel(number >> 1), _channel(number >> 2))
@@ -193,18 +198,18 @@ def _channel(number: int) -> int:
     return sum((number >> 3 * bit & 1) << 7 - bit for bit in range(8))
 
 
-def _fill_colours(classes: Sequence[str], given: Mapping[str, Colour]) -> tuple[Colour, ...]:
-    """A colour for every class: the one given, else CelebAMask-HQ's, else a generated one that no other class has."""
-    colours = dict(given)
+def _fill_colours(classes: Sequence[str], chosen: Mapping[str, Colour]) -> tuple[Colour, ...]:
+    """A colour per class: the one in ``chosen``, else CelebAMask-HQ's, else a generated one that is not used yet."""
+    colours = dict(chosen)
     for name in classes:
         if name in _COLOURS and name not in colours:
             red, green, blue = bytes.fromhex(_COLOURS[name])
             if (red, green, blue) not in colours.values():
                 colours[name] = (red, green, blue)
-    spare = (colour for colour in _generated_colours() if colour not in colours.values())
+    unused = (colour for colour in _generated_colours() if colour not in colours.values())
     for name in classes:
         if name not in colours:
-            colours[name] = next(spare)
+            colours[name] = next(unused)
     return tuple(colours[name] for name in classes)
 
 
@@ -238,7 +243,7 @@ def get_scheme(name: str) -> LabelScheme:
     Raises
     ------
     InputError
-        If there is no such scheme; the message lists those there are.
+        If there is no such scheme; the message lists the known ones.
 
     Examples
     --------
@@ -251,19 +256,19 @@ def get_scheme(name: str) -> LabelScheme:
 
 
 def numbered_scheme(count: int) -> LabelScheme:
-    """A scheme for label maps of which nothing is known but how many classes they have.
+    """A scheme for label maps of which only the number of classes is known.
 
     The classes are called class_0, class_1, ...; their colours are generated, and a flip swaps none of them.
 
     Parameters
     ----------
     count : int
-        2 to 255.
+        Number of classes, 2 to 255.
 
     Raises
     ------
     InputError
-        If there are fewer or more.
+        If ``count`` is out of its range.
 
     Examples
     --------
@@ -278,15 +283,15 @@ def numbered_scheme(count: int) -> LabelScheme:
 
 
 def read_scheme(name_or_path: str | Path) -> LabelScheme:
-    """A known scheme by its name, or one's own from a YAML or JSON file.
+    """A known scheme by its name, or a custom one from a YAML or JSON file.
 
-    The file holds ``name``; ``classes``, a list of names or of ``{name, colour}``; and, if wanted, ``paint_order``, a
-    list of every class but the first, and ``mirror``, a list of pairs of classes that swap in a flip.
+    The file contains ``name``; ``classes``, a list of names or of ``{name, colour}``; and optionally ``paint_order``, a list of
+    every class but the first, and ``mirror``, a list of pairs of classes that swap in a flip.
 
     Parameters
     ----------
     name_or_path : str or Path
-        A name is looked up first; anything else is a file's path.
+        The name of a known scheme, or the path of a file.
 
     Raises
     ------
@@ -319,7 +324,7 @@ def read_scheme(name_or_path: str | Path) -> LabelScheme:
 
 
 def describe(scheme: LabelScheme) -> str | dict[str, Any]:
-    """What stands for a scheme in JSON: the name of a known one, else all of it in the form of a scheme file.
+    """The JSON form of a scheme: the name of a known one, else its content in the form of a scheme file.
 
     Examples
     --------
@@ -343,12 +348,12 @@ def describe(scheme: LabelScheme) -> str | dict[str, Any]:
 
 
 def from_description(value: object) -> LabelScheme:
-    """The scheme that :func:`describe` gave ``value`` for.
+    """The scheme whose JSON form is ``value``: the inverse of :func:`describe`.
 
     Raises
     ------
     InputError
-        If it cannot be understood.
+        If ``value`` is not a valid description.
 
     Examples
     --------
@@ -369,7 +374,7 @@ def _parse(text: str, *, json_only: bool) -> object:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         raise InputError(f"no YAML: {getattr(error, 'problem', None) or 'odd characters'}{where}") from error
-    except (RecursionError, ValueError) as error:  # nested without end, or a number or date that there isn't
+    except (RecursionError, ValueError) as error:  # nested too deeply, or an impossible number or date
         raise InputError(f"no YAML: {error}") from error
 
 
@@ -383,11 +388,11 @@ def _from_mapping(value: object) -> LabelScheme:
         raise InputError(f"a label scheme has no {_listed(odd)}; it has: {', '.join(_KEYS)}")
     if missing := [key for key in _KEYS[:2] if key not in value]:
         raise InputError(f"the label scheme lacks {' and '.join(missing)}")
-    given = value["classes"]
-    if not isinstance(given, Sequence) or isinstance(given, str):
-        raise InputError(f"classes is {_kind(given)}; needed: a list of names, or of name and colour")
+    entries = value["classes"]
+    if not isinstance(entries, Sequence) or isinstance(entries, str):
+        raise InputError(f"classes is {_kind(entries)}; needed: a list of names, or of name and colour")
     names, colours = [], {}
-    for number, entry in enumerate(given):
+    for number, entry in enumerate(entries):
         if not isinstance(entry, Mapping):
             names.append(entry)
             continue
@@ -411,16 +416,16 @@ def _kind(value: object) -> str:
 
 
 def _names(value: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    given = value.get(key)
-    if given is not None and (not isinstance(given, list) or not given):
-        raise InputError(f"{key} is {_kind(given)}; needed: a list of every class but the first")
-    return tuple(given or ())
+    names = value.get(key)
+    if names is not None and (not isinstance(names, list) or not names):
+        raise InputError(f"{key} is {_kind(names)}; needed: a list of every class but the first")
+    return tuple(names or ())
 
 
-def _pairs(given: object, classes: Sequence[str]) -> Iterator[tuple[str, str]]:
-    if not isinstance(given, list):
-        raise InputError(f"mirror is {_kind(given)}; needed: a list of pairs of classes")
-    for pair in given:
+def _pairs(pairs: object, classes: Sequence[str]) -> Iterator[tuple[str, str]]:
+    if not isinstance(pairs, list):
+        raise InputError(f"mirror is {_kind(pairs)}; needed: a list of pairs of classes")
+    for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2:
             raise InputError(f"mirror has {pair!r}; needed: pairs of classes, as [l_eye, r_eye]")
         if odd := [name for name in pair if name not in classes]:
@@ -456,11 +461,11 @@ def remap(
     Parameters
     ----------
     labels : (H, W) uint8 array
-        Ids of ``source``.
+        Class ids of ``source``.
     source, target : LabelScheme
-        A class goes to the one of the same name; the first to the first if there is none of its name.
+        Classes are matched by name; the first class becomes the first one if there is none of its name.
     classes : mapping of str to str, optional
-        Where classes of ``source`` go that ``target`` does not have, or that shall go elsewhere.
+        The class of ``target`` for classes of ``source`` that have no counterpart of the same name, or need another one.
 
     Returns
     -------
@@ -470,8 +475,8 @@ def remap(
     Raises
     ------
     InputError
-        If a class of ``source`` has nowhere to go, ``classes`` names one that its scheme does not have, or ``labels``
-        holds an id that ``source`` does not have.
+        If a class of ``source`` has no target, ``classes`` names one that its scheme does not have, or ``labels`` holds an id
+        that ``source`` does not have.
 
     Examples
     --------
@@ -495,11 +500,11 @@ def _table(source: LabelScheme, target: LabelScheme, classes: Mapping[str, str])
     for scheme, names in ((source, classes.keys()), (target, classes.values())):
         if odd := [name for name in names if name not in scheme.classes]:
             raise InputError(f"{scheme.name} has no class {_listed(odd)}; it has: {', '.join(scheme.classes)}")
-    goes = {name: name for name in source.classes if name in target.classes}
-    goes = {source.classes[0]: target.classes[0], **goes, **classes}
-    if unmapped := [name for name in source.classes if name not in goes]:
+    targets = {name: name for name in source.classes if name in target.classes}
+    targets = {source.classes[0]: target.classes[0], **targets, **classes}
+    if unmapped := [name for name in source.classes if name not in targets]:
         raise InputError(
             f"{target.name} has no class {_listed(unmapped, most=20)} of {source.name}; say for each which of its "
             f"classes it becomes: {', '.join(target.classes)}"
         )
-    return [target.classes.index(goes[name]) for name in source.classes]
+    return [target.classes.index(targets[name]) for name in source.classes]

@@ -1,16 +1,16 @@
-"""The dataset folder: the only hand-over between preparing and training.
+"""The dataset folder: the only interface between preparation and training.
 
 ::
 
-    DATA/manifest.csv    one row a photo, joined by id and sorted by it
+    DATA/manifest.csv    one row per photo, sorted by id
     DATA/dataset.json    schema version, label scheme, the stages that ran and their parameters
     DATA/photos/ labels/ sketches/<name>/ photos_<size>/
 
 Columns of the manifest, all text: ``id``, ``split`` (train, val or test), ``celeba_file``, ``width`` and ``height`` of
-the photo, ``photo``, ``labels``, one ``sketch_<name>`` a drawing and one ``photo_<size>`` a training size (paths inside
-DATA with forward slashes, empty where there is none), ``classes`` (ids present in the label map, separated by spaces) and
-``class_pixels`` (how many pixels each of them has), and a ``<column>_sha256`` beside every path. A stage adds its columns
-and leaves the others alone. Pictures are written first and the manifest last, so it never names what isn't there.
+the photo, ``photo``, ``labels``, one ``sketch_<name>`` per kind of sketch and one ``photo_<size>`` per training size (paths
+inside DATA with forward slashes, empty if there is no file), ``classes`` (ids present in the label map, separated by spaces),
+``class_pixels`` (the number of pixels of each), and a ``<column>_sha256`` for every path. A stage adds its columns and leaves
+the others unchanged. Pictures are written first and the manifest last, so it never names a missing file.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
-"""Version of the contract; a reader refuses a newer one."""
+"""Version of the format; readers refuse newer ones."""
 SPLITS = ("train", "val", "test")
 BASE_COLUMNS = ("id", "split", "celeba_file", "width", "height", "photo", "photo_sha256")
-"""Columns that every manifest has, in order; a stage's own columns follow."""
+"""Columns of every manifest, in order; those of the stages follow."""
 
 
 @cache
@@ -51,12 +51,12 @@ _PATH_COLUMN = re.compile(r"photo|photo_[0-9]+|labels|sketch_.+", re.DOTALL)
 
 
 def photo_sizes(columns: Iterable[str]) -> dict[int, str]:
-    """The columns of training-size photos by their size, pixels."""
+    """The columns of photos of training size, by size in pixels."""
     return {int(name[6:]): name for name in columns if is_path_column(name) and name.startswith("photo_")}
 
 
 def is_usable_id(identifier: str) -> bool:
-    """Whether files can be named by an id: printable, without slashes or a dot in front."""
+    """Whether an id can be used in file names: printable, without slashes or a leading dot."""
     return (
         bool(identifier)
         and not identifier.startswith(".")
@@ -74,9 +74,9 @@ class Dataset:
     root : Path
         The folder; paths in ``rows`` are relative to it.
     rows : DataFrame
-        The manifest, all columns text, indexed by id and sorted by it.
+        The manifest, all columns text, indexed and sorted by id.
     scheme : LabelScheme
-        What the ids in the label maps mean.
+        The scheme of the label maps.
     stages : mapping of str to mapping
         Parameters of every stage that ran, by stage.
     """
@@ -87,16 +87,16 @@ class Dataset:
     stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def columns_of(self, kind: str) -> list[str]:
-        """The path columns of a kind of condition: ``labels``, or all of ``sketch``."""
+        """The path columns of a kind of condition: ``labels``, or every ``sketch``."""
         return [name for name in self.rows.columns if is_path_column(name) and name.split("_")[0] == kind]
 
     def with_columns(self, *columns: str, split: str | None = None) -> pd.DataFrame:
-        """The rows, of one split if given, in which none of ``columns`` is empty.
+        """The rows, optionally of one split, in which none of ``columns`` is empty.
 
         Raises
         ------
         DatasetError
-            If the manifest lacks a column or the rows are none.
+            If the manifest lacks a column, or there are no such rows.
         """
         for column in columns:
             if column not in self.rows.columns:
@@ -119,7 +119,7 @@ INFO = "dataset.json"
 
 
 def is_dataset(root: Path) -> bool:
-    """Whether ``root`` holds a manifest."""
+    """Whether ``root`` contains a manifest."""
     return os.path.isfile(root / MANIFEST)
 
 
@@ -129,13 +129,13 @@ def read_info(root: Path) -> tuple[LabelScheme, dict[str, Mapping[str, Any]]]:
     Raises
     ------
     DatasetError
-        If it is no dataset folder, or its description is unreadable or of a newer schema.
+        If it is not a dataset folder, or its description is unreadable or of a newer schema.
     """
     info = root / INFO
     if not is_dataset(root) or not os.path.isfile(info):
         if is_dataset(root):
             raise DatasetError(
-                f"{root} has a {MANIFEST} but no {INFO}, which says what its label maps mean; put it back, or take a new folder"
+                f"{root} has a {MANIFEST} but no {INFO}, which defines its label scheme; restore it, or use a new folder"
             )
         raise DatasetError(
             f"{root} is not a dataset folder: {MANIFEST} is missing; make one with `facesynth prep masks`"
@@ -167,19 +167,19 @@ def read_columns(root: Path) -> list[str]:
 
 
 def iter_rows(root: Path) -> Iterator[dict[str, str]]:
-    """The rows of the manifest as they stand, one at a time, each checked.
+    """The rows of the manifest in the order of the file, one at a time, each checked.
 
     Raises
     ------
     DatasetError
-        If the manifest is unreadable, lacks a base column or repeats an id, or a row is cut off or names a split or a path
-        that it may not.
+        If the manifest is unreadable, lacks a base column or repeats an id, or a row is incomplete or has an invalid split or
+        path.
     """
     manifest, last, seen = root / MANIFEST, "", None
     with _opened(root) as reader:
         for row in reader:
             _check_row(manifest, reader, row)
-            if seen is None and row["id"] <= last:  # out of order: only now is a list of all ids needed
+            if seen is None and row["id"] <= last:  # out of order: from here on all ids must be remembered
                 seen = set(_ids_before(root, reader.line_num))
             if seen is not None:
                 if row["id"] in seen:
@@ -197,10 +197,10 @@ def _opened(root: Path) -> Iterator[csv.DictReader[str]]:
             reader = csv.DictReader(stream, strict=True)
             if not reader.fieldnames:
                 raise csv.Error("it is empty")
-            lacking = [name for name in BASE_COLUMNS if name not in reader.fieldnames]
-            if lacking:
+            missing = [name for name in BASE_COLUMNS if name not in reader.fieldnames]
+            if missing:
                 raise DatasetError(
-                    f"{manifest} lacks the columns {', '.join(lacking)}; make it anew with `facesynth prep masks`"
+                    f"{manifest} lacks the columns {', '.join(missing)}; create it again with `facesynth prep masks`"
                 )
             yield reader
     except (OSError, ValueError, csv.Error) as error:
@@ -231,7 +231,7 @@ def _check_row(manifest: Path, reader: csv.DictReader[str], row: Mapping[str | N
 
 
 def read_dataset(root: Path) -> Dataset:
-    """Open a dataset folder and check its contract; pictures are not opened.
+    """Open a dataset folder and check its manifest; pictures are not opened.
 
     Raises
     ------
@@ -247,7 +247,7 @@ def read_dataset(root: Path) -> Dataset:
 
 
 def write_dataset(dataset: Dataset) -> None:
-    """Write ``dataset.json`` and then ``manifest.csv``, each whole or not at all."""
+    """Write ``dataset.json`` and then ``manifest.csv``, each atomically."""
     columns = [str(name) for name in dataset.rows.columns]
     rows = (
         {str(name): str(value) for name, value in row.items()} for row in dataset.rows.sort_index().to_dict("records")
@@ -262,16 +262,16 @@ def write_rows(
     scheme: LabelScheme,
     stages: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """Write a dataset's two files from rows that come one at a time, each file whole or not at all.
+    """Write ``dataset.json`` and ``manifest.csv`` from an iterator of rows, each atomically.
 
     Parameters
     ----------
     root : Path
         The dataset folder.
     rows : iterable of mapping of str to str
-        Sorted by id; a column that a row lacks is empty.
+        Sorted by id; a missing column is empty.
     columns : collection of str
-        All columns that rows have.
+        All columns of the rows.
     scheme : LabelScheme
     stages : mapping of str to mapping
         Parameters of every stage that ran.
@@ -294,7 +294,7 @@ def write_rows(
 
 
 def split_by_hash(identifier: str, *, val: float = 0.1, test: float = 0.1) -> str:
-    """The split of an id where nothing else says it: stable when other photos come or go.
+    """The split of an id by its hash: it does not change when other photos are added or removed.
 
     Parameters
     ----------

@@ -384,7 +384,7 @@ def test_any_label_map(tmp_path: Path, mode: str) -> None:
     path = saved(tmp_path / "a.png", picture)
     np.testing.assert_array_equal(images.read_any_labels(path, CELEBAMASK_HQ), LABELS)
     if mode.startswith("RGB"):
-        with pytest.raises(WrongKindError, match="`facesynth prep remap` makes one"):
+        with pytest.raises(WrongKindError, match="`facesynth prep remap` converts a map"):
             images.read_labels(path, CELEBAMASK_HQ)
 
 

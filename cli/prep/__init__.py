@@ -1,4 +1,4 @@
-"""``facesynth prep``: a raw CelebAMask-HQ tree, or one's own pictures, into a dataset folder."""
+"""``facesynth prep``: turn a raw CelebAMask-HQ tree, or your own pictures, into a dataset folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .sketches import sketches
 
 @click.group()
 def prep() -> None:
-    """Make a dataset: label maps, sketches and their manifest."""
+    """Prepare a dataset: label maps, sketches and their manifest."""
 
 
 for _command in (sample, masks, sketches, preview, photos, pairs, remap, check):

@@ -1,4 +1,4 @@
-"""What the commands of ``facesynth prep`` share: their options, and how they tell what was done."""
+"""Shared parts of the ``facesynth prep`` commands: options, and the report of the outcome."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from facesynth.prep.pipeline.dataset import Prepared
 
 SHOWN = 20
-"""Most failures or problems that are printed one by one."""
+"""Largest number of failures or problems that are printed."""
 
 FOLDER = click.Path(path_type=Path)
 
@@ -22,7 +22,7 @@ Command = Callable[..., Any]
 
 
 def common(command: Command) -> Command:
-    """Give a command ``workers`` and ``quiet``, from the options that all commands have."""
+    """Add the options that all commands have, and pass them as ``workers`` and ``quiet``."""
 
     @functools.wraps(command)
     def with_workers(*, jobs: int, backend: str, scheduler: str, **rest: Any) -> Any:
@@ -39,16 +39,16 @@ def common(command: Command) -> Command:
             "--backend",
             type=click.Choice(["processes", "threads", "dask", "ray"]),
             default="processes",
-            help="Where photos are worked on.",
+            help="Where photos are processed.",
         ),
-        click.option("-j", "--jobs", default=-1, help="Photos at a time; -1 for one a core."),
+        click.option("-j", "--jobs", default=-1, help="Photos at a time; -1 for one per core."),
     ):
         with_workers = option(with_workers)
     return with_workers
 
 
 def with_splits(command: Command) -> Command:
-    """Give a command ``splits``, from the options for them; None where none is given."""
+    """Add the options for splits, and pass them as ``splits``, which is None if none is given."""
 
     @functools.wraps(command)
     def chosen(*, split_file: Path | None, val: float | None, test: float | None, **rest: Any) -> Any:
@@ -56,7 +56,7 @@ def with_splits(command: Command) -> Command:
 
         has_shares = val is not None or test is not None
         if split_file and has_shares:
-            raise click.UsageError("--split-file and --val or --test both give the splits; leave one out")
+            raise click.UsageError("--split-file and --val or --test both define the splits; leave one out")
         splits = read_split_list(split_file) if split_file else None
         if has_shares:
             splits = Splits(val=0.1 if val is None else val, test=0.1 if test is None else test)
@@ -68,7 +68,7 @@ def with_splits(command: Command) -> Command:
         click.option(
             "--split-file",
             type=FOLDER,
-            help="List of the splits, a line a photo, as 00042,val.",
+            help="List of the splits, one line per photo, as 00042,val.",
             show_default="official, else by hash",
         ),
     ):
@@ -77,7 +77,7 @@ def with_splits(command: Command) -> Command:
 
 
 def with_scheme(command: Command) -> Command:
-    """Give a command ``scheme``, from its name or file."""
+    """Add the option for the label scheme, by name or file, and pass it as ``scheme``."""
 
     @functools.wraps(command)
     def named(*, scheme: str, **rest: Any) -> Any:
@@ -85,18 +85,18 @@ def with_scheme(command: Command) -> Command:
 
         return command(scheme=read_scheme(scheme), **rest)
 
-    text = "Label scheme: celebamask-hq, face-parsing, celebamask-hq-older, or a YAML or JSON file of one's own."
+    text = "Label scheme: celebamask-hq, face-parsing, celebamask-hq-older, or a YAML or JSON file."
     return click.option("--scheme", default="celebamask-hq", help=text)(named)
 
 
-OUT = click.option("--out", type=FOLDER, required=True, help="The dataset folder; made if missing.")
-FORCE = click.option("--force", is_flag=True, help="Do again what is done.")
-STRICT = click.option("--strict", is_flag=True, help="A photo about which anything is found fails.")
+OUT = click.option("--out", type=FOLDER, required=True, help="The dataset folder; created if missing.")
+FORCE = click.option("--force", is_flag=True, help="Repeat work that is already done.")
+STRICT = click.option("--strict", is_flag=True, help="Treat every finding as an error.")
 PALETTE = click.option("--palette", is_flag=True, help="Write label maps as indexed colour, with the same values.")
 
 
 def print_outcome(what: str, done: Prepared) -> None:
-    """Print what was done and found; leave with 1 if photos failed."""
+    """Print the outcome of a call; exit with 1 if photos failed."""
     splits = ", ".join(f"{name} {done.splits[name]}" for name in ("train", "val", "test") if name in done.splits)
     noticed = ", ".join(f"{kind} {count}" for kind, count in done.noticed.items())
     click.echo(
@@ -107,7 +107,7 @@ def print_outcome(what: str, done: Prepared) -> None:
         click.echo(f"found: {noticed} (see {done.root / 'report.html'})")
     if done.outdated:
         outdated = ", ".join(f"{column} {count}" for column, count in done.outdated.items())
-        click.echo(f"out of date and taken out of the manifest: {outdated}; run the commands that made them again")
+        click.echo(f"out of date and removed from the manifest: {outdated}; run the commands that made them again")
     if done.failures:
         where = done.root / "report.csv"
         print_some([f"{failure.id}: {failure.reason}" for failure in done.failures], "failed", f" in {where}")
@@ -115,7 +115,7 @@ def print_outcome(what: str, done: Prepared) -> None:
 
 
 def print_some(lines: Sequence[str], what: str, where: str = "") -> None:
-    """Print the first of many lines on standard error, and how many there are."""
+    """Print the first of many lines to standard error, and their number."""
     for line in lines[:SHOWN]:
         click.echo(line, err=True)
     more = len(lines) - SHOWN

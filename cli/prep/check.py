@@ -1,4 +1,4 @@
-"""``facesynth prep check``: a dataset folder against its manifest."""
+"""``facesynth prep check``: compare a dataset folder with its manifest."""
 
 from __future__ import annotations
 

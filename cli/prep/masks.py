@@ -1,4 +1,4 @@
-"""``facesynth prep masks``: part masks into label maps."""
+"""``facesynth prep masks``: merge part masks into label maps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from ._common import FOLDER, FORCE, OUT, PALETTE, STRICT, common, print_outcome,
 @click.argument("raw", type=FOLDER)
 @OUT
 @with_scheme
-@click.option("--size", type=int, help="Height and width of the label maps, pixels.  [default: as the part masks]")
+@click.option(
+    "--size", type=int, help="Height and width of the label maps, pixels.  [default: those of the part masks]"
+)
 @PALETTE
 @with_splits
 @STRICT

@@ -1,4 +1,4 @@
-"""``facesynth prep pairs``: one's own photos and their label maps or sketches."""
+"""``facesynth prep pairs``: import your own photos and their label maps or sketches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._common import FOLDER, FORCE, OUT, PALETTE, STRICT, common, print_outcome,
 @click.argument("conditions", type=FOLDER)
 @click.option("--kind", type=click.Choice(["labels", "sketch"]), required=True, help="What CONDITIONS holds.")
 @OUT
-@click.option("--name", default="own", help="sketch: what to call the sketches.")
+@click.option("--name", default="own", help="sketch: name of the sketches.")
 @with_scheme
 @PALETTE
 @with_splits
@@ -24,9 +24,9 @@ from ._common import FOLDER, FORCE, OUT, PALETTE, STRICT, common, print_outcome,
 @FORCE
 @common
 def pairs(photos: Path, conditions: Path, out: Path, quiet: bool, **options: Any) -> None:
-    """Join PHOTOS with CONDITIONS, folders of pictures, by file name.
+    """Join PHOTOS with CONDITIONS, two folders of pictures, by file name.
 
-    a.jpg of the one belongs to a.png of the other. What has no partner is listed and left out.
+    a.jpg in one belongs to a.png in the other. Files without a partner are listed and left out.
     """
     from facesynth.prep.pairs import prepare_pairs
 

@@ -1,4 +1,4 @@
-"""``facesynth prep photos``: photos of training size."""
+"""``facesynth prep photos``: reduce photos to training size."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ._common import FOLDER, FORCE, OUT, common, print_outcome, with_splits
 @FORCE
 @common
 def photos(source: Path, out: Path, size: int, quiet: bool, **options: Any) -> None:
-    """Shrink the photos of a CelebAMask-HQ folder, or of a dataset folder, to training size.
+    """Reduce the photos of a CelebAMask-HQ folder, or of a dataset folder, to training size.
 
-    Training takes them by itself where they are large enough.
+    Training uses them automatically if they are large enough.
     """
     from facesynth.prep.stages import prepare_photos
 

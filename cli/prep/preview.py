@@ -1,4 +1,4 @@
-"""``facesynth prep preview``: a sheet of drawings to choose from."""
+"""``facesynth prep preview``: a sheet of sketches to choose a method by."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ._common import FOLDER
     "methods",
     multiple=True,
     metavar="METHOD[:PRESET]",
-    help="A column; may be given again.  [default: every method and preset that can be drawn]",
+    help="A column; may be repeated.  [default: every method and preset that can be drawn]",
 )
-@click.option("-n", "--count", default=3, help="Photos: the first ones.")
-@click.option("--labels", type=FOLDER, help="PHOTOS: a folder of their label maps, by the same names.")
-@click.option("--scheme", help="Of these label maps, by name or file.  [default: celebamask-hq]")
+@click.option("-n", "--count", default=3, help="Number of photos; the first ones are used.")
+@click.option("--labels", type=FOLDER, help="PHOTOS: a folder of their label maps, with the same names.")
+@click.option("--scheme", help="Scheme of these label maps: a name or a file.  [default: celebamask-hq]")
 @click.option("--size", default=256, help="Longer side of the pictures, pixels.")
 @click.option(
     "--background",
@@ -31,7 +31,7 @@ from ._common import FOLDER
     help="blank: paper outside the person; needs label maps.",
 )
 def preview(source: Path, out: Path, methods: tuple[str, ...], scheme: str | None, **options: Any) -> None:
-    """Draw the first photos of PHOTOS or DATA in every way, on one sheet.
+    """Draw the first photos of PHOTOS or DATA with every method, on one sheet.
 
     PHOTOS is a picture or a folder of pictures, DATA a dataset folder.
     """

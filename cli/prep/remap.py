@@ -1,4 +1,4 @@
-"""``facesynth prep remap``: finished label maps from one label scheme into another."""
+"""``facesynth prep remap``: convert label maps from one scheme to another."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ._common import FOLDER, PALETTE, print_some
 @click.argument("source", type=FOLDER)
 @click.option("--from", "source_scheme", required=True, metavar="SCHEME", help="Scheme of the maps: a name or a file.")
 @click.option("--to", "target_scheme", required=True, metavar="SCHEME", help="Scheme to write: a name or a file.")
-@click.option("--out", type=FOLDER, required=True, help="The folder to write to, another than SOURCE.")
-@click.option("--class", "pairs", multiple=True, metavar="A=B", help="Class A becomes B; may be given often.")
+@click.option("--out", type=FOLDER, required=True, help="The folder to write to; not SOURCE.")
+@click.option("--class", "pairs", multiple=True, metavar="A=B", help="Class A becomes B; may be repeated.")
 @PALETTE
-@click.option("--size", type=int, help="Height and width to resize to, pixels.  [default: as they are]")
+@click.option("--size", type=int, help="Height and width to resize to, pixels.  [default: unchanged]")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def remap(
     source: Path,
@@ -32,17 +32,17 @@ def remap(
 ) -> None:
     """Renumber the label maps in SOURCE, a folder or one map, of class ids or of their scheme's colours.
 
-    A class goes to the one of the same name. A map that does not fit its scheme is named, and the others are done.
+    Classes are matched by name. A map that does not fit its scheme is reported, and the others are converted.
     """
     from facesynth.labels import read_scheme
     from facesynth.prep.remap import remap_folder
 
     classes: dict[str, str] = {}
     for pair in pairs:
-        name, equals, becomes = pair.partition("=")
+        name, equals, target = pair.partition("=")
         if not equals or name in classes:
             raise click.UsageError(f"--class is {pair!r}; needed: a class and what it becomes, as l_eye=eye, each once")
-        classes[name] = becomes
+        classes[name] = target
     done = remap_folder(
         source,
         out,

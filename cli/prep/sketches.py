@@ -1,4 +1,4 @@
-"""``facesynth prep sketches``: photos into sketches."""
+"""``facesynth prep sketches``: draw sketches of photos."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ from typing import Any
 
 import click
 
+from facesynth.prep.sketches.presets import METHODS
+
 from .._progress import progress
 from ._common import FOLDER, FORCE, OUT, Command, common, print_outcome, with_splits
 
-PARAMETERS = {
-    "sigma": "Blur, pixels of a picture 512 wide: the width of the lines, for dodge the reach of the tones.",
-    "k": "Ratio of the two blurs.",
-    "p": "Strength of edges against tones.",
-    "epsilon": "Grey from which the paper stays white.",
-    "phi": "Steepness of the fall to black.",
-    "sigma_tensor": "Smoothing of the edge directions, pixels of a picture 512 wide.",
-    "sigma_flow": "Length of the strokes, pixels of a picture 512 wide.",
-    "width": "Width of the lines, pixels of a picture 512 wide.",
-    "smoothing": "Rounding of corners, pixels of a picture 512 wide.",
-    "strength": "Darkness of the drawing.",
-}
-"""The parameters of all methods."""
+
+def _help_of_parameters() -> dict[str, str]:
+    """What every parameter does, by its name, with the methods that take it."""
+    meanings: dict[str, dict[str, list[str]]] = {}
+    for method in METHODS.values():
+        for name, parameter in method.parameters.items():
+            unit = ", pixels of a picture 512 wide" if parameter.is_length else ""
+            meanings.setdefault(name, {}).setdefault(parameter.meaning + unit, []).append(method.name)
+    return {
+        name: "; ".join(f"{', '.join(methods)}: {meaning}" for meaning, methods in of.items()) + "."
+        for name, of in meanings.items()
+    }
+
+
+PARAMETERS = _help_of_parameters()
+"""The help of every parameter of the methods."""
 
 
 def _with_parameters(command: Command) -> Command:
@@ -40,14 +45,14 @@ def _with_parameters(command: Command) -> Command:
     multiple=True,
     default=["xdog"],
     metavar="METHOD[:PRESET]",
-    help="dodge, xdog, fxdog, contours or sobel, or a preset of one, as xdog:ink; may be given several times.",
+    help=f"{', '.join(METHODS)}, or a preset of one, as xdog:ink; may be repeated.",
 )
-@click.option("--size", type=int, help="Longer side of the sketches, pixels.  [default: as the photos]")
+@click.option("--size", type=int, help="Longer side of the sketches, pixels.  [default: that of the photos]")
 @click.option(
     "--background",
     type=click.Choice(["keep", "blank"]),
     default="keep",
-    help="blank: leave paper where the label map has background.",
+    help="blank: leave paper where the label map is background.",
 )
 @_with_parameters
 @with_splits
@@ -67,16 +72,18 @@ def sketches(
 ) -> None:
     """Draw sketches of every photo of a CelebAMask-HQ folder, or of a dataset folder.
 
-    Lines keep their width relative to the picture, whatever its size. Parameters that are not given are the method's or
-    preset's own; `facesynth prep preview` shows what they look like.
+    Line widths are relative to the picture, whatever its size. Parameters that are not given have the defaults of the method or
+    preset; `facesynth prep preview` shows what they look like.
     """
     from facesynth.prep.sketches.presets import resolve
     from facesynth.prep.stages import prepare_sketches
 
-    given = {name: value for name, value in parameters.items() if value is not None}
-    if given and len(methods) > 1:
-        raise click.UsageError(f"--{min(given).replace('_', '-')} needs one --method; give presets, or run one by one")
-    drawings = [resolve(method, given) for method in methods]
+    options = {name: value for name, value in parameters.items() if value is not None}
+    if options and len(methods) > 1:
+        raise click.UsageError(
+            f"--{min(options).replace('_', '-')} needs one --method; give presets, or run one by one"
+        )
+    drawings = [resolve(method, options) for method in methods]
     what = " and ".join(drawing.name for drawing in drawings) + " sketches"
     done = prepare_sketches(
         source,

@@ -1,4 +1,4 @@
-"""The choice of a device and of a precision by name."""
+"""Devices, precisions and memory settings: names in; torch devices, autocast contexts and allocator settings out."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from facesynth.errors import InputError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-"""Names of settings in glibc's malloc.h."""
+"""Parameters of mallopt, from glibc's malloc.h."""
 _LARGEST = 2**30
-"""A tensor of more bytes is given back all the same."""
+"""Freed memory of tensors with more bytes than this is returned to the system in any case."""
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -30,19 +30,19 @@ def choose_device(name: str = "auto") -> torch.device:
     InputError
         If this machine does not have it.
     """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    have = [device for device, is_there in there.items() if is_there]
+    is_available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = [device for device, is_there in is_available.items() if is_there]
     if name == "auto":
-        return torch.device(have[0])
-    if name not in have:
-        raise InputError(f"device {name!r} is not to be had here; this machine has: {', '.join(have)}")
+        return torch.device(available[0])
+    if name not in available:
+        raise InputError(f"device {name!r} is not available here; this machine has: {', '.join(available)}")
     return torch.device(name)
 
 
 def precise(name: str, device: torch.device) -> Callable[[], AbstractContextManager[None]]:
-    """Makes contexts in which convolutions and products are computed in the precision called ``name``.
+    """A factory of contexts in which convolutions and matrix products are computed in the precision called ``name``.
 
-    On the device ``meta``, which computes nothing, they change nothing.
+    On the device ``meta``, which computes nothing, the contexts have no effect.
 
     Raises
     ------
@@ -51,13 +51,13 @@ def precise(name: str, device: torch.device) -> Callable[[], AbstractContextMana
     """
     if name not in PRECISIONS:
         raise InputError(f"precision is {name!r}; needed: {', '.join(PRECISIONS)}")
-    if name == "float32" or device.type == "meta":  # autocast does not know it
+    if name == "float32" or device.type == "meta":  # which autocast does not support
         return nullcontext
     return partial(torch.autocast, device.type, dtype=PRECISIONS[name])
 
 
 def need_compiler() -> None:
-    """See that :func:`torch.compile` finds the C++ compiler that it needs for a CPU: what CXX names, else g++ or clang++.
+    """Check that the C++ compiler that :func:`torch.compile` needs for a CPU is installed: that in CXX, else g++ or clang++.
 
     Raises
     ------
@@ -73,11 +73,11 @@ def need_compiler() -> None:
 
 
 def keep_memory() -> None:
-    """Make this process keep the memory of tensors that it frees, for those that come; on Linux, for the CPU.
+    """Make this process keep the memory of freed CPU tensors for later ones, on Linux.
 
-    Otherwise glibc returns that of every large map to the system and asks for it again at the next layer, and the system clears
-    it page by page, which can take as long as the arithmetic. The commands do this; who translates or trains in Python
-    on a CPU may.
+    Otherwise glibc returns the memory of every large tensor to the system and requests it again in the next layer, and the
+    system clears it page by page, which can take as long as the computation. The commands call this function; Python programs
+    that translate or train on a CPU may call it as well.
     """
     if not sys.platform.startswith("linux"):
         return

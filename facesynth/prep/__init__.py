@@ -1,6 +1,6 @@
-"""Making datasets: label maps, sketches, the embedded sample, and the manifest that joins them.
+"""Dataset preparation: label maps, sketches, the sample of procedural portraits, and the manifest that joins them.
 
-The names below are loaded when they are first used.
+The names below are loaded on first use.
 """
 
 from typing import TYPE_CHECKING

@@ -1,12 +1,12 @@
-"""The CelebAMask-HQ archive's layout: which files belong to which photo, and which split it is in.
+"""The layout of the CelebAMask-HQ archive: the files that belong to each photo, and its split.
 
 ::
 
     RAW/CelebA-HQ-img/<id>.jpg
     RAW/CelebAMask-HQ-mask-anno/<id // 2000>/<id:05d>_<part>.png
-    RAW/CelebA-HQ-to-CelebA-mapping.txt      optional: the CelebA file of each id, hence the official split
+    RAW/CelebA-HQ-to-CelebA-mapping.txt      optional: the CelebA file of each id, which gives the official split
 
-Everything is joined by id, never by position.
+Files are joined by id, never by position.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ MAPPING = "CelebA-HQ-to-CelebA-mapping.txt"
 _PHOTO = re.compile(r"([0-9]{1,9})\.(?:jpe?g|png)", re.IGNORECASE)
 _MASK = re.compile(r"([0-9]{1,9})_(.+)\.(?:png|jpe?g|bmp|webp|tiff?)", re.IGNORECASE)
 _FOLDER_IDS = 2000
-"""Ids a folder of part masks."""
+"""Ids per folder of part masks."""
 
 
 @dataclass
 class RawPhoto:
-    """What the raw tree holds of one photo.
+    """The files of one photo in the raw tree.
 
     Attributes
     ----------
@@ -49,11 +49,11 @@ class RawPhoto:
     parts : dict of str to SourceFile
         Part masks by part name.
     celeba_file : str
-        File name in CelebA, empty where no mapping file gives it.
+        File name in CelebA; empty if no mapping file gives it.
     split : str
-        train, val or test; empty if what gives the splits does not have this id.
+        train, val or test; empty if the list of splits does not have this id.
     problem : Refused or None
-        Why it cannot be prepared, as far as the listing shows.
+        Why it cannot be prepared, as far as the directory listing shows.
     """
 
     id: str
@@ -65,17 +65,17 @@ class RawPhoto:
 
 
 class CelebaFiles(Mapping[int, str]):
-    """The CelebA file name of each id, in two arrays."""
+    """The CelebA file name of each id, stored in two arrays."""
 
     def __init__(self, numbers: Sequence[int], names: Sequence[bytes]) -> None:
         order = np.argsort(np.asarray(numbers, np.int64), kind="stable")
         self._numbers, self._names = np.asarray(numbers, np.int64)[order], np.asarray(names, np.bytes_)[order]
 
     def __getitem__(self, number: int) -> str:
-        place = int(np.searchsorted(self._numbers, number, "right")) - 1
-        if place < 0 or self._numbers[place] != number:
+        index = int(np.searchsorted(self._numbers, number, "right")) - 1
+        if index < 0 or self._numbers[index] != number:
             raise KeyError(number)
-        return bytes(self._names[place]).decode()
+        return bytes(self._names[index]).decode()
 
     def __iter__(self) -> Iterator[int]:
         return map(int, np.unique(self._numbers))
@@ -85,12 +85,12 @@ class CelebaFiles(Mapping[int, str]):
 
 
 def read_mapping(path: Path) -> CelebaFiles:
-    """The CelebA file name of each id, from the archive's mapping file, with or without its header line.
+    """Read the CelebA file name of each id from the archive's mapping file, with or without its header line.
 
     Raises
     ------
     InputError
-        If a line is not ``id number file``; it is named by its number.
+        If a line is not ``id number file``; the message gives its number.
     """
     numbers, names = array("q"), []
     with path.open(encoding="utf-8-sig", errors="replace") as stream:
@@ -109,12 +109,12 @@ def read_mapping(path: Path) -> CelebaFiles:
 
 
 def find_root(raw: Path) -> Path:
-    """``raw``, or the archive's own top folder inside it.
+    """``raw``, or the archive's top folder inside it.
 
     Raises
     ------
     InputError
-        If there is no photo folder; the message says what was looked for and what is there.
+        If there is no photo folder; the message says what was expected and what was found.
     """
     for root in (raw, raw / "CelebAMask-HQ"):
         if (root / PHOTOS).is_dir():
@@ -127,19 +127,21 @@ def find_root(raw: Path) -> Path:
         raise InputError(f"{raw} is a file; give the unpacked CelebAMask-HQ folder, which holds {PHOTOS}/ and {MASKS}/")
     inside = sorted(entry.name for entry in raw.iterdir() if not entry.name.startswith("."))
     found = ", ".join(inside[:5]) + (f" and {len(inside) - 5} more" if len(inside) > 5 else "") or "nothing"
-    raise InputError(f"{raw} is no CelebAMask-HQ folder: looked for {PHOTOS}/ and {MASKS}/, found {found}")
+    raise InputError(f"{raw} is not a CelebAMask-HQ folder: looked for {PHOTOS}/ and {MASKS}/, found {found}")
 
 
 @dataclass
 class RawTree:
-    """The photos of a raw tree, sorted by id: gone over as often as one likes, listed once, a folder of masks at a time.
+    """The photos of a raw tree, sorted by id. It can be iterated repeatedly and lists one folder of masks at a time.
 
     Attributes
     ----------
     root : Path
         The archive's top folder.
+    splits : Splits
+        How each photo gets its split.
     remarks : list of (str, Finding)
-        Files whose names give no id, each with its name.
+        Files whose names are not valid, each with its name.
     """
 
     root: Path
@@ -148,7 +150,7 @@ class RawTree:
     _mapping: Mapping[int, str] = field(default_factory=dict)
     _photos: _Photos = field(default_factory=lambda: _Photos([]))
     _folders: dict[int, Path] = field(default_factory=dict)
-    _astray: dict[int, list[Path]] = field(default_factory=dict)
+    _misplaced: dict[int, list[Path]] = field(default_factory=dict)
     _numbers: Sequence[int] = ()
 
     def __len__(self) -> int:
@@ -163,7 +165,7 @@ class RawTree:
             yield self._photo(number, parts.pop(number, []))
 
     def _names_of(self, folder: int) -> dict[int, list[str]]:
-        """The names of a folder's part masks, by id."""
+        """The file names of a folder's part masks, by id."""
         names: dict[int, list[str]] = {}
         if folder in self._folders:
             for name in os.listdir(self._folders[folder]):
@@ -172,32 +174,33 @@ class RawTree:
         return names
 
     def _photo(self, number: int, names: Sequence[str]) -> RawPhoto:
-        known = RawPhoto(f"{number:05d}", celeba_file=self._mapping.get(number, ""))
-        known.split = self.splits.of(known.id, known.celeba_file)
-        if not known.split:
+        raw_photo = RawPhoto(f"{number:05d}", celeba_file=self._mapping.get(number, ""))
+        raw_photo.split = self.splits.of(raw_photo.id, raw_photo.celeba_file)
+        if not raw_photo.split:
             where = MAPPING if self.splits.listed is None else self.splits.source
-            known.problem = Refused("no-split", f"not in {where}, which gives the splits")
+            raw_photo.problem = Refused("no-split", f"not in {where}, which defines the splits")
         folder = self._folders.get(number // _FOLDER_IDS, self.root)
-        for path in sorted([*(folder / name for name in names), *self._astray.get(number, [])]):
+        for path in sorted([*(folder / name for name in names), *self._misplaced.get(number, [])]):
             part = path.stem.split("_", 1)[1]
-            if part in known.parts:
-                known.problem = Refused(
-                    "duplicate", f"{path} and {known.parts[part].path} are the same part of one photo; keep one of them"
+            if part in raw_photo.parts:
+                raw_photo.problem = Refused(
+                    "duplicate",
+                    f"{path} and {raw_photo.parts[part].path} are the same part of one photo; keep one of them",
                 )
-            known.parts[part] = source_file(path)
+            raw_photo.parts[part] = source_file(path)
         if photos := self._photos.names(number):
-            known.photo = source_file(self.root / PHOTOS / photos[0])
+            raw_photo.photo = source_file(self.root / PHOTOS / photos[0])
         if len(photos) > 1:
-            known.problem = Refused(
+            raw_photo.problem = Refused(
                 "duplicate", f"{PHOTOS}/{photos[0]} and {PHOTOS}/{photos[1]} have the same id; keep one of them"
             )
-        for file in (known.photo, *known.parts.values()):
-            known.problem = known.problem or (file.problem if file else None)
-        return known
+        for file in (raw_photo.photo, *raw_photo.parts.values()):
+            raw_photo.problem = raw_photo.problem or (file.problem if file else None)
+        return raw_photo
 
 
 class _Photos:
-    """Photos by id, of which those named as in the archive, 42.jpg, take 4 bytes each."""
+    """Photos by id; those named as in the archive, 42.jpg, take 4 bytes each."""
 
     def __init__(self, names: Iterable[str]) -> None:
         plain = array("I")
@@ -216,9 +219,9 @@ class _Photos:
         yield from self._others
 
     def names(self, number: int) -> list[str]:
-        """The names of the files of an id."""
-        place = int(np.searchsorted(self._plain, number))
-        is_plain = place < len(self._plain) and self._plain[place] == number
+        """The file names of an id."""
+        index = int(np.searchsorted(self._plain, number))
+        is_plain = index < len(self._plain) and self._plain[index] == number
         return sorted([*self._others.get(number, []), *([f"{number}.jpg"] if is_plain else [])])
 
 
@@ -230,14 +233,18 @@ def index_tree(raw: Path, *, masks: bool = True, splits: Splits | None = None) -
     raw : Path
         The unpacked archive.
     masks : bool
-        Index the part masks too.
+        Include the part masks.
     splits : Splits, optional
-        What gives each photo its split; by default the mapping file where there is one, else a hash of the id.
+        How photos get their splits; by default from the mapping file if there is one, else from a hash of the id.
+
+    Returns
+    -------
+    RawTree
 
     Raises
     ------
     InputError
-        If ``raw`` cannot be read or is not laid out as the archive is.
+        If ``raw`` cannot be read or does not have the archive's layout.
     """
     try:
         root = find_root(raw).absolute()
@@ -246,7 +253,7 @@ def index_tree(raw: Path, *, masks: bool = True, splits: Splits | None = None) -
         if has_mapping:
             tree._mapping = read_mapping(root / MAPPING)
         elif tree.splits.official:
-            raise InputError(f"{root} has no {MAPPING}, which the official splits follow")
+            raise InputError(f"{root} has no {MAPPING}, which the official splits need")
         tree._photos = _Photos(_list_names(tree, PHOTOS, _PHOTO, "<id>.jpg or <id>.png"))
         numbers = set(tree._photos.numbers())
         if masks:
@@ -256,20 +263,20 @@ def index_tree(raw: Path, *, masks: bool = True, splits: Splits | None = None) -
     if not numbers:
         raise InputError(f"{root / PHOTOS} holds no photo; looked for <id>.jpg")
     ids = array("q", sorted(numbers))
-    # Ids have five digits at least, so their order as text is that of the numbers unless there are longer ones.
+    # Ids have at least five digits: their order as text is the numeric one unless some are longer.
     tree._numbers = ids if ids[-1] < 10**5 else sorted(ids, key=lambda number: f"{number:05d}")
     tree.remarks.sort()
     return tree
 
 
-def _list_names(tree: RawTree, folder: str, pattern: re.Pattern[str], wanted: str) -> Iterator[str]:
-    """The names in a folder that give an id; other pictures are remarked."""
+def _list_names(tree: RawTree, folder: str, pattern: re.Pattern[str], expected: str) -> Iterator[str]:
+    """The names in a folder that contain an id; other pictures become remarks."""
     with os.scandir(tree.root / folder) as entries:
         for entry in entries:
             if pattern.fullmatch(entry.name):
                 yield entry.name
             else:
-                _remark(tree, folder, entry.name, wanted)
+                _remark(tree, folder, entry.name, expected)
 
 
 def _list_masks(tree: RawTree) -> set[int]:
@@ -287,13 +294,13 @@ def _list_masks(tree: RawTree) -> set[int]:
             number = int(name[: name.index("_")])
             numbers.add(number)
             if number // _FOLDER_IDS != own:
-                tree._astray.setdefault(number, []).append(folder / inner / name)
+                tree._misplaced.setdefault(number, []).append(folder / inner / name)
     if not numbers:
         raise InputError(f"{folder} holds no part mask: looked for <0..14>/<id>_<part>.png")
     return numbers
 
 
-def _remark(tree: RawTree, folder: str, name: str, wanted: str) -> None:
-    """Keep that a picture's name gives no id; other files are nobody's business."""
+def _remark(tree: RawTree, folder: str, name: str, expected: str) -> None:
+    """Record that a picture's name contains no id; other files are ignored."""
     if name.lower().endswith(PICTURE_SUFFIXES) and not name.startswith("."):
-        tree.remarks.append((escaped(f"{folder}/{name}"), Finding("no-id", f"needed: {wanted}")))
+        tree.remarks.append((escaped(f"{folder}/{name}"), Finding("no-id", f"needed: {expected}")))

@@ -1,6 +1,6 @@
-"""The check of a dataset folder: every file that the manifest names is there, whole, and what the manifest says of it.
+"""Checking a dataset folder: every file that the manifest names exists, is intact, and matches the manifest.
 
-Rows are taken from the manifest one at a time and their files read in workers; what comes back are problems.
+Rows are read from the manifest one at a time; workers read their files and return the problems.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ Row = Mapping[str, str]
 
 
 class Problem(NamedTuple):
-    """Something in a dataset folder that is not as the manifest says.
+    """A mismatch between a dataset folder and its manifest.
 
     Attributes
     ----------
     id : str
         The photo; empty for a file that no row names.
     column : str
-        The manifest's column that is not true of the folder; empty for a file that no row names.
+        The manifest column that does not match; empty for a file that no row names.
     detail : str
-        What was found and what was expected; one line.
+        One line: what was found and what was expected.
     """
 
     id: str
@@ -46,7 +46,7 @@ class Problem(NamedTuple):
 
 @dataclass
 class Checked:
-    """What a check looked at and found.
+    """The result of a check.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Checked:
     rows, files : int
         Rows of the manifest, and files that they name.
     problems : list of Problem
-        In order of id, those of files that no row names last; empty if all is well.
+        Sorted by id, with files that no row names last; empty if there are none.
     """
 
     root: Path
@@ -65,26 +65,29 @@ class Checked:
 
 
 def check_dataset(root: Path, *, workers: Workers | None = None, progress: Progress | None = None) -> Checked:
-    """Read every file of a dataset folder again and compare it with the manifest; nothing is changed.
+    """Read every file of a dataset folder and compare it with the manifest; nothing is changed.
 
-    Every file that the manifest names must be there, decode to its last pixel and have the digest given for it; photos
-    must be of the width and height given, photos of training size of theirs, and label maps must hold ids of the
-    dataset's scheme alone, the classes given and as many pixels of each. Pictures that no row names, and half-written
-    files that a killed run left, are problems too.
+    Every file that the manifest names must exist, decode to its last pixel and have the recorded SHA-256. Photos and photos of
+    training size must have the recorded sizes. Label maps must hold only ids of the dataset's scheme, with the recorded classes
+    and pixel counts. Pictures that no row names, and half-written files of a killed run, are problems too.
 
     Parameters
     ----------
     root : Path
         The dataset folder.
     workers : Workers, optional
-        Where files are read; by default in as many processes as there are cores.
+        How files are read in parallel; by default in one process per core.
     progress : callable, optional
-        Shows how far the work is.
+        Shows the progress.
+
+    Returns
+    -------
+    Checked
 
     Raises
     ------
     DatasetError
-        If ``root`` is no dataset folder, or its manifest breaks the contract of :mod:`facesynth.manifest`.
+        If ``root`` is not a dataset folder, or its manifest is not as :mod:`facesynth.manifest` describes.
     """
     scheme, _ = read_info(root)
     checked, named = Checked(root), set()
@@ -103,16 +106,20 @@ def check_dataset(root: Path, *, workers: Workers | None = None, progress: Progr
 
 
 def check_row(root: Path, scheme: LabelScheme, row: Row) -> list[Problem]:
-    """The problems of one photo's files, one a file.
+    """The problems of one photo's files, at most one per file.
 
     Parameters
     ----------
     root : Path
         The dataset folder.
     scheme : LabelScheme
-        Of its label maps.
+        The scheme of its label maps.
     row : mapping of str to str
         The photo's row of the manifest.
+
+    Returns
+    -------
+    list of Problem
     """
     problems = []
     for column, name in _files(row):
@@ -120,7 +127,7 @@ def check_row(root: Path, scheme: LabelScheme, row: Row) -> list[Problem]:
             problem = _check_file(root, scheme, row, column, name)
         except FileNotFoundError:
             problem = column, f"{name} is missing"
-        except (OSError, ValueError) as error:  # a ValueError is a name that no file can have
+        except (OSError, ValueError) as error:  # a ValueError means an impossible file name
             problem = column, f"{name} cannot be read: {getattr(error, 'strerror', None) or error}"
         except PictureError as error:
             problem = column, " ".join(str(error).split())
@@ -130,38 +137,39 @@ def check_row(root: Path, scheme: LabelScheme, row: Row) -> list[Problem]:
 
 
 def _files(row: Row) -> Iterator[tuple[str, str]]:
-    """The path columns of a row that are not empty, and their paths."""
+    """The path columns of a row that are not empty, with their paths."""
     return ((column, name) for column, name in row.items() if name and is_path_column(column))
 
 
 def _check_file(root: Path, scheme: LabelScheme, row: Row, column: str, name: str) -> tuple[str, str] | None:
-    """The column that is wrong about a file, and how; None where none is."""
+    """The column that does not match a file, and why; None if all match."""
     if problem := source_file(root / name).problem:
         if not os.path.lexists(root / name):
             raise FileNotFoundError
         return column, str(problem).replace(f"{root}/", "")
     data = (root / name).read_bytes()
     kind = column.split("_")[0]
-    told = _CHECKS[kind](data, Path(name), scheme, row, column)
-    given, digest = row.get(f"{column}_sha256", ""), sha256(data)
-    if digest != given:
-        detail = f"{name} has the SHA-256 {digest[:12]}…, the manifest gives {given[:12] + '…' if given else 'none'}"
+    content_problem = _CHECKS[kind](data, Path(name), scheme, row, column)
+    recorded, digest = row.get(f"{column}_sha256", ""), sha256(data)
+    if digest != recorded:
+        expected = f"{recorded[:12]}…" if recorded else "none"
+        detail = f"{name} has the SHA-256 {digest[:12]}…, the manifest gives {expected}"
         return f"{column}_sha256", detail
-    return told
+    return content_problem
 
 
 def _check_photo(data: bytes, path: Path, _: LabelScheme, row: Row, column: str) -> tuple[str, str] | None:
     width, height = images.photo_size(data, path)
-    given = row["width"], row["height"]
+    recorded = row["width"], row["height"]
     if column == "photo":
-        if (str(width), str(height)) != given:
-            return "width", f"{path} is {width} x {height}, the manifest gives {given[0]} x {given[1]}"
+        if (str(width), str(height)) != recorded:
+            return "width", f"{path} is {width} x {height}, the manifest gives {recorded[0]} x {recorded[1]}"
         return None
     (size,) = photo_sizes([column])
-    if not all(side.isdecimal() for side in given):
-        return "width", f"the manifest gives {path} the size {given[0]} x {given[1]}; needed: whole numbers"
-    longer = max(*map(int, given), size)
-    expected = tuple(max(1, round(int(side) * size / longer)) for side in given)
+    if not all(side.isdecimal() for side in recorded):
+        return "width", f"the manifest gives {path} the size {recorded[0]} x {recorded[1]}; needed: whole numbers"
+    longer = max(*map(int, recorded), size)
+    expected = tuple(max(1, round(int(side) * size / longer)) for side in recorded)
     if (width, height) != expected:
         return column, f"{path} is {width} x {height}; needed: {expected[0]} x {expected[1]}"
     return None
@@ -171,11 +179,11 @@ def _check_labels(data: bytes, path: Path, scheme: LabelScheme, row: Row, _: str
     labels = images.decode_labels(data, path, scheme)
     counts = np.bincount(labels.ravel(), minlength=len(scheme))
     present = np.flatnonzero(counts)
-    found = {"classes": present, "class_pixels": counts[present]}
-    for column, numbers in found.items():
+    actual = {"classes": present, "class_pixels": counts[present]}
+    for column, numbers in actual.items():
         text = " ".join(map(str, numbers))
         if column in row and row[column] != text:
-            return column, f"{path} comes to {text!r}, the manifest gives {row[column]!r}"
+            return column, f"{path} has {column} {text!r}, the manifest gives {row[column]!r}"
     return None
 
 
@@ -191,7 +199,7 @@ _CHECKS: Mapping[str, Callable[[bytes, Path, LabelScheme, Row, str], tuple[str, 
 
 
 def _unnamed(root: Path, named: set[str]) -> Iterator[str]:
-    """What is wrong with files that no row names, sorted by path; a folder's hidden files are its owner's business."""
+    """Messages about files that no row names, sorted by path; hidden files are ignored."""
     for folder, inner, names in os.walk(root):
         inner.sort()
         top = Path(folder).relative_to(root).parts[:1]
@@ -199,6 +207,6 @@ def _unnamed(root: Path, named: set[str]) -> Iterator[str]:
         for file in sorted(names):
             name = Path(folder, file).relative_to(root).as_posix()
             if file.startswith(".") and file.endswith(".part"):
-                yield f"{name} was left half-written; the next `facesynth prep` into the folder takes it away"
+                yield f"{name} was left half-written; the next `facesynth prep` into the folder removes it"
             elif holds_pictures and not file.startswith(".") and name not in named:
                 yield f"{name} is not in the manifest"

@@ -1,4 +1,4 @@
-"""Part masks to a label map: the merge of CelebAMask-HQ."""
+"""Merging part masks into a label map, as for CelebAMask-HQ."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def merge_masks(parts: Mapping[str, NDArray[np.bool_]], scheme: LabelScheme) -> 
     Parameters
     ----------
     parts : mapping of str to (H, W) bool array
-        Part masks by part name, all of one size, at least one.
+        Part masks by part name, at least one, all of one size.
     scheme : LabelScheme
-        Its paint order, and its ids the values.
+        Defines the paint order and the ids.
 
     Returns
     -------
     (H, W) uint8 array
-        The label map; 0 where no part is.
+        The label map: class ids, 0 where there is no part.
 
     Raises
     ------
@@ -73,25 +73,24 @@ SIZE = 512
 def merge_files(
     parts: Mapping[str, Path], scheme: LabelScheme, *, size: int | None = None
 ) -> tuple[NDArray[np.uint8], tuple[Finding, ...]]:
-    """Read the part masks of one photo, in any form that they come in, and merge them.
+    """Read the part masks of one photo and merge them.
 
     Parameters
     ----------
     parts : mapping of str to Path
         Part mask files by part name; see :func:`facesynth.images.to_part_mask` for what they may hold.
     scheme : LabelScheme
-        Of the label map.
+        The scheme of the label map.
     size : int, optional
-        Height and width of the label map, by nearest neighbour. By default that of the masks: 512 if one has it, else the
-        commonest.
+        Height and width of the label map, by nearest neighbour. By default that of the masks: 512 if one has it, else the most
+        common size.
 
     Returns
     -------
     labels : (H, W) uint8 array
-        The label map.
+        The label map: class ids.
     findings : tuple of Finding
-        What is odd about the masks but was dealt with: unknown-part, threshold, resized, empty-part, full-part, overlap,
-        islands.
+        Warnings: unknown-part, threshold, resized, empty-part, full-part, overlap, islands.
 
     Raises
     ------
@@ -110,24 +109,24 @@ def merge_files(
             raise Refused("unreadable", str(error)) from error
         if greys:
             share = f"{greys} of {masks[name].size} pixels"
-            findings.append(Finding("threshold", f"{path.name}: {share} are grey; cut at half of its white"))
+            findings.append(Finding("threshold", f"{path.name}: {share} are grey; thresholded at half of its maximum"))
     if not masks:
         raise Refused("no-parts", f"no part mask of a class of {scheme.name}, which has: {', '.join(scheme.parts)}")
-    wanted = _common_size([mask.shape for mask in masks.values()])
+    common = _common_size([mask.shape for mask in masks.values()])
     for name, mask in masks.items():
-        if mask.shape != wanted:
-            sizes = f"{mask.shape[1]} x {mask.shape[0]}, made {wanted[1]} x {wanted[0]}"
+        if mask.shape != common:
+            sizes = f"{mask.shape[1]} x {mask.shape[0]}, resized to {common[1]} x {common[0]}"
             findings.append(Finding("resized", f"{parts[name].name} is {sizes} by nearest neighbour"))
-            masks[name] = images.resize(mask.view(np.uint8), wanted, labels=True).view(np.bool_)
+            masks[name] = images.resize(mask.view(np.uint8), common, labels=True).view(np.bool_)
     findings += inspect(masks, {name: path.name for name, path in parts.items()})
     if all(not mask.any() for mask in masks.values()):
-        raise Refused("blank-map", f"every one of {len(masks)} part masks is empty: the label map would be blank")
+        raise Refused("blank-map", f"all {len(masks)} part masks are empty: the label map would be blank")
     labels = merge_masks(masks, scheme)
     return labels if size is None else images.resize(labels, (size, size), labels=True), tuple(findings)
 
 
 def _common_size(shapes: list[tuple[int, ...]]) -> tuple[int, int]:
-    """512 x 512 if a mask has it, else the commonest size, of equally common ones the largest."""
+    """512 x 512 if a mask has it, else the most common size; of equally common ones the largest."""
     if (SIZE, SIZE) in shapes:
         return SIZE, SIZE
     counts = Counter(shapes)
@@ -135,7 +134,7 @@ def _common_size(shapes: list[tuple[int, ...]]) -> tuple[int, int]:
     return height, width
 
 
-# -------------------------------------------------------------------------------------------------------- what is odd
+# -------------------------------------------------------------------------------------------------------- findings
 
 
 _APART = (
@@ -149,34 +148,38 @@ _APART = (
     ("mouth", "u_lip", "l_lip"),
     ("neck",),
 )
-"""Parts of the body that lie side by side, in groups; lips and the mouth between them are drawn over one another."""
+"""Parts of the body that lie side by side, in groups; the lips and the mouth between them may overlap."""
 _WORN = ("hair", "hat", "eye_g", "ear_r", "neck_l", "cloth")
-"""What may lie over any part, so that the parts below it are but guessed and may meet."""
-_MOST_SHARED = 0.2
-"""Share of the smaller of two parts that an overlap may have."""
+"""Parts that may cover any other; below them the outlines are estimates and may overlap."""
+_MAX_SHARED = 0.2
+"""Largest overlap that is not reported, as a fraction of the smaller part."""
 _CELLS = 128
-"""Specks are looked for on a grid of about so many cells a side, so that a pixel's gap makes none."""
+"""Cells per side of the grid on which specks are detected; a gap of one pixel is not seen on it."""
 _FAR = 2
-"""Cells between a speck and the rest."""
+"""Smallest distance of a speck from the rest, cells."""
 _SMALL = 0.02
-"""Most of a part that a speck may have."""
+"""Largest size of a speck, as a fraction of its part."""
 
 
 def inspect(masks: Mapping[str, NDArray[np.bool_]], files: Mapping[str, str] | None = None) -> list[Finding]:
-    """What is odd about the part masks of one photo: empty-part, full-part, islands and overlap.
+    """Warnings about the part masks of one photo: empty-part, full-part, islands and overlap.
 
     Parameters
     ----------
     masks : mapping of str to (H, W) bool array
         Part masks by part name, all of one size.
     files : mapping of str to str, optional
-        What to call each part in a finding; by default its name.
+        Name of each part in a finding; by default the part name.
+
+    Returns
+    -------
+    list of Finding
 
     Notes
     -----
-    An overlap is that of two parts of the body that lie side by side, where nothing that is worn hides it, and more than
-    a fifth of the smaller one. Islands are pieces of less than a fiftieth of their part, further from the rest than
-    1/64 of the picture. Other schemes' parts are looked at for islands alone.
+    An overlap is reported if two parts of the body that normally lie side by side share more than a fifth of the smaller one,
+    outside anything worn over them. Islands are pieces of less than a fiftieth of their part that are farther from the rest
+    than 1/64 of the picture. Parts of other schemes are checked only for islands.
 
     Examples
     --------
@@ -204,10 +207,10 @@ def inspect(masks: Mapping[str, NDArray[np.bool_]], files: Mapping[str, str] | N
 
 
 def _coarse(mask: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], int]:
-    """A grid of square cells, 1 where a cell holds a pixel, and a cell's side in pixels."""
+    """A grid of square cells, 1 if a cell contains a set pixel, and the side of a cell in pixels."""
     side = max(1, int(max(mask.shape)) // _CELLS)
     if side == 4 and not mask.shape[0] % 4 and not mask.shape[1] % 4:
-        rows = np.ascontiguousarray(mask).view(np.uint32)  # four pixels of a row in one number
+        rows = np.ascontiguousarray(mask).view(np.uint32)  # four pixels of a row in one integer
         held: NDArray[np.bool_] = np.bitwise_or.reduce(rows.reshape(-1, 4, rows.shape[1]), axis=1).astype(np.bool_)
         return held.view(np.uint8), side
     padded = np.pad(mask, [(0, -length % side) for length in mask.shape])
@@ -216,16 +219,16 @@ def _coarse(mask: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], int]:
 
 
 def _specks(mask: NDArray[np.bool_], cells: NDArray[np.uint8], side: int) -> list[int]:
-    """The pixels of each piece that is small and far from the larger ones."""
+    """The number of pixels of each piece that is small and far from the larger ones."""
     count, pieces = cv2.connectedComponents(cells, connectivity=8, ltype=cv2.CV_16U)
-    if count < 3:  # the ground is one
+    if count < 3:  # the background is one
         return []
     stats = cv2.connectedComponentsWithStats(cells, connectivity=8, ltype=cv2.CV_16U)[2][1:]
     left, top, width, height, size = stats.T
     large = size > max(1, size.max() * 2 * _SMALL)
     if not large.any() or large.all():
         return []
-    found, least = [], int(np.count_nonzero(mask)) * _SMALL
+    specks, limit = [], int(np.count_nonzero(mask)) * _SMALL
     for x, y, w, h, number in zip(left, top, width, height, range(1, count), strict=True):
         if large[number - 1]:
             continue
@@ -238,13 +241,13 @@ def _specks(mask: NDArray[np.bool_], cells: NDArray[np.uint8], side: int) -> lis
         own = (pieces[y : y + h, x : x + w] == number).repeat(side, 0).repeat(side, 1)
         part = mask[inside]
         pixels = int(np.count_nonzero(part & own[: part.shape[0], : part.shape[1]]))
-        if pixels < least:
-            found.append(pixels)
-    return found
+        if pixels < limit:
+            specks.append(pixels)
+    return specks
 
 
 def _overlaps(masks: Mapping[str, NDArray[np.bool_]], boxes: Mapping[str, list[int]]) -> Iterator[tuple[str, str, int]]:
-    """The pairs of parts that share pixels and normally don't, and how many pixels."""
+    """Pairs of parts that overlap but normally do not, with the number of shared pixels."""
     placed = [(group, name) for group in _APART for name in group if name in boxes]
     for (group, one), (other_group, other) in itertools.combinations(placed, 2):
         if group is other_group:
@@ -257,9 +260,9 @@ def _overlaps(masks: Mapping[str, NDArray[np.bool_]], boxes: Mapping[str, list[i
             continue
         inside = np.s_[top:bottom, left:right]
         shared = masks[one][inside] & masks[other][inside]
-        least = _MOST_SHARED * min(int(np.count_nonzero(masks[name])) for name in (one, other)) if shared.any() else 0
+        limit = _MAX_SHARED * min(int(np.count_nonzero(masks[name])) for name in (one, other)) if shared.any() else 0
         for worn in _WORN:
-            if np.count_nonzero(shared) > least and worn in boxes:
+            if np.count_nonzero(shared) > limit and worn in boxes:
                 shared &= ~masks[worn][inside]
-        if (count := int(np.count_nonzero(shared))) > least:
+        if (count := int(np.count_nonzero(shared))) > limit:
             yield one, other, count

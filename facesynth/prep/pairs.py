@@ -1,4 +1,4 @@
-"""One's own photos and their label maps or sketches into a dataset folder, joined by file name and never by position."""
+"""Importing your own photos with their label maps or sketches into a dataset folder, joined by file name."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from facesynth.prep.splits import Splits
 from facesynth.prep.stages import LABEL_COLUMNS, TasksOf, import_photo, write_label_map
 
 PAIR_KINDS = ("labels", "sketch")
-"""What the other half of a pair can be."""
+"""What the conditions can be."""
 
 Listed = dict[str, list[str]]
 """File names by id."""
 
 
 def _list_pictures(folder: Path) -> tuple[Listed, list[tuple[str, Finding]]]:
-    """The pictures of a folder by their stems, and those whose stems cannot be ids."""
-    found: Listed = {}
+    """The pictures of a folder by stem, and remarks on those whose stems cannot be ids."""
+    by_stem: Listed = {}
     remarks = []
     try:
         names = sorted(os.listdir(folder))
@@ -42,18 +42,18 @@ def _list_pictures(folder: Path) -> tuple[Listed, list[tuple[str, Finding]]]:
             continue
         stem = name[: name.rindex(".")]
         if is_usable_id(stem):
-            # Names look the same whether a system keeps ü as one sign (NFC) or as two (NFD, macOS).
-            found.setdefault(unicodedata.normalize("NFC", stem), []).append(name)
+            # Normalise: ü can be one code point (NFC) or two (NFD, macOS).
+            by_stem.setdefault(unicodedata.normalize("NFC", stem), []).append(name)
         else:
             remarks.append((escaped(f"{folder.name}/{name}"), Finding("no-id", "needed: a printable file name")))
-    if not found:
+    if not by_stem:
         raise InputError(f"no picture in {folder}; looked for {', '.join(PICTURE_SUFFIXES)}")
-    return found, remarks
+    return by_stem, remarks
 
 
 @dataclass(frozen=True)
 class _Pairing:
-    """How a pair comes into the dataset."""
+    """The work of importing one pair into the dataset."""
 
     root: Path
     kind: str
@@ -76,9 +76,9 @@ class _Pairing:
             path, column = f"sketches/{self.name}/{identifier}.png", f"sketch_{self.name}"
             columns = {column: path, f"{column}_sha256": sha256(images.write_png(self.root / path, array))}
         width, height = int(imported["width"]), int(imported["height"])
-        own_height, own_width = array.shape
-        if abs(width * own_height - height * own_width) > 0.02 * width * own_height:
-            findings.append(Finding("proportions", f"photo {width} x {height}, {self.kind} {own_width} x {own_height}"))
+        map_height, map_width = array.shape
+        if abs(width * map_height - height * map_width) > 0.02 * width * map_height:
+            findings.append(Finding("proportions", f"photo {width} x {height}, {self.kind} {map_width} x {map_height}"))
         return dict.fromkeys(todo, Done(imported | columns, tuple(findings)))
 
 
@@ -102,22 +102,26 @@ def prepare_pairs(
     Parameters
     ----------
     photos, conditions : Path
-        Folders of pictures; ``a.jpg`` of the one belongs to ``a.png`` of the other.
+        Folders of pictures; ``a.jpg`` in one belongs to ``a.png`` in the other.
     out : Path
-        The dataset folder; made if missing. Photos are copied into it unchanged.
+        The dataset folder; created if missing. Photos are copied into it unchanged.
     kind : str
-        What ``conditions`` holds: labels (class ids, or the scheme's colours) or sketch.
+        What ``conditions`` holds: ``labels`` (class ids, or the scheme's colours) or ``sketch``.
     name : str
-        What to call the sketches: the column ``sketch_<name>``.
+        Name of the sketches: the column ``sketch_<name>``.
     scheme : LabelScheme
         The scheme of the label maps.
     palette, splits, strict, workers, force, progress
-        As in :func:`facesynth.prep.stages.prepare_masks`; by default a hash of the id gives the split.
+        As for :func:`facesynth.prep.stages.prepare_masks`; by default the split follows from a hash of the id.
+
+    Returns
+    -------
+    Prepared
 
     Raises
     ------
     InputError
-        If a folder holds no picture, nothing pairs, or the kind or name cannot be.
+        If a folder holds no picture, no names match, or the kind or name is not allowed.
     OutputError
         If ``out`` cannot be written, or another run is writing it.
     """
@@ -125,24 +129,24 @@ def prepare_pairs(
         raise InputError(f"kind {kind!r} is not known; give one of: {', '.join(PAIR_KINDS)}")
     if not is_usable_id(name) or name.endswith("_sha256") or name.partition("-")[0] in METHODS:
         raise InputError(
-            f"{name!r} cannot name one's own sketches; needed: a folder name that is no method's of `facesynth prep sketches`"
+            f"{name!r} cannot name your sketches; needed: a folder name that is no method of `facesynth prep sketches`"
         )
     if photos.resolve() == conditions.resolve():
-        raise InputError(f"{photos} was given for the photos and for the {kind}; give two folders")
+        raise InputError(f"{photos} was given both for the photos and for the {kind}; give two folders")
     left, left_remarks = _list_pictures(photos)
     right, right_remarks = _list_pictures(conditions)
     if not left.keys() & right.keys():
         raise InputError(
-            f"no picture of {photos} has the name of one of {conditions}: {min(left)} there, {min(right)} here; pairs are "
-            "joined by file name without its suffix"
+            f"no picture in {photos} has the same name as one in {conditions}: for example {min(left)} and {min(right)}; "
+            "pairs are joined by file name without the suffix"
         )
     has_splits, splits = splits is not None, splits or Splits()
     photos, conditions = photos.absolute(), conditions.absolute()
     work = _Pairing(out.absolute(), kind, name, scheme, palette)
     labels = kind == "labels"
-    # The folders are in the key because one's own pictures are often of one size and, unpacked, of one date.
-    places = [str(photos.resolve()), str(conditions.resolve())]
-    recipe = make_key("pairs", 1, kind, name, describe(scheme), palette if labels else None, places)
+    # The key contains the folders: unpacked pictures often have the same size and date.
+    folders = [str(photos.resolve()), str(conditions.resolve())]
+    recipe = make_key("pairs", 1, kind, name, describe(scheme), palette if labels else None, folders)
     stage = Stage(
         "pairs-labels" if labels else f"pairs-sketch-{name}",
         ("photos", "labels" if labels else f"sketches/{name}"),
@@ -160,7 +164,7 @@ def prepare_pairs(
         elif not problem and condition is None:
             problem = Refused("no-condition", f"{photos.name}/{left[identifier][0]} has no {kind} in {conditions.name}")
         elif not problem and not split:
-            problem = Refused("no-split", f"not in {splits.source}, which gives the splits")
+            problem = Refused("no-split", f"not in {splits.source}, which defines the splits")
         keys = {stage.name: make_key(recipe, photo and photo.stamp, condition and condition.stamp)}
         known = {"id": identifier, "split": split, "celeba_file": ""}
         arguments = (identifier, photo and photo.path, condition and condition.path)
@@ -182,10 +186,12 @@ def prepare_pairs(
 
 
 def _only_file(folder: Path, names: Sequence[str]) -> tuple[SourceFile | None, Refused | None]:
-    """The one file of an id, or why there is none that can be taken."""
+    """The single file of an id, or the reason why there is none."""
     if not names:
         return None, None
     if len(names) > 1:
-        return None, Refused("duplicate", f"{folder.name}/{names[0]} and {names[1]} have one name; keep one of them")
+        return None, Refused(
+            "duplicate", f"{folder.name}/{names[0]} and {names[1]} have the same name; keep one of them"
+        )
     file = source_file(folder / names[0])
     return file, file.problem

@@ -1,4 +1,4 @@
-"""Finished label maps from one label scheme into another, a folder at a time."""
+"""Converting label maps from one label scheme to another, one folder at a time."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from facesynth.files import make_folder, pictures_in
 from facesynth.labels import LabelScheme, remap
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
-"""Wraps an iterable of known length to show how far one is."""
+"""Wraps an iterable of known length to show its progress."""
 
 
 @dataclass
 class Remapped:
-    """What a call did.
+    """The result of a call.
 
     Attributes
     ----------
     root : Path
         The folder that was written to.
     written : int
-        Label maps written.
+        Number of label maps written.
     failures : list of (Path, str)
         Maps that could not be read or renumbered, each with the reason in one line.
     """
@@ -48,38 +48,40 @@ def remap_folder(
     size: int | None = None,
     progress: Progress | None = None,
 ) -> Remapped:
-    """Renumber the label maps of a folder, or a single one.
+    """Renumber one label map or those of a folder.
 
     Parameters
     ----------
     source : Path
-        A label map, or a folder of them; its sub-folders are not looked into. Maps hold class ids, or the colours of
-        their scheme.
+        A label map, or a folder of them without sub-folders. Maps hold class ids, or the colours of their scheme.
     out : Path
-        The folder to write to, made if missing, other than that of ``source``. Files keep their names, but for the
-        suffix, which is .png.
+        The folder to write to, created if missing, not that of ``source``. Files keep their names with the suffix .png.
     source_scheme, target_scheme : LabelScheme
-        What the ids mean, and what they shall mean.
+        The scheme of the maps, and the one to convert to.
     classes : mapping of str to str, optional
-        Where classes go that the target does not have (see :func:`facesynth.labels.remap`).
+        Targets of classes that the target scheme does not have (see :func:`facesynth.labels.remap`).
     palette : bool
         Write palette pictures in the target's colours.
     size : int, optional
-        Height and width to resize to, by nearest neighbour.
+        Height and width to resize to by nearest neighbour, pixels.
     progress : callable, optional
-        Wraps the files, given them and their number.
+        Wraps the files; called with them and their number.
+
+    Returns
+    -------
+    Remapped
 
     Raises
     ------
     InputError
-        If there is nothing to do, two maps have the same name, a class has nowhere to go, ``size`` is out of its range,
-        or ``out`` is where the maps are. A single bad map is a failure of the outcome.
+        If there is nothing to convert, two maps have the same name, a class has no target, ``size`` is out of its range, or
+        ``out`` is the folder of the maps. A single bad map is a failure of the result.
     OutputError
         If ``out`` cannot be written.
     """
     if size is not None and not 1 <= size <= 8192:
         raise InputError(f"size is {size}; needed: 1 to 8192 pixels")
-    remap(np.zeros((0, 0), np.uint8), source_scheme, target_scheme, classes=classes)  # what is unmapped is said once
+    remap(np.zeros((0, 0), np.uint8), source_scheme, target_scheme, classes=classes)  # report unmapped classes once
     files = pictures_in([source])
     if out.resolve() == files[0].parent.resolve():
         raise InputError(f"the label maps are in {out} already; give another folder, nothing is overwritten in place")

@@ -1,4 +1,4 @@
-"""Which split a photo is in: CelebA's official one, a given list, or a hash of the id."""
+"""The split of a photo: CelebA's official one, that of a list, or by a hash of the id."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FIRST_VAL, FIRST_TEST = 162771, 182638
 
 
 def official_split(celeba_file: str) -> str:
-    """The split of a CelebA file by the official partition.
+    """The split of a CelebA file in the official partition.
 
     Examples
     --------
@@ -27,24 +27,24 @@ def official_split(celeba_file: str) -> str:
 
 
 _HEADERS = ("split", "splits", "partition", "set", "subset", "fold")
-"""What the second column of a list may be called."""
+"""Allowed names of the second column of a list."""
 
 
 @dataclass(frozen=True)
 class Splits:
-    """What gives a photo its split.
+    """How photos get their splits.
 
     Attributes
     ----------
     official : bool
-        The official partition, by the photo's CelebA file.
+        Use the official partition, by the photo's CelebA file.
     listed : mapping of str to str, optional
-        Split by id; goes before ``official``.
+        Split by id; takes precedence over ``official``.
     source : str
-        Where the list came from, for messages.
+        Name of the list, for messages.
     val, test : float
-        Shares of the two splits, 0 to 1, where a hash of the id decides. It doesn't move when photos come or go, and a
-        larger share only adds photos to its split.
+        Shares of the two splits, 0 to 1, for splits by a hash of the id. A photo's split does not change when others are added
+        or removed, and a larger share only adds photos to its split.
 
     Raises
     ------
@@ -63,10 +63,10 @@ class Splits:
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"the share {name} is {getattr(self, name)}; needed: 0 to 1")
         if self.val + self.test > 1:
-            raise InputError(f"the shares val {self.val} and test {self.test} come to more than 1")
+            raise InputError(f"the shares val {self.val} and test {self.test} add up to more than 1")
 
     def of(self, identifier: str, celeba_file: str = "") -> str:
-        """The split of a photo; empty where the list or the official partition doesn't have it."""
+        """The split of a photo; empty if it is not in the list or in the official partition."""
         if self.listed is not None:
             return self.listed.get(_plain(identifier), "")
         if self.official:
@@ -75,14 +75,14 @@ class Splits:
 
 
 def read_split_list(path: Path) -> Splits:
-    """Splits from a text file with a photo a line: its id or file name, and train, val or test.
+    """Read splits from a text file with one line per photo: its id or file name, and train, val or test.
 
-    Fields are separated by a comma, a tab or spaces; a header line and empty lines are passed over.
+    Fields are separated by a comma, a tab or spaces; a header line and empty lines are ignored.
 
     Raises
     ------
     InputError
-        If the file cannot be read, or a line is something else or gives a photo two splits; it is named by its number.
+        If the file cannot be read, a line has another form, or a photo has two splits; the message gives the line number.
     """
     try:
         lines = path.read_text("utf-8-sig").splitlines()
@@ -101,11 +101,11 @@ def read_split_list(path: Path) -> Splits:
         if listed.setdefault(identifier, match[2]) != match[2]:
             raise InputError(f"{path}, line {number} gives {match[1]} a second split, {match[2]}")
     if not listed:
-        raise InputError(f"the split list {path} names no photo; needed: a line a photo, as '00042,val'")
+        raise InputError(f"the split list {path} names no photo; needed: one line per photo, as '00042,val'")
     return Splits(listed=listed, source=path.name)
 
 
 def _plain(name: str) -> str:
-    """An id however it is written: without a picture's suffix, a number without the zeros in front."""
+    """An id in normal form: without the suffix of a picture, a number without leading zeros."""
     stem = re.sub(r"\.(?:jpe?g|png|webp|bmp|tiff?)$", "", name, flags=re.IGNORECASE)
     return str(int(stem)) if stem.isdecimal() else stem

@@ -1,6 +1,7 @@
-"""The stages of preparation: a raw tree into label maps, its photos into training sizes and sketches.
+"""The preparation stages: label maps from part masks, photos of training size, and sketches.
 
-Each takes folders and parameters, does what is missing, and leaves a dataset folder as :mod:`facesynth.manifest` describes.
+Each stage takes folders and parameters, does the missing work, and leaves a dataset folder as :mod:`facesynth.manifest`
+describes it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from facesynth.prep.pipeline.dataset import Prepared, Stage, run_into, sorted_ro
 from facesynth.prep.pipeline.findings import Refused
 from facesynth.prep.pipeline.journal import Columns, Done, Task, make_key
 from facesynth.prep.pipeline.workers import Progress, Workers
-from facesynth.prep.sketches import methods
+from facesynth.prep.sketches import drawing
+from facesynth.prep.sketches.drawing import Background
+from facesynth.prep.sketches.presets import METHODS, REFERENCE_WIDTH, Sketch
 from facesynth.prep.splits import Splits
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ LABEL_COLUMNS = ("labels", "labels_sha256", "classes", "class_pixels")
 
 @dataclass(frozen=True)
 class TasksOf:
-    """Tasks made one at a time from things that can be counted and gone over again."""
+    """Tasks created one at a time from a sized collection that can be iterated repeatedly."""
 
     things: Any
     make: Callable[[Any], Task]
@@ -48,7 +51,7 @@ class TasksOf:
 
 
 class _Rows:
-    """The rows of a manifest, sorted by id and read anew each time."""
+    """The rows of a manifest, sorted by id and read again on each iteration."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -64,7 +67,7 @@ class _Rows:
 
 
 def import_photo(root: Path, identifier: str, source: Path) -> Columns:
-    """Copy a photo into the dataset byte by byte, once it is known to decode to its end, and return its columns.
+    """Check that a photo decodes completely, copy it into the dataset unchanged, and return its columns.
 
     Raises
     ------
@@ -76,7 +79,7 @@ def import_photo(root: Path, identifier: str, source: Path) -> Columns:
     suffix = source.suffix.lower()
     name = f"photos/{identifier}{suffix}"
     write_bytes(root / name, data)
-    for other in PICTURE_SUFFIXES:  # what an earlier run left of a photo of another kind
+    for other in PICTURE_SUFFIXES:  # an earlier run may have written another format
         if other != suffix:
             with suppress(FileNotFoundError):
                 (root / f"photos/{identifier}{other}").unlink()
@@ -86,7 +89,26 @@ def import_photo(root: Path, identifier: str, source: Path) -> Columns:
 def write_label_map(
     root: Path, identifier: str, labels: NDArray[np.uint8], scheme: LabelScheme, *, palette: bool = False
 ) -> Columns:
-    """Write a label map into the dataset, and return its columns."""
+    """Write a label map into the dataset and return its columns.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset folder.
+    identifier : str
+        The photo's id.
+    labels : (H, W) uint8 array
+        Class ids of ``scheme``.
+    scheme : LabelScheme
+        The scheme of the label map.
+    palette : bool
+        Write indexed colour instead of grey; the values are the same.
+
+    Returns
+    -------
+    dict of str to str
+        The columns :data:`LABEL_COLUMNS`.
+    """
     name = f"labels/{identifier}.png"
     data = images.write_labels(root / name, labels, scheme, palette=palette)
     counts = np.bincount(labels.ravel(), minlength=len(scheme))
@@ -101,7 +123,7 @@ def write_label_map(
 
 @dataclass(frozen=True)
 class _Masks:
-    """How part masks become a label map."""
+    """The work of merging one photo's part masks into a label map."""
 
     root: Path
     scheme: LabelScheme
@@ -124,41 +146,41 @@ class _Masks:
 
 @dataclass(frozen=True)
 class _Drawing:
-    """How a photo becomes its sketches."""
+    """The work of drawing one photo's sketches."""
 
     root: Path
-    drawings: Mapping[str, methods.Sketch]
+    drawings: Mapping[str, Sketch]
     size: int | None
-    background: methods.Background
+    background: Background
     scheme: LabelScheme
 
-    def needs_labels(self, sketch: methods.Sketch) -> bool:
+    def needs_labels(self, sketch: Sketch) -> bool:
         return self.background == "blank" or sketch.needs_labels
 
     def __call__(
         self, todo: Sequence[str], identifier: str, photo: Path | None, labels: Path | None, known: Columns
     ) -> Mapping[str, Done | Refused]:
         columns = _imported(self.root, identifier, photo, known)
-        made: dict[str, Done | Refused] = {}
-        wanted = {stage: self.drawings[stage] for stage in todo}
+        results: dict[str, Done | Refused] = {}
+        drawings = {stage: self.drawings[stage] for stage in todo}
         if labels is None:
-            for stage in [stage for stage, sketch in wanted.items() if self.needs_labels(sketch)]:
-                made[stage] = Refused("no-labels", f"no label map, which {wanted.pop(stage).name} is drawn with")
-        grey = methods.read_grey(self.root / columns["photo"], size=self.size)
-        needed = any(map(self.needs_labels, wanted.values()))
+            for stage in [stage for stage, sketch in drawings.items() if self.needs_labels(sketch)]:
+                results[stage] = Refused("no-labels", f"no label map, which {drawings.pop(stage).name} needs")
+        grey = drawing.read_grey(self.root / columns["photo"], size=self.size)
+        needed = any(map(self.needs_labels, drawings.values()))
         areas = images.read_labels(labels, self.scheme) if labels and needed else None
-        drawn = methods.draw_all(grey, wanted.values(), labels=areas, background=self.background)
-        for stage, sketch in wanted.items():
+        drawn = drawing.draw_all(grey, drawings.values(), labels=areas, background=self.background)
+        for stage, sketch in drawings.items():
             name = f"sketches/{sketch.name}/{identifier}.png"
             data = images.write_png(self.root / name, drawn[sketch.name])
             column = f"sketch_{sketch.name}"
-            made[stage] = Done(columns | {column: name, f"{column}_sha256": sha256(data)})
-        return made
+            results[stage] = Done(columns | {column: name, f"{column}_sha256": sha256(data)})
+        return results
 
 
 @dataclass(frozen=True)
 class _Shrinking:
-    """How a photo becomes one of training size."""
+    """The work of reducing one photo to training size."""
 
     root: Path
     size: int
@@ -169,13 +191,13 @@ class _Shrinking:
         columns = _imported(self.root, identifier, photo, known)
         name = f"photos_{self.size}/{identifier}.png"
         pixels = images.read_photo(self.root / columns["photo"])
-        data = images.write_png(self.root / name, images.no_longer(pixels, self.size))
+        data = images.write_png(self.root / name, images.limit_size(pixels, self.size))
         column = f"photo_{self.size}"
         return dict.fromkeys(todo, Done(columns | {column: name, f"{column}_sha256": sha256(data)}))
 
 
 def _imported(root: Path, identifier: str, photo: Path | None, known: Columns) -> Columns:
-    """The photo's columns, once it is in the dataset."""
+    """The photo's columns; the photo is copied into the dataset if it is not there yet."""
     if photo is None:
         raise Refused("no-photo", f"no photo {celebamask.PHOTOS}/{int(identifier)}.jpg")
     return known if "photo" in known else import_photo(root, identifier, photo)
@@ -204,28 +226,32 @@ def prepare_masks(
     raw : Path
         The unpacked archive (see :mod:`facesynth.prep.celebamask`).
     out : Path
-        The dataset folder; made if missing. Photos are copied into it unchanged.
+        The dataset folder; created if missing. Photos are copied into it unchanged.
     scheme : LabelScheme
-        Gives the parts their ids and the order in which they are painted.
+        Defines the ids of the parts and the order in which they are painted.
     size : int, optional
         Height and width of the label maps, pixels, by nearest neighbour; by default those of the part masks.
     palette : bool
         Write indexed colour instead of grey; the values are the same.
     splits : Splits, optional
-        What gives each photo its split; by default the archive's mapping file, or where there is none a hash of the id.
+        How photos get their splits; by default from the archive's mapping file, or without one from a hash of the id.
     strict : bool
-        A photo about which anything is found is a failure.
+        A photo with any finding is a failure.
     workers : Workers, optional
-        Where and how widely photos are worked on; by default one process a core.
+        How photos are processed in parallel; by default in one process per core.
     force : bool
-        Do again what is done.
+        Repeat work that is already done.
     progress : callable, optional
-        Shows how far the work is.
+        Shows the progress.
+
+    Returns
+    -------
+    Prepared
 
     Raises
     ------
     InputError
-        If ``raw`` is not laid out as the archive is, or ``out`` holds label maps of another scheme.
+        If ``raw`` does not have the archive's layout, or ``out`` holds label maps of another scheme.
     OutputError
         If ``out`` cannot be written, or another run is writing it.
     """
@@ -261,15 +287,15 @@ def prepare_sketches(
     source: Path,
     out: Path,
     *,
-    drawings: Sequence[methods.Sketch],
+    drawings: Sequence[Sketch],
     size: int | None = None,
-    background: methods.Background = "keep",
+    background: Background = "keep",
     splits: Splits | None = None,
     workers: Workers | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Prepared:
-    """Draw sketches of every photo, each photo read once for all of them.
+    """Draw sketches of every photo; each photo is read once for all of them.
 
     Parameters
     ----------
@@ -278,19 +304,23 @@ def prepare_sketches(
     out : Path
         The dataset folder.
     drawings : sequence of Sketch
-        What to draw (see :func:`facesynth.prep.sketches.methods.resolve`).
+        What to draw (see :func:`facesynth.prep.sketches.presets.resolve`).
     size : int, optional
-        Longer side of the sketches, pixels: larger photos are shrunk first. By default the photos' own.
+        Longer side of the sketches, pixels: larger photos are reduced first. By default the size of the photos.
     background : str
-        ``keep`` draws all of the photo; ``blank`` leaves paper where the label map has background.
+        ``keep`` draws the whole photo; ``blank`` leaves paper where the label map is background.
     splits, workers, force, progress
-        As in :func:`prepare_masks`; of a dataset folder the splits stay.
+        As for :func:`prepare_masks`; a dataset folder keeps its splits.
+
+    Returns
+    -------
+    Prepared
 
     Raises
     ------
     InputError
-        If ``source`` is neither, nothing or one thing twice is to be drawn, or label maps are needed and ``source`` is a
-        raw tree.
+        If ``source`` is neither, no sketch or the same one twice is requested, or label maps are needed and ``source`` is a raw
+        tree.
     OutputError
         If ``out`` cannot be written, or another run is writing it.
     """
@@ -298,9 +328,9 @@ def prepare_sketches(
         _check_size(size)
     names = [sketch.name for sketch in drawings]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise InputError(f"the sketch {min(twice)} is asked for twice; give each once")
+        raise InputError(f"the sketch {min(twice)} is requested twice; give each once")
     if not names:
-        raise InputError("no sketch is asked for; give one of: " + ", ".join(methods.METHODS))
+        raise InputError("no sketch is requested; give one of: " + ", ".join(METHODS))
     by_stage = {f"sketches-{sketch.name}": sketch for sketch in drawings}
     scheme = read_info(source)[0] if is_dataset(source) else CELEBAMASK_HQ
     work = _Drawing(out.absolute(), by_stage, size, background, scheme)
@@ -316,7 +346,7 @@ def prepare_sketches(
             (f"sketch_{sketch.name}", f"sketch_{sketch.name}_sha256"),
             {
                 "method": sketch.method,
-                "reference_width": methods.REFERENCE_WIDTH,
+                "reference_width": REFERENCE_WIDTH,
                 "size": size,
                 "background": background,
                 **sketch.parameters,
@@ -340,15 +370,19 @@ def prepare_photos(
     force: bool = False,
     progress: Progress | None = None,
 ) -> Prepared:
-    """Shrink every photo to training size, so that training decodes small pictures.
+    """Reduce every photo to training size, so that training decodes small pictures.
 
     Parameters
     ----------
     source, out, splits, workers, force, progress
-        As in :func:`prepare_sketches`.
+        As for :func:`prepare_sketches`.
     size : int
-        Longer side of the small photos, pixels, each of their pixels the average of its area; a photo that is no larger
-        stays as it is. They are PNGs, so nothing else is lost.
+        Longer side of the reduced photos, pixels. They are area-averaged and stored as PNG, which is lossless; photos that are
+        not larger keep their size.
+
+    Returns
+    -------
+    Prepared
 
     Raises
     ------
@@ -381,7 +415,7 @@ def _run_on_photos(
     force: bool,
     progress: Progress | None,
 ) -> Prepared:
-    """Run stages that need photos, of a raw tree or of the dataset folder itself."""
+    """Run stages that need photos, from a raw tree or from the dataset folder itself."""
     parameters = {stage.name: stage.parameters for stage in stages}
     recipes = {name: make_key(name, 2, values) for name, values in parameters.items()}
     remarks: Sequence[Any] = ()
@@ -407,7 +441,9 @@ def _run_on_photos(
         if source.resolve() != out.resolve():
             raise InputError(f"{source} is a dataset folder and takes the pictures itself; give it as --out, not {out}")
         if splits:
-            raise InputError(f"{source} is a dataset folder, whose splits stay; they are set where it is made")
+            raise InputError(
+                f"{source} is a dataset folder and keeps its splits; set them with the command that creates it"
+            )
         read_info(source)
         tasks = TasksOf(_Rows(source), of_row)
     else:

@@ -193,7 +193,7 @@ class Fit:
 
     def parsed(self, made: Tensor, labels: Tensor) -> Tensor:
         wanted = F.one_hot(labels.long(), 19).movedim(3, 1).float()
-        return dice_loss(self.parsing.shares(made), wanted)
+        return dice_loss(self.parsing.probabilities(made), wanted)
 
     @torch.no_grad()
     def sheet(self) -> None:

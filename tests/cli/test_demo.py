@@ -20,7 +20,7 @@ TINY = Extent(portraits=14, steps=2, interval=1, inputs=1, styles=2)
 def made(tmp_path_factory):
     told = []
     root = tmp_path_factory.mktemp("demo") / "demo"
-    page = run_demo(root, extent=TINY, tell=told.append)
+    page = run_demo(root, extent=TINY, log=told.append)
     return root, page.read_text("utf-8"), told
 
 

@@ -147,7 +147,7 @@ def test_an_interrupt_is_one_line(undisturbed: dict[str, Path], tmp_path: Path, 
     while process.poll() is None and len(list(out.glob(wanted[0]))) <= wanted[1]:
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGINT)
-    told, stopped = process.communicate(timeout=30), "\nfacesynth: stopped; the same command goes on where it was\n"
+    told, stopped = process.communicate(timeout=30), "\nfacesynth: stopped; run the same command again to continue\n"
     assert told[0] == ""
     # A worker that is only just starting may say that it was interrupted; joblib starts some where nobody can keep it from.
     assert told[1].endswith(stopped) if backend == "processes" else told[1] == stopped
@@ -189,7 +189,7 @@ WRONG = {
     "masks with jobs 0": (("prep", "masks", "{raw}", "--out", "{out}", "-j", 0), "jobs is 0; needed"),
     "size 5": ((*DRAW, "--size", 5), "size is 5; needed: 16 to 4096 pixels"),
     "preset unknown": ((*DRAW, "--method", "xdog:oil"), "xdog has no preset 'oil'; give one of: "),
-    "method twice": ((*DRAW, "--method", "xdog", "--method", "xdog"), "the sketch xdog is asked for twice"),
+    "method twice": ((*DRAW, "--method", "xdog", "--method", "xdog"), "the sketch xdog is requested twice"),
     "parameter of two": ((*DRAW, "--method", "xdog", "--method", "dodge", "--p", 3), "--p needs one --method"),
     "contours of a raw tree": ((*DRAW, "--method", "contours"), "contours needs label maps and"),
     "blank of a raw tree": ((*DRAW, "--background", "blank"), "--background blank needs label maps and"),
@@ -205,7 +205,7 @@ WRONG = {
     ),
     "list and shares": (
         ("prep", "masks", "{raw}", "--out", "{out}", "--split-file", "{tmp}/file", "--val", 0.2),
-        "--split-file and --val or --test both give the splits",
+        "--split-file and --val or --test both define the splits",
     ),
     "scheduler of none": (
         ("prep", "masks", "{raw}", "--out", "{out}", "--scheduler", "tcp://x"),
@@ -218,11 +218,11 @@ WRONG = {
     ),
     "pairs of one folder": (
         ("prep", "pairs", "{tmp}/empty", "{tmp}/empty", "--kind", "labels", "--out", "{out}"),
-        "was given for the photos and for the labels; give two folders",
+        "was given both for the photos and for the labels; give two folders",
     ),
     "pairs named as a method": (
         ("prep", "pairs", "{tmp}/empty", "{raw}", "--kind", "sketch", "--out", "{out}", "--name", "xdog-mine"),
-        "'xdog-mine' cannot name one's own sketches; needed: a folder name that is no method's",
+        "'xdog-mine' cannot name your sketches; needed: a folder name that is no method",
     ),
     "check of nothing": (("prep", "check", "{tmp}/empty"), "empty is not a dataset folder: manifest.csv is missing"),
     "unknown method": ((*DRAW, "--method", "pen"), "'pen' is not known; give one of: dodge, xdog"),
@@ -289,7 +289,7 @@ def test_sketches_that_are_out_of_date_are_told(
     capsys.readouterr()
     assert run_main(monkeypatch, "prep", "masks", tree, "--out", data, "-q", "-j", 1) == 0
     assert capsys.readouterr().out.splitlines()[1:] == [
-        "out of date and taken out of the manifest: sketch_xdog 1; run the commands that made them again"
+        "out of date and removed from the manifest: sketch_xdog 1; run the commands that made them again"
     ]
 
 

@@ -74,7 +74,7 @@ def test_options_reach_the_config(faces, tmp_path, facesynth):
     }  # fmt: skip
     assert {name: noted[name] for name in wanted} == wanted
     assert (noted["generator"]["style_dim"], noted["discriminator"]["channel_max"]) == (8, 8)  # --model counts more
-    assert out.endswith("nothing was begun: this was a dry run\n")
+    assert out.endswith("nothing was started: this was a dry run\n")
     assert not (tmp_path / "run").exists()
 
 
@@ -87,7 +87,7 @@ def test_a_run_from_a_finished_runs_networks(trained, faces, tmp_path, facesynth
     assert code == 0
     assert noted["start"] == {"generator": str(state), "discriminator": str(state)}
     assert (noted["generator"]["output_size"], noted["generator"]["style_dim"]) == (32, 8)
-    assert_refused(facesynth(*plain, "--size", 64), "makes 32 px, asked for were 64; leave out --size")
+    assert_refused(facesynth(*plain, "--size", 64), "makes 32 px, not the 64 px requested; leave out --size")
 
 
 def test_a_dry_run_in_the_folder_of_another_run(trained, faces, facesynth):

@@ -111,7 +111,7 @@ def test_the_sketch_method_is_chosen(faces, tmp_path, translate):
 @pytest.mark.parametrize(
     ("task", "source", "says"),
     [
-        ("seg2face", "photos/00001.jpg", "00001.jpg has .* pixels in colours that are no class's"),
+        ("seg2face", "photos/00001.jpg", "00001.jpg has .* pixels in colours of no class"),
         ("seg2face", "sketches/xdog/00001.png", "00001.png holds the value 255"),
         ("sketch2face", "labels/00001.png", "00001.png has no value above 31: that is a label map"),
     ],
@@ -147,7 +147,7 @@ def test_damaged_pictures_among_good_ones(faces, tmp_path, translate):
         (("{data}/labels", "{data}/photos"), r"labels/00000\.png and .*photos/00000\.jpg would both become 00000\.png"),
         (("{data}", "--out", "{data}/manifest.csv"), "it is a file; give a folder"),
         (("{data}/labels", "--out", "{data}/labels"), "would take the place of the input"),
-        (("{data}", "--device", "cuda"), "device 'cuda' is not to be had here; this machine has: cpu"),
+        (("{data}", "--device", "cuda"), "device 'cuda' is not available here; this machine has: cpu"),
     ],
 )
 def test_what_is_refused_before_anything_is_done(faces, tmp_path, translate, monkeypatch, arguments, says):
@@ -219,7 +219,7 @@ def test_a_list_on_standard_input(faces, tmp_path, models):
     done = subprocess.run(
         [*command[:2], *command[2:3], *command[4:], tmp_path / "a"], input="\n", capture_output=True, text=True
     )
-    assert (done.returncode, done.stderr) == (2, "facesynth: no input on standard input; needed: a path a line\n")
+    assert (done.returncode, done.stderr) == (2, "facesynth: no input on standard input; needed: one path per line\n")
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_without_a_checkpoint_the_first_input_chooses_one(faces, facesynth, tmp_
     code, out, err = facesynth("translate", "--device", "cpu", "-q", "--out", unnamed, *arguments)
     assert (code, err) == (0, "")
     assert out.startswith(
-        f"model: {chosen}, chosen by the first input; --checkpoint names another\nfaces in {unnamed}: "
+        f"model: {chosen}, chosen by the first input; --checkpoint selects another\nfaces in {unnamed}: "
     )
     code, out, err = facesynth("translate", "--device", "cpu", "-q", "--out", named, "--checkpoint", chosen, *arguments)
     assert (code, out.count("model:")) == (0, 0)

@@ -20,7 +20,7 @@ from facesynth.model.checkpoints.recognise import recognise
 from facesynth.model.inference.parser import Parser
 from facesynth.model.inference.translator import Translator
 from facesynth.prep.portraits.draw import draw_portrait
-from facesynth.prep.sketches.methods import draw
+from facesynth.prep.sketches.drawing import draw
 from facesynth.prep.sketches.presets import resolve
 
 COUNT = 6

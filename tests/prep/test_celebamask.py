@@ -105,7 +105,7 @@ def test_a_given_list_goes_before_the_mapping(tmp_path: Path) -> None:
     first, second = index_tree(raw, splits=Splits(listed={"0": "val"}, source="list.csv"))
     assert (first.split, first.celeba_file, first.problem) == ("val", "119614.jpg", None)
     assert second.problem is not None
-    assert (second.problem.kind, str(second.problem)) == ("no-split", "not in list.csv, which gives the splits")
+    assert (second.problem.kind, str(second.problem)) == ("no-split", "not in list.csv, which defines the splits")
 
 
 @pytest.mark.parametrize(

@@ -180,8 +180,8 @@ def test_label_maps_of_other_classes(data: Path) -> None:
     ]
     assert problems[0].detail.startswith("labels/00000.png holds the value 19")
     assert problems[1].detail.startswith("labels/00001.png is a")
-    assert problems[2].detail == f"labels/00002.png comes to '0 13', the manifest gives {told!r}"
-    assert problems[3].detail == "labels/00003.png comes to '1 7', the manifest gives '2 6'"
+    assert problems[2].detail == f"labels/00002.png has classes '0 13', the manifest gives {told!r}"
+    assert problems[3].detail == "labels/00003.png has class_pixels '1 7', the manifest gives '2 6'"
 
 
 def test_label_map_in_place_of_a_sketch(data: Path) -> None:
@@ -203,7 +203,7 @@ def test_files_that_no_row_names(data: Path) -> None:
     (data / "notes.txt").touch()
     (data / "runs").mkdir()
     (data / "runs" / "a.png").touch()
-    taken = "was left half-written; the next `facesynth prep` into the folder takes it away"
+    taken = "was left half-written; the next `facesynth prep` into the folder removes it"
     names = [
         f".manifest.csv.99.part {taken}",
         f"labels/.00001.png.12ab34cd.part {taken}",

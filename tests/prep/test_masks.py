@@ -116,7 +116,7 @@ def test_sizes_that_differ(tmp_path: Path, sizes: list[int], size: int | None, w
     assert [finding.kind for finding in findings] == ["resized"] * sum(
         one != (128 if size else wanted) for one in sizes
     )
-    assert all(f"made {wanted} x {wanted} by nearest" in finding.detail for finding in findings)
+    assert all(f"resized to {wanted} x {wanted} by nearest" in finding.detail for finding in findings)
 
 
 def test_greys_are_found(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_greys_are_found(tmp_path: Path) -> None:
     np.testing.assert_array_equal(labels, merge_masks(FACE, CELEBAMASK_HQ))
     assert (finding.kind, finding.detail) == (
         "threshold",
-        "00000_skin.png: 7 of 16384 pixels are grey; cut at half of its white",
+        "00000_skin.png: 7 of 16384 pixels are grey; thresholded at half of its maximum",
     )
 
 
@@ -143,7 +143,7 @@ def test_empty_and_full_parts_are_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("masks", "kind", "reason"),
     [
-        ({"skin": np.zeros((8, 8), bool), "hair": np.zeros((9, 9), bool)}, "blank-map", "every one of 2 part masks"),
+        ({"skin": np.zeros((8, 8), bool), "hair": np.zeros((9, 9), bool)}, "blank-map", "all 2 part masks"),
         ({}, "no-parts", "no part mask of a class of celebamask-hq, which has: skin"),
         ({"beard": np.ones((8, 8), bool)}, "no-parts", "no part mask of a class of celebamask-hq"),
     ],

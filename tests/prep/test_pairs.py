@@ -97,7 +97,7 @@ def test_what_does_not_pair_is_listed_and_nothing_shifts(own: Path) -> None:
     assert done.written == 2
     assert [(failure.id, failure.kind, failure.reason) for failure in done.failures] == [
         ("10", "no-photo", "labels/10.png has no photo in photos"),
-        ("9", "duplicate", "photos/9.jpeg and 9.jpg have one name; keep one of them"),
+        ("9", "duplicate", "photos/9.jpeg and 9.jpg have the same name; keep one of them"),
         ("bob smith", "no-condition", "photos/bob smith.jpg has no labels in labels"),
     ]
     assert [row[1] for row in report(own)] == ["10", "9", "bob smith"]
@@ -117,7 +117,7 @@ def test_colour_coded_maps_are_decoded(own: Path) -> None:
     done = pair(own, scheme=scheme, palette=True)
     assert read_dataset(own / "data").scheme == scheme
     assert [(failure.id, failure.kind) for failure in done.failures] == [("anna", "colours")]
-    assert "has 5 of 576 pixels in colours that are no class's of face-parsing" in done.failures[0].reason
+    assert "has 5 of 576 pixels in colours of no class of face-parsing" in done.failures[0].reason
     for name in NAMES[1:]:
         with Image.open(own / "data/labels" / f"{name}.png") as labels:
             assert labels.mode == "P"
@@ -220,7 +220,7 @@ def test_splits(own: Path) -> None:
     done = pair(own, splits=Splits(listed={"anna": "test", "9": "val"}, source="mine.txt"))
     assert rows(own)["split"].to_dict() == {"9": "val", "anna": "test"}
     assert {(failure.kind, failure.reason) for failure in done.failures} == {
-        ("no-split", "not in mine.txt, which gives the splits")
+        ("no-split", "not in mine.txt, which defines the splits")
     }
 
 
@@ -228,13 +228,16 @@ def test_splits(own: Path) -> None:
     ("change", "message"),
     [
         ({"kind": "photo"}, "kind 'photo' is not known; give one of: labels, sketch"),
-        ({"name": "a_sha256"}, "'a_sha256' cannot name one's own sketches"),
-        ({"name": "xdog"}, "'xdog' cannot name one's own sketches"),
-        ({"conditions": "photos"}, "photos was given for the photos and for the labels; give two folders"),
-        ({"name": "a/b"}, "'a/b' cannot name one's own sketches"),
+        ({"name": "a_sha256"}, "'a_sha256' cannot name your sketches"),
+        ({"name": "xdog"}, "'xdog' cannot name your sketches"),
+        ({"conditions": "photos"}, "photos was given both for the photos and for the labels; give two folders"),
+        ({"name": "a/b"}, "'a/b' cannot name your sketches"),
         ({"photos": "absent"}, "cannot read .*absent: No such file or directory; give a folder of pictures"),
         ({"conditions": "empty"}, "no picture in .*empty; looked for .png"),
-        ({"conditions": "others"}, "no picture of .*photos has the name of one of .*others: 10 there, stranger here"),
+        (
+            {"conditions": "others"},
+            "no picture in .*photos has the same name as one in .*others: for example 10 and stranger",
+        ),
     ],
 )
 def test_wrong_input(own: Path, change: dict[str, str], message: str) -> None:

@@ -48,7 +48,7 @@ def test_lists_however_they_are_written(tmp_path: Path, text: str) -> None:
         ("1,vall\n2,train\n", r"line 1 is '1,vall'; needed"),
         ("1,train\n2\n", r"line 2 is '2'; needed"),
         ("1,train\n00001.jpg,val\n", r"line 2 gives 00001\.jpg a second split, val"),
-        ("id,split\n", r"names no photo; needed: a line a photo"),
+        ("id,split\n", r"names no photo; needed: one line per photo"),
         ("", r"names no photo"),
     ],
 )
@@ -71,7 +71,7 @@ def test_lists_that_cannot_be_read(tmp_path: Path) -> None:
     [
         ((-0.1, 0.1), "the share val is -0.1"),
         ((0.1, 1.5), "the share test is 1.5"),
-        ((0.6, 0.6), "come to more than 1"),
+        ((0.6, 0.6), "add up to more than 1"),
     ],
 )
 def test_shares_out_of_range(shares: tuple[float, float], message: str) -> None:

@@ -504,8 +504,8 @@ BREACHES = {
         "no-photo",
         r"part masks without a photo CelebA-HQ-img/3\.jpg",
     ),
-    "empty masks": (blank, "blank-map", "every one of 14 part masks is empty"),
-    "id not in the mapping": (without_mapping_line, "no-split", f"not in {MAPPING}, which gives the splits"),
+    "empty masks": (blank, "blank-map", "all 14 part masks are empty"),
+    "id not in the mapping": (without_mapping_line, "no-split", f"not in {MAPPING}, which defines the splits"),
     "photo twice": (
         lambda tree: shutil.copyfile(tree / PHOTOS / "3.jpg", tree / PHOTOS / "00003.png"),
         "duplicate",

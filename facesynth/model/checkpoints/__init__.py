@@ -1,6 +1,6 @@
-"""Checkpoints: facesynth's own format, the published ones, and conversions between them.
+"""Checkpoints: facesynth's own format, the published formats, and conversions between them.
 
-The names below are loaded when they are first used.
+The public names below are imported on first use.
 """
 
 from typing import TYPE_CHECKING

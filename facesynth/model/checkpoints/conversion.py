@@ -1,7 +1,7 @@
-"""Checkpoints from one layout into another, and what a checkpoint is: files in; a file or a few lines out.
+"""Converting checkpoints between formats and describing them: a file in; another file, or names and values, out.
 
-Names and shapes change, values do not. facesynth's own files keep where they came from: the source's name, format and
-SHA-256, in the header's ``info``.
+Keys and shapes change, values do not. Files in facesynth's format record their source: its name, format and SHA-256, in the
+header's ``info``.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ if TYPE_CHECKING:
 
 Layout = Literal["facesynth", "psp", "rosinality"]
 _DATASET_TYPES = {"labels": "celebs_seg_to_face", "sketch": "celebs_sketch_to_face", "photo": "ffhq_encode"}
-"""What the published code calls the tasks."""
+"""The published code's names of the tasks, by condition."""
 _ENCODER_TYPES = {
     "gradual": "GradualStyleEncoder",
     "last-layer-w": "BackboneEncoderUsingLastLayerIntoW",
     "last-layer-w-plus": "BackboneEncoderUsingLastLayerIntoWPlus",
 }
-"""What the published code calls the encoders."""
+"""The published code's names of the encoders."""
 
 
 def convert(source: Path, target: Path, to: Layout = "facesynth") -> str:
-    """Write what a checkpoint holds in another layout, whole or not at all.
+    """Write the content of a checkpoint in another layout, atomically.
 
     Parameters
     ----------
-    source
-        A file of any format that :mod:`facesynth.model.checkpoints.load` reads, or a run folder, for its best model.
-    target
-        The file to write; one that is there is replaced.
-    to
-        facesynth: a model, or a generator if there is no more. psp: a model as pixel2style2pixel has them. rosinality: the
-        generator as stylegan2-pytorch has them; a model's encoder is left out.
+    source : Path
+        A file of any format that :mod:`facesynth.model.checkpoints.load` reads, or a run folder, whose best model is used.
+    target : Path
+        The file to write; an existing one is replaced.
+    to : str
+        facesynth: the model, or the generator if the source has no encoder. psp: the model in pixel2style2pixel's layout.
+        rosinality: the generator in stylegan2-pytorch's layout; a model's encoder is left out.
 
     Returns
     -------
@@ -61,8 +61,10 @@ def convert(source: Path, target: Path, to: Layout = "facesynth") -> str:
 
     Raises
     ------
+    InputError
+        If the layout is unknown, or the target is the source itself.
     CheckpointError
-        If the source cannot be read, holds nothing of the kind, or does not fit the layout.
+        If the source cannot be read, does not hold what the layout needs, or cannot be stored in it.
     OutputError
         If the target cannot be written.
     """
@@ -71,40 +73,50 @@ def convert(source: Path, target: Path, to: Layout = "facesynth") -> str:
     found = recognise(source)
     if target.exists() and target.samefile(found.path):
         raise InputError(f"{target} is the source itself; give another file to write")
-    given = _given(found)
+    checkpoint = _checked(found)
     if to == "rosinality":
-        _save_rosinality(target, given if isinstance(given, GeneratorCheckpoint) else native.generator_of(given))
+        if not isinstance(checkpoint, GeneratorCheckpoint):
+            checkpoint = native.generator_of(checkpoint)
+        _save_rosinality(target, checkpoint)
         return "generator"
     if to == "psp":
-        if isinstance(given, GeneratorCheckpoint):
+        if isinstance(checkpoint, GeneratorCheckpoint):
             raise CheckpointError(
                 f"{found.path} holds a generator alone; a psp file needs an encoder too: --to rosinality"
             )
-        _save_psp(target, given)
+        _save_psp(target, checkpoint)
         return "model"
-    origin = {"file": found.path.name, "format": found.format, "sha256": sha256_of(found.path)}
-    info = {**given.info, "source": origin | ({"source": given.info["source"]} if "source" in given.info else {})}
-    if isinstance(given, GeneratorCheckpoint):
-        native.save_generator(target, given.tensors, given.latent_avg, config=given.config, info=info)
+    source_info = {"file": found.path.name, "format": found.format, "sha256": sha256_of(found.path)}
+    if "source" in checkpoint.info:
+        source_info["source"] = checkpoint.info["source"]
+    info = {**checkpoint.info, "source": source_info}
+    if isinstance(checkpoint, GeneratorCheckpoint):
+        native.save_generator(target, checkpoint.tensors, checkpoint.latent_avg, config=checkpoint.config, info=info)
         return "generator"
     native.save(
-        target, "model", given.model_state(), config=given.config, task=given.task, scheme=given.scheme, info=info
+        target,
+        "model",
+        checkpoint.model_state(),
+        config=checkpoint.config,
+        task=checkpoint.task,
+        scheme=checkpoint.scheme,
+        info=info,
     )
     return "model"
 
 
 def describe(path: Path) -> list[tuple[str, str]]:
-    """What a file is, as names and values: its format, kind, sizes, parameters and where it came from.
+    """A description of a file as names and values: format, kind, sizes, number of parameters and source.
 
     Parameters
     ----------
-    path
-        A file of any format that :mod:`facesynth.model.checkpoints.load` reads, or a run folder, for its best model.
+    path : Path
+        A file of any format that :mod:`facesynth.model.checkpoints.load` reads, or a run folder, whose best model is used.
 
     Raises
     ------
     CheckpointError
-        If it cannot be read, or does not hold what its format should.
+        If the file cannot be read, or is incomplete for its format.
     """
     found = recognise(path)
     lines = [("file", str(found.path)), ("format", f"{found.format} ({FORMATS[found.format]})")]
@@ -116,7 +128,7 @@ def describe(path: Path) -> list[tuple[str, str]]:
         computed = "none in the file: computed from random z where it is used"
         lines.append(("latent_avg", computed if average is None else "in the file"))
     elif found.format in ("psp", "facesynth"):
-        lines += _described(_given(found))
+        lines += _described(_checked(found))
     else:
         tensors = moco_state(found) if found.format == "moco" else read_state(found.path)
         if found.format == "ir-se50":
@@ -126,8 +138,8 @@ def describe(path: Path) -> list[tuple[str, str]]:
     return lines
 
 
-def _given(found: Found) -> Checkpoint | GeneratorCheckpoint:
-    """The model or generator of a file, of which it is sure that it is whole."""
+def _checked(found: Found) -> Checkpoint | GeneratorCheckpoint:
+    """The model or generator of a file, checked to be complete."""
     if found.format == "psp":
         return model_of(found)
     if found.format != "facesynth":
@@ -136,18 +148,18 @@ def _given(found: Found) -> Checkpoint | GeneratorCheckpoint:
         raise CheckpointError(
             f"{found.path} holds a face parser, which no other program reads; needed: a model or generator"
         )
-    given: Checkpoint | GeneratorCheckpoint = found.content
-    if isinstance(given, GeneratorCheckpoint):
-        state_dict.check_state(_generator(given.config).state_dict(), given.tensors, given.path)
-        state_dict.check_finite({"latent_avg": given.latent_avg}, given.path)
+    checkpoint: Checkpoint | GeneratorCheckpoint = found.content
+    if isinstance(checkpoint, GeneratorCheckpoint):
+        state_dict.check_state(_generator(checkpoint.config).state_dict(), checkpoint.tensors, checkpoint.path)
+        state_dict.check_finite({"latent_avg": checkpoint.latent_avg}, checkpoint.path)
     else:
-        state_dict.check_state(_model(given).state_dict(), given.model_state(), given.path)
-    return given
+        state_dict.check_state(_model(checkpoint).state_dict(), checkpoint.model_state(), checkpoint.path)
+    return checkpoint
 
 
-def _model(given: Checkpoint) -> nn.Module:
+def _model(checkpoint: Checkpoint) -> nn.Module:
     with torch.device("meta"):
-        return PSP(given.config)
+        return PSP(checkpoint.config)
 
 
 def _generator(config: Any) -> nn.Module:
@@ -160,13 +172,13 @@ def _generator(config: Any) -> nn.Module:
 # ---------------------------------------------------------------------------------------------------- published layouts
 
 
-def _save_psp(target: Path, given: Checkpoint) -> None:
-    config, state = given.config, given.model_state()
+def _save_psp(target: Path, checkpoint: Checkpoint) -> None:
+    config, state = checkpoint.config, checkpoint.model_state()
     is_w = config.encoder_kind == "last-layer-w"
     options = {
         "dataset_type": _DATASET_TYPES[config.condition],
         "start_from_latent_avg": True,
-        **given.info.get("opts", {}),
+        **checkpoint.info.get("opts", {}),
         "encoder_type": _ENCODER_TYPES[config.encoder_kind],
         "input_nc": config.input_channels,
         "label_nc": 0 if config.condition == "photo" else config.input_channels,
@@ -174,39 +186,39 @@ def _save_psp(target: Path, given: Checkpoint) -> None:
         "learn_in_w": is_w,
     }
     published = to_published(state, config)
-    _check_told(published, given)
+    _check_sizes_stored(published, checkpoint)
     average = state["latent_avg"]
     if is_w and not bool((average == average[:1]).all()):
         raise CheckpointError(
-            f"{given.path} has an average latent for each layer; a psp file with the encoder into W has one for all"
+            f"{checkpoint.path} has an average latent for each layer; a psp file with the encoder into W has one for all"
         )
     _save_torch(target, {"state_dict": published, "latent_avg": average[:1] if is_w else average, "opts": options})
 
 
-def _check_told(published: Mapping[str, Tensor], given: Checkpoint) -> None:
-    """See that the tensors of a psp file tell the model's sizes to whoever reads them."""
-    config = given.config
+def _check_sizes_stored(published: Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
+    """Check that the model's sizes can be inferred from the tensors of a psp file."""
+    config = checkpoint.config
     labels = config.input_channels if config.condition == "labels" else 0
     try:
-        told = config_from_published(published, label_channels=labels)
+        inferred = config_from_published(published, label_channels=labels)
     except CheckpointError:
         name, needed = "encoder_channels", "four different ones"
     else:
-        if (told.condition, told.input_size) == (config.condition, config.input_size):
+        if (inferred.condition, inferred.input_size) == (config.condition, config.input_size):
             return
-        name, needed = "input_size", f"{told.input_size} with an encoder on the last map alone"
-        if told.condition != config.condition:
+        name, needed = "input_size", f"{inferred.input_size} with an encoder on the last map alone"
+        if inferred.condition != config.condition:
             name, needed = "input_channels", "1 for a sketch, 3 for a photo, 2 or more for labels"
     came = f"{name} {getattr(config, name)}"
-    raise CheckpointError(f"{given.path} has sizes that a psp file cannot tell: {came}; needed: {needed}")
+    raise CheckpointError(f"{checkpoint.path} has sizes that a psp file cannot express: {came}; needed: {needed}")
 
 
-def _save_rosinality(target: Path, given: GeneratorCheckpoint) -> None:
-    average = given.latent_avg
+def _save_rosinality(target: Path, checkpoint: GeneratorCheckpoint) -> None:
+    average = checkpoint.latent_avg
     is_same = bool((average == average[:1]).all())
     content = {
-        "g_ema": generator_to_rosinality(given.tensors, given.config),
-        "latent_avg": average[0].clone() if is_same else average_latent(given.tensors, given.config),
+        "g_ema": generator_to_rosinality(checkpoint.tensors, checkpoint.config),
+        "latent_avg": average[0].clone() if is_same else average_latent(checkpoint.tensors, checkpoint.config),
     }
     _save_torch(target, content)
 
@@ -215,32 +227,35 @@ def _save_torch(target: Path, content: Mapping[str, Any]) -> None:
     with replacing(target, sync=True) as beside, beside.open("wb") as file:
         try:
             torch.save(_own(content), file)
-        except RuntimeError as error:  # torch's way to say that a disk is full
+        except RuntimeError as error:  # torch raises this when the disk is full
             raise OutputError(f"cannot write {target}: {str(error).partition(chr(10))[0]}") from error
 
 
 def _own(value: Any) -> Any:
-    """The same with every tensor in a storage of its own, which is what is written."""
+    """A copy with every tensor in a storage of its own, since torch.save writes whole storages."""
     if isinstance(value, torch.Tensor):
         return value.detach().cpu().clone(memory_format=torch.contiguous_format)
     return {key: _own(inner) for key, inner in value.items()} if isinstance(value, dict) else value
 
 
-# ---------------------------------------------------------------------------------------------------------- what it is
+# --------------------------------------------------------------------------------------------------------- descriptions
 
 
-def _described(given: Checkpoint | GeneratorCheckpoint) -> list[tuple[str, str]]:
-    if isinstance(given, GeneratorCheckpoint):
-        lines = [("holds", "a generator"), *_sizes(given.config)]
-        lines += _parameters(_generator(given.config), given.tensors, given.path)
+def _described(checkpoint: Checkpoint | GeneratorCheckpoint) -> list[tuple[str, str]]:
+    if isinstance(checkpoint, GeneratorCheckpoint):
+        lines = [("holds", "a generator"), *_sizes(checkpoint.config)]
+        lines += _parameters(_generator(checkpoint.config), checkpoint.tensors, checkpoint.path)
     else:
-        kind = "a model" if given.kind == "model" else "the state of a training run"
-        lines = [("holds", kind), ("task", shown(given.task))]
-        if given.config.condition == "labels":
-            lines.append(("label scheme", given.scheme.name))
-        lines += [*_sizes(given.config), *_parameters(_model(given), given.model_state(), given.path)]
-    lines += _noted(given.info)
-    source = given.info.get("source")
+        kind = "a model" if checkpoint.kind == "model" else "the state of a training run"
+        lines = [("holds", kind), ("task", shown(checkpoint.task))]
+        if checkpoint.config.condition == "labels":
+            lines.append(("label scheme", checkpoint.scheme.name))
+        lines += [
+            *_sizes(checkpoint.config),
+            *_parameters(_model(checkpoint), checkpoint.model_state(), checkpoint.path),
+        ]
+    lines += _plain_info(checkpoint.info)
+    source = checkpoint.info.get("source")
     while isinstance(source, dict):
         name, origin, digest = (shown(source.get(key)) for key in ("file", "format", "sha256"))
         lines.append(("converted from", f"{name} ({origin}), SHA-256 {digest}"))
@@ -248,37 +263,37 @@ def _described(given: Checkpoint | GeneratorCheckpoint) -> list[tuple[str, str]]
     return lines
 
 
-def _parser_described(given: ParserCheckpoint) -> list[tuple[str, str]]:
+def _parser_described(checkpoint: ParserCheckpoint) -> list[tuple[str, str]]:
     with torch.device("meta"):
-        network = ParserNetwork(given.config, len(given.scheme))
-    state_dict.check_state(network.state_dict(), given.tensors, given.path)
-    lines = [("holds", "a face parser"), ("label scheme", given.scheme.name), *_sizes(given.config)]
-    return [*lines, ("parameters", _count(dict(network.named_parameters()))), *_noted(given.info)]
+        network = ParserNetwork(checkpoint.config, len(checkpoint.scheme))
+    state_dict.check_state(network.state_dict(), checkpoint.tensors, checkpoint.path)
+    lines = [("holds", "a face parser"), ("label scheme", checkpoint.scheme.name), *_sizes(checkpoint.config)]
+    return [*lines, ("parameters", _count(dict(network.named_parameters()))), *_plain_info(checkpoint.info)]
 
 
-def _noted(info: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The plain values among what was recorded."""
+def _plain_info(info: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The plain values in a checkpoint's ``info``."""
     plain = {key: value for key, value in info.items() if isinstance(value, str | int | float)}
     return [(shown(key), shown(value)) for key, value in sorted(plain.items())]
 
 
 def _sizes(config: Any) -> list[tuple[str, str]]:
     """The fields of a config, one a line."""
-    return [(name, _plain(value)) for name, value in dataclasses.asdict(config).items()]
+    return [(name, _value_text(value)) for name, value in dataclasses.asdict(config).items()]
 
 
-def _plain(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _parameters(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> list[tuple[str, str]]:
-    """How many parameters each part has, once it is seen that the state fits."""
+    """The number of parameters of each network, after checking that the state dict fits the model."""
     state_dict.check_state(model.state_dict(), state, path)
-    parts = {"encoder": "encoder.", "generator": "generator."} if hasattr(model, "encoder") else {"generator": ""}
+    prefixes = {"encoder": "encoder.", "generator": "generator."} if hasattr(model, "encoder") else {"generator": ""}
     named = dict(model.named_parameters())
     return [
-        (f"{part} parameters", _count({name: value for name, value in named.items() if name.startswith(prefix)}))
-        for part, prefix in parts.items()
+        (f"{network} parameters", _count({name: value for name, value in named.items() if name.startswith(prefix)}))
+        for network, prefix in prefixes.items()
     ]
 
 

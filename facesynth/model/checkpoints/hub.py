@@ -1,4 +1,4 @@
-"""Models on the Hugging Face Hub: a repository's file in, and the model card that goes out with one."""
+"""Models on the Hugging Face Hub: a repository's name in, the path of its downloaded model file out."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _WEIGHTS = (".safetensors", ".pt", ".pth", ".pkl", ".ckpt", ".bin")
 
 
 def is_repository(text: str) -> bool:
-    """Whether a text may be a repository's name, ``owner/name``, and is not plainly a path.
+    """Whether a string may be a repository's name, ``owner/name``, rather than a path.
 
-    A file of weights is a path, and so is what would lie in a folder that is there.
+    A name with the suffix of a weights file is a path, and so is one whose parent folder exists.
 
     Examples
     --------
@@ -28,19 +28,19 @@ def is_repository(text: str) -> bool:
 
 
 def fetch(repository: str, **options: Any) -> Path:
-    """The model file of a repository, downloaded or from the cache.
+    """The local path of a repository's model file, downloaded or from the cache.
 
     Parameters
     ----------
     repository : str
         ``owner/name``.
     **options
-        As :func:`huggingface_hub.hf_hub_download` takes them.
+        Passed to :func:`huggingface_hub.hf_hub_download`.
 
     Raises
     ------
     CheckpointError
-        If it cannot be had; the message says why.
+        If the file cannot be fetched; the message says why.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import (

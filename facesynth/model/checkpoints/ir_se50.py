@@ -1,4 +1,4 @@
-"""The published IR-SE50 face recogniser <-> ours: names and shapes change, values do not."""
+"""State dicts of the published IR-SE50 face recogniser with facesynth's keys: keys and shapes change, values do not."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from facesynth.model.checkpoints.key_mapping import Place, to_ours
-from facesynth.model.checkpoints.pixel2style2pixel import (
-    trunk_modules,
-)
+from facesynth.model.checkpoints.key_mapping import PublishedKey, import_state
+from facesynth.model.checkpoints.pixel2style2pixel import trunk_modules
 from facesynth.model.networks.recogniser import FaceRecogniser
 
 if TYPE_CHECKING:
@@ -22,19 +20,30 @@ _HEAD = {"norm_in": "output_layer.0", "linear": "output_layer.3", "norm_out": "o
 
 
 def recogniser_from_ir_se50(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """State dict of :class:`facesynth.model.networks.recogniser.FaceRecogniser` for a published IR-SE50.
+    """The state dict of a published IR-SE50 with facesynth's keys.
+
+    Parameters
+    ----------
+    state_dict : mapping of str to tensor
+        Of ArcFace's IR-SE50 with 112 px input; tensors of any dtype.
+
+    Returns
+    -------
+    dict of str to tensor
+        State dict of :class:`facesynth.model.networks.recogniser.FaceRecogniser`, of its shapes; dtypes are unchanged and
+        memory is shared with ``state_dict``.
 
     Raises
     ------
     CheckpointError
-        If a key is missing or not expected, or a shape is another one.
+        If a key is missing or unexpected, or a shape differs.
     """
     with torch.device("meta"):
         recogniser = FaceRecogniser()
     shapes = {key: tuple(tensor.shape) for key, tensor in recogniser.state_dict().items()}
     modules = dict(trunk_modules(recogniser.config, "trunk.", "")) | _HEAD
-    places = {}
+    keys = {}
     for key in shapes:
         module, _, leaf = key.rpartition(".")
-        places[key] = Place(f"{modules[module]}.{leaf}")
-    return to_ours(state_dict, places, shapes, {}, what="the network", sizes="an IR-SE50 of 112 px")
+        keys[key] = PublishedKey(f"{modules[module]}.{leaf}")
+    return import_state(state_dict, keys, shapes, {}, what="the network", sizes="an IR-SE50 of 112 px")

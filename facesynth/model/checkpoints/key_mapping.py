@@ -1,7 +1,7 @@
-"""How a state dict lies in a published layout: every tensor of ours under another key, perhaps with other axes of length 1.
+"""Renaming state dicts between facesynth's layout and a published one: keys and axes of length 1 change, values do not.
 
-A layout is a mapping of our names to places, and the keys under which it stores the resampling filter. We keep no such
-constant: it is compared on the way in and written on the way out. Values never change.
+A published layout is described by a mapping from facesynth's keys to published keys, and by the keys under which it stores
+the resampling filter. facesynth stores no such constant: the filter is compared on import and written on export.
 """
 
 from __future__ import annotations
@@ -15,114 +15,125 @@ from torch import Tensor
 from facesynth.errors import CheckpointError
 from facesynth.model.checkpoints.unpickler import shown
 
-_NAMED_AT_MOST = 4
+_MOST_KEYS_NAMED = 4
 
 
-class Place(NamedTuple):
-    """Where a tensor of ours lies in a published layout, and which axes of length 1 it has there and here."""
+class PublishedKey(NamedTuple):
+    """The key of a tensor in a published layout, and the axes of length 1 by which its shape there differs."""
 
     key: str
     leading_axes: int = 0
-    """Axes before its own that it has there alone."""
+    """Leading axes of length 1 that only the published tensor has."""
     trailing_axes: int = 0
-    """Axes at its end that it has here alone."""
+    """Trailing axes of length 1 that only facesynth's tensor has."""
 
-    def shape_there(self, ours: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape that a tensor with this shape here has there."""
-        return (1,) * self.leading_axes + ours[: len(ours) - self.trailing_axes]
+    def published_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The published shape of a tensor that has this shape in facesynth."""
+        return (1,) * self.leading_axes + shape[: len(shape) - self.trailing_axes]
 
 
-def to_ours(
-    theirs: Mapping[str, Tensor],
-    places: Mapping[str, Place],
+def import_state(
+    published: Mapping[str, Tensor],
+    keys: Mapping[str, PublishedKey],
     shapes: Mapping[str, tuple[int, ...]],
     filters: Mapping[str, Tensor],
     *,
     what: str,
     sizes: str,
 ) -> dict[str, Tensor]:
-    """Our names and shapes for a published state dict.
+    """A published state dict with facesynth's keys and shapes.
 
     Parameters
     ----------
-    theirs
-        The published state dict.
-    places
-        By our names.
-    shapes
-        Ours, by our names.
-    filters
-        The resampling filter under each key where the layout stores it.
-    what, sizes
-        For messages: what ``theirs`` is, and the sizes it should have.
+    published : mapping of str to tensor
+        The published state dict; tensors of any dtype.
+    keys : mapping of str to PublishedKey
+        The published key of each of facesynth's keys.
+    shapes : mapping of str to tuple of int
+        The shape of each tensor in facesynth, by facesynth's keys.
+    filters : mapping of str to (4, 4) tensor
+        The resampling filter under each published key that stores it.
+    what, sizes : str
+        For messages: what ``published`` is, and the sizes it should have.
 
     Returns
     -------
-    dict[str, Tensor]
-        Sharing the given tensors' memory.
+    dict of str to tensor
+        By facesynth's keys, of the shapes ``shapes``; dtypes are unchanged and memory is shared with ``published``.
 
     Raises
     ------
     CheckpointError
-        If a key is missing or not expected, a shape does not fit, or a stored filter is another one.
+        If a key is missing or unexpected, a shape differs, or a stored filter is not the expected one.
     """
-    needed_keys = [*(place.key for place in places.values()), *filters]
-    _check_keys(theirs, needed_keys, what, sizes)
-    ours: dict[str, Tensor] = {}
-    for name, place in places.items():
-        needed = place.shape_there(shapes[name])
-        tensor = theirs[place.key]
+    _check_keys(published, [*(target.key for target in keys.values()), *filters], what, sizes)
+    state: dict[str, Tensor] = {}
+    for name, target in keys.items():
+        needed = target.published_shape(shapes[name])
+        tensor = published[target.key]
         if tuple(tensor.shape) != needed:
-            raise CheckpointError(f"{place.key} has shape {tuple(tensor.shape)}; needed: {needed} for {sizes}")
-        ours[name] = tensor.reshape(shapes[name])
+            raise CheckpointError(f"{target.key} has shape {tuple(tensor.shape)}; needed: {needed} for {sizes}")
+        state[name] = tensor.reshape(shapes[name])
     for key, needed_filter in filters.items():
-        stored = theirs[key]
+        stored = published[key]
         if stored.shape != (4, 4) or not torch.allclose(stored.float().cpu(), needed_filter, atol=1e-6):
             raise CheckpointError(f"{key} is not the [1, 3, 3, 1] filter; no other resampling filter is supported")
-    return ours
+    return state
 
 
-def to_theirs(
-    ours: Mapping[str, Tensor],
-    places: Mapping[str, Place],
+def export_state(
+    state: Mapping[str, Tensor],
+    keys: Mapping[str, PublishedKey],
     shapes: Mapping[str, tuple[int, ...]],
     filters: Mapping[str, Tensor],
     *,
     sizes: str,
 ) -> dict[str, Tensor]:
-    """The published names and shapes for a state dict of ours; the parameters are those of :func:`to_ours`.
+    """A state dict of facesynth's with the published keys and shapes.
+
+    Parameters
+    ----------
+    state : mapping of str to tensor
+        By facesynth's keys, of the shapes ``shapes`` and any dtype.
+    keys, shapes, filters, sizes
+        As in :func:`import_state`.
+
+    Returns
+    -------
+    dict of str to tensor
+        By the published keys, with a copy of each filter; the other tensors share their memory with ``state``.
 
     Raises
     ------
     CheckpointError
-        If a key is missing or not expected, or a shape does not fit.
+        If a key is missing or unexpected, or a shape differs.
     """
-    _check_keys(ours, list(places), "the state dict", sizes)
-    theirs: dict[str, Tensor] = {}
-    for name, place in places.items():
-        tensor = ours[name]
+    _check_keys(state, list(keys), "the state dict", sizes)
+    published: dict[str, Tensor] = {}
+    for name, target in keys.items():
+        tensor = state[name]
         if tuple(tensor.shape) != shapes[name]:
             raise CheckpointError(f"{name} has shape {tuple(tensor.shape)}; needed: {shapes[name]} for {sizes}")
-        theirs[place.key] = tensor.reshape(place.shape_there(shapes[name]))
-    return theirs | {key: value.clone() for key, value in filters.items()}
+        published[target.key] = tensor.reshape(target.published_shape(shapes[name]))
+    return published | {key: value.clone() for key, value in filters.items()}
 
 
 def resampling_filter(total: float) -> Tensor:
-    """The (4, 4) filter [1, 3, 3, 1] x [1, 3, 3, 1], scaled to this sum."""
+    """The (4, 4) float32 filter [1, 3, 3, 1] x [1, 3, 3, 1], scaled so that its values sum to ``total``."""
     taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
     return torch.outer(taps, taps) * (total / 64.0)
 
 
 def listed(keys: Sequence[str]) -> str:
-    """The keys in one line, the first few by name."""
-    rest = len(keys) - _NAMED_AT_MOST
-    return ", ".join(map(shown, keys[:_NAMED_AT_MOST])) + (f" and {rest} more" if rest > 0 else "")
+    """The keys on one line: the first four by name, the rest as a count."""
+    rest = len(keys) - _MOST_KEYS_NAMED
+    return ", ".join(map(shown, keys[:_MOST_KEYS_NAMED])) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _check_keys(given: Mapping[str, Tensor], needed: Sequence[str], what: str, sizes: str) -> None:
-    missing = [key for key in needed if key not in given]
+def _check_keys(state: Mapping[str, Tensor], needed: Sequence[str], what: str, sizes: str) -> None:
+    missing = [key for key in needed if key not in state]
     expected = set(needed)
-    unexpected = [key for key in given if key not in expected]
+    unexpected = [key for key in state if key not in expected]
     if missing:
         raise CheckpointError(f"{what} lacks {listed(missing)}; needed for {sizes}")
     if unexpected:

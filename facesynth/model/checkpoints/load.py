@@ -1,7 +1,7 @@
-"""Checkpoints of any known format: a file in, a model, a generator with its average latent or a discriminator out.
+"""Loading checkpoints of any known format: a file in; a model, a generator with its average latent or a discriminator out.
 
-The formats are told apart by :mod:`facesynth.model.checkpoints.recognise`. A missing average latent is computed by the mapping
-network from 100 000 random z of a fixed seed, as the published pSp code does from as many.
+:mod:`facesynth.model.checkpoints.recognise` identifies the format. A missing average latent is computed with the mapping
+network from 100 000 random z with a fixed seed; the published pSp code uses as many.
 """
 
 from __future__ import annotations
@@ -41,49 +41,71 @@ if TYPE_CHECKING:
     from facesynth.model.config.model import DiscriminatorConfig, GeneratorConfig, ModelConfig
 
 AVERAGE_SAMPLES = 100_000
+"""Random z from which a missing average latent is computed."""
 AVERAGE_SEED = 0
+"""Their seed."""
 TASKS = {"labels": "seg2face", "sketch": "sketch2face", "photo": "photo2face"}
-"""What a published model with each condition translates."""
+"""The task of a published model, by its condition."""
 
 
 def load_model(path: Path | str) -> Checkpoint:
-    """The model of a checkpoint file or run folder, facesynth's or pixel2style2pixel's.
+    """The model of a checkpoint file or run folder, in facesynth's or pixel2style2pixel's format.
+
+    Parameters
+    ----------
+    path : path-like
 
     Raises
     ------
     CheckpointError
-        If it is none, or does not hold what it should; the message names what is missing.
+        If the file holds no model, or is incomplete; the message names what is missing.
     """
     found = recognise(Path(path))
     if found.format == "facesynth":
         return native.load(found.path)
     if found.format != "psp":
-        way = "train an encoder for it with `facesynth train --generator`"
-        raise CheckpointError(
-            f"{found.path} holds no model but {contents_of(found)}; {way if found.format in GENERATORS else f'give {KNOWN}'}"
-        )
+        is_generator = found.format in GENERATORS
+        advice = "train an encoder for it with `facesynth train --generator`" if is_generator else f"give {KNOWN}"
+        raise CheckpointError(f"{found.path} holds no model but {contents_of(found)}; {advice}")
     return model_of(found)
 
 
 def load_generator(path: Path | str) -> GeneratorCheckpoint:
     """The generator of a checkpoint file or run folder of any format that has one, with its average latent.
 
+    Parameters
+    ----------
+    path : path-like
+
     Raises
     ------
     CheckpointError
-        If it has none, or does not hold what it should; the message names what is missing.
+        If the file holds no generator, or is incomplete; the message names what is missing.
     """
     found = recognise(Path(path))
     return generator_of(found)
 
 
 def load_discriminator(path: Path | str) -> tuple[DiscriminatorConfig, dict[str, Tensor]]:
-    """Sizes and state dict of the discriminator in the state of a training run: ours, rosinality's or StyleGAN2-ADA's.
+    """The discriminator in the training state of a GAN: facesynth's, rosinality's or StyleGAN2-ADA's.
+
+    Parameters
+    ----------
+    path : path-like
+        A file; a run folder is refused.
+
+    Returns
+    -------
+    config : DiscriminatorConfig
+        Its sizes.
+    state : dict of str to tensor
+        State dict of a :class:`~facesynth.model.networks.discriminator.Discriminator` of these sizes, which sets the shapes
+        of the tensors; float32.
 
     Raises
     ------
     CheckpointError
-        If the file has none, or it does not hold what it should; the message names what is missing.
+        If the file holds no discriminator, or is incomplete; the message names what is missing.
     """
     from facesynth.model.checkpoints.rosinality import discriminator_from_rosinality
     from facesynth.model.checkpoints.stylegan2_ada import discriminator_from_ada
@@ -95,8 +117,8 @@ def load_discriminator(path: Path | str) -> tuple[DiscriminatorConfig, dict[str,
         )
     found = recognise(path)
     if found.format == "facesynth":
-        given = native.load_generator_state(path)
-        config, state = given.discriminator, given.state_of("discriminator")
+        training_state = native.load_generator_state(path)
+        config, state = training_state.discriminator, training_state.state_of("discriminator")
         with torch.device("meta"):
             own = Discriminator(config).state_dict()
         state_dict.check_state(own, state, path)
@@ -118,12 +140,22 @@ def load_discriminator(path: Path | str) -> tuple[DiscriminatorConfig, dict[str,
 
 
 def moco_state(found: Found) -> dict[str, Tensor]:
-    """The query encoder of a published MoCo file, by torchvision's names, without the embedding behind it.
+    """The query encoder of a published MoCo file, without its final embedding.
+
+    Parameters
+    ----------
+    found : Found
+        A file of the format moco.
+
+    Returns
+    -------
+    dict of str to tensor
+        By the keys of torchvision's ResNet-50, with shapes as stored; floating-point tensors as float32.
 
     Raises
     ------
     CheckpointError
-        If the file's state dict is none.
+        If ``state_dict`` in the file is not a state dict.
     """
     state = float_state(found.content["state_dict"], "state_dict")
     encoder = {key.removeprefix(MOCO_PREFIX): value for key, value in state.items() if key.startswith(MOCO_PREFIX)}
@@ -131,24 +163,24 @@ def moco_state(found: Found) -> dict[str, Tensor]:
 
 
 def load_trunk(path: Path | str, *, input_channels: int) -> dict[str, Tensor]:
-    """What a published IR-SE50 has for the trunk of an encoder with the published sizes, to start its training from.
+    """The trunk of a published IR-SE50, to initialise an encoder of the published sizes with.
 
     Parameters
     ----------
-    path
+    path : path-like
         The file, ``model_ir_se50.pth``.
-    input_channels
-        Of the condition. IR-SE50 saw photos, so for other than 3 its first convolution is left out.
+    input_channels : int
+        Channels of the condition. IR-SE50 was trained on photos, so its first convolution is left out unless this is 3.
 
     Returns
     -------
-    dict[str, Tensor]
-        By the names of :class:`facesynth.model.networks.encoder.Trunk`'s state dict.
+    dict of str to tensor
+        By the keys of :class:`facesynth.model.networks.encoder.Trunk`'s state dict, of its shapes; float32.
 
     Raises
     ------
     CheckpointError
-        If the file is another one, or damaged.
+        If the file is not an IR-SE50, or is damaged.
     """
     trunk = {
         name.removeprefix("trunk."): value
@@ -161,12 +193,22 @@ def load_trunk(path: Path | str, *, input_channels: int) -> dict[str, Tensor]:
 
 
 def recogniser_state(path: Path | str) -> dict[str, Tensor]:
-    """The state dict of a published IR-SE50 (``model_ir_se50.pth``), by our names.
+    """The state dict of a published IR-SE50 with facesynth's keys.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, ``model_ir_se50.pth``.
+
+    Returns
+    -------
+    dict of str to tensor
+        State dict of :class:`facesynth.model.networks.recogniser.FaceRecogniser`, of its shapes; float32.
 
     Raises
     ------
     CheckpointError
-        If the file is another one, or damaged.
+        If the file is not an IR-SE50, or is damaged.
     """
     from facesynth.model.checkpoints.ir_se50 import recogniser_from_ir_se50
 
@@ -182,13 +224,13 @@ def recogniser_state(path: Path | str) -> dict[str, Tensor]:
 def model_of(found: Found) -> Checkpoint:
     """The model of a published pSp file.
 
-    Such a file doesn't say what its classes are: 19 are taken for those of CelebAMask-HQ, which the published model has, any
-    other number gets a scheme of numbered names.
+    Such a file does not name its classes: 19 classes are assumed to be those of CelebAMask-HQ, which the published model
+    uses; for any other number the scheme has numbered names.
 
     Raises
     ------
     CheckpointError
-        If it does not hold what it should.
+        If the file is incomplete; the message names what is missing.
     """
     from facesynth.model.checkpoints.pixel2style2pixel import config_from_published, from_published
 
@@ -214,7 +256,7 @@ def model_of(found: Found) -> Checkpoint:
 
 
 def _scheme(config: ModelConfig) -> LabelScheme:
-    """The scheme of a published model's label maps; of no meaning where it takes none."""
+    """The scheme of a published model's label maps; CelebAMask-HQ's, and unused, if its condition is another one."""
     count = config.input_channels
     if config.condition != "labels" or count == len(CELEBAMASK_HQ):
         return CELEBAMASK_HQ
@@ -226,39 +268,54 @@ def _scheme(config: ModelConfig) -> LabelScheme:
 
 
 def generator_of(found: Found) -> GeneratorCheckpoint:
-    """The generator of a recognised file, of whichever format has one.
+    """The generator of a recognised file, of any format that has one.
 
     Raises
     ------
     CheckpointError
-        If it has none, or does not hold what it should.
+        If the file holds no generator, or is incomplete.
     """
     if found.format == "facesynth":
         content = found.content
         if isinstance(content, ParserCheckpoint):
             raise CheckpointError(f"{found.path} holds no generator but a face parser; give {KNOWN}")
         is_generator = isinstance(content, GeneratorCheckpoint)
-        given = content if is_generator else native.generator_of(content)
+        generator = content if is_generator else native.generator_of(content)
         prefix = "" if is_generator else "generator."
-        state = {prefix + name: value for name, value in given.tensors.items()}
-        state_dict.check_finite({**state, "latent_avg": given.latent_avg}, found.path)
-        return given
+        state = {prefix + name: value for name, value in generator.tensors.items()}
+        state_dict.check_finite({**state, "latent_avg": generator.latent_avg}, found.path)
+        return generator
     if found.format == "psp":
         return native.generator_of(model_of(found))
-    config, tensors, given_average = generator_parts(found)
+    config, tensors, stored_average = generator_parts(found)
     state_dict.check_finite(tensors, found.path)
-    average = _average(given_average, tensors, config, found.path)
+    average = _average(stored_average, tensors, config, found.path)
     state_dict.check_finite({"latent_avg": average}, found.path)
     return GeneratorCheckpoint(found.path, config, tensors, average, {})
 
 
 def generator_parts(found: Found) -> tuple[GeneratorConfig, dict[str, Tensor], Any]:
-    """Sizes, state dict and, where the file has it, average latent of a generator of rosinality's or StyleGAN2-ADA's.
+    """Sizes, state dict and stored average latent of rosinality's or StyleGAN2-ADA's generator.
+
+    Parameters
+    ----------
+    found : Found
+        A file of one of the formats in :data:`GENERATORS`.
+
+    Returns
+    -------
+    config : GeneratorConfig
+        Its sizes.
+    state : dict of str to tensor
+        State dict of a :class:`~facesynth.model.networks.generator.Generator` of these sizes, which sets the shapes of the
+        tensors; float32.
+    latent_avg : Any
+        The average latent as stored, not checked; None if the file has none.
 
     Raises
     ------
     CheckpointError
-        If the file is of another format, or does not hold what it should.
+        If the file has another format, or is incomplete.
     """
     from facesynth.model.checkpoints.rosinality import generator_from_rosinality
     from facesynth.model.checkpoints.stylegan2_ada import generator_from_ada
@@ -274,24 +331,36 @@ def generator_parts(found: Found) -> tuple[GeneratorConfig, dict[str, Tensor], A
 
 
 def _options(value: Any) -> dict[str, Any]:
-    """The options of a published run that are plain values."""
+    """Those options of a published run that are plain values."""
     options = value if isinstance(value, Mapping) else {}
     return {str(key): inner for key, inner in options.items() if inner is None or isinstance(inner, str | int | float)}
 
 
-def _average(given: Any, tensors: Mapping[str, Tensor], config: GeneratorConfig, path: Path) -> Tensor:
-    """The average latent, (n_styles, style_dim): as it came, the same for every layer or not, or computed."""
+def _average(stored: Any, tensors: Mapping[str, Tensor], config: GeneratorConfig, path: Path) -> Tensor:
+    """The average latent, (n_styles, style_dim) float32: the stored one, repeated for every layer if need be, or computed."""
     shape = (config.n_styles, config.style_dim)
-    if given is None:
+    if stored is None:
         return average_latent(tensors, config).expand(shape).clone()
-    if not isinstance(given, Tensor) or tuple(given.shape) not in (shape, (1, shape[1]), (shape[1],)):
-        came = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+    if not isinstance(stored, Tensor) or tuple(stored.shape) not in (shape, (1, shape[1]), (shape[1],)):
+        came = tuple(stored.shape) if isinstance(stored, Tensor) else type(stored).__name__
         raise CheckpointError(f"{path}: latent_avg is {came}; needed: {shape}, {(1, shape[1])} or {(shape[1],)}")
-    return given.detach().float().expand(shape).clone()
+    return stored.detach().float().expand(shape).clone()
 
 
 def average_latent(tensors: Mapping[str, Tensor], config: GeneratorConfig) -> Tensor:
-    """The average w, (style_dim,), of a generator's state dict, from 100 000 random z of seed 0."""
+    """The average w of a generator, over 100 000 random z with seed 0.
+
+    Parameters
+    ----------
+    tensors : mapping of str to tensor
+        The generator's state dict, float32; the network takes the tensors without copying them.
+    config : GeneratorConfig
+        Its sizes.
+
+    Returns
+    -------
+    (style_dim,) float32 tensor
+    """
     with torch.device("meta"):
         generator = Generator(
             config.output_size, config.style_dim, config.mapping_depth, config.channel_base, config.channel_max
@@ -300,14 +369,14 @@ def average_latent(tensors: Mapping[str, Tensor], config: GeneratorConfig) -> Te
     return generator.mean_latent(AVERAGE_SAMPLES, AVERAGE_SEED)
 
 
-def load_parser_network(given: ParserCheckpoint) -> ParserNetwork:
-    """The network of a checkpoint, frozen, on the CPU, with channels last in memory, which is faster there.
+def load_parser_network(checkpoint: ParserCheckpoint) -> ParserNetwork:
+    """The network of a face parser's checkpoint: frozen, on the CPU, in channels-last memory format, which is faster there.
 
     Raises
     ------
     CheckpointError
-        If its tensors are not those that its sizes ask for.
+        If the tensors do not fit the network's sizes.
     """
-    network = ParserNetwork(given.config, len(given.scheme))
-    state_dict.load_into(network, given.tensors, given.path)
+    network = ParserNetwork(checkpoint.config, len(checkpoint.scheme))
+    state_dict.load_into(network, checkpoint.tensors, checkpoint.path)
     return network.to(memory_format=torch.channels_last).eval().requires_grad_(requires_grad=False)

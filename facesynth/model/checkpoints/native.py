@@ -1,9 +1,14 @@
-"""Checkpoints: safetensors files with the config and provenance inside; nothing is ever unpickled from them.
+"""facesynth's own checkpoints: safetensors files with the config and provenance in their header; nothing is unpickled.
 
-Four kinds: ``model`` holds the weights of a :class:`~facesynth.model.networks.psp.PSP` as they are used, ``training`` those
-(under ``model.``) with all that a run needs to go on; both serve for translating. ``generator`` holds a generator alone, for
-a run to start from, ``generator-training`` one (under ``averaged.``) with all that its own training needs to go on. Files of
-other programs are :mod:`facesynth.model.checkpoints.load`'s work.
+There are five kinds:
+
+- ``model``: the weights of a :class:`~facesynth.model.networks.psp.PSP` for inference
+- ``training``: those weights (under ``model.``) and everything that a run needs to resume; also used for inference
+- ``generator``: a generator alone, to start a run from
+- ``generator-training``: a generator (under ``averaged.``) and everything that its own training needs to resume
+- ``parser``: the weights of a :class:`~facesynth.model.networks.parser.ParserNetwork`
+
+:mod:`facesynth.model.checkpoints.load` reads files of other programs.
 """
 
 from __future__ import annotations
@@ -28,9 +33,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SCHEMA = 1
-"""Version of the format; a reader refuses a newer one."""
+"""Version of the format; newer versions are refused."""
 MODEL_FILE = "model.safetensors"
-"""A run's best model, in its folder."""
+"""Name of the file with a run's best model, in the run folder."""
 _GENERATOR_TRAINING = "generator-training"
 _DTYPES = {
     torch.float64: "F64",
@@ -42,12 +47,12 @@ _DTYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-"""What the safetensors format calls the types of tensors."""
+"""The safetensors format's names of dtypes."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint's tensors and what is said of them.
+    """A model's checkpoint: its tensors and metadata.
 
     Attributes
     ----------
@@ -58,13 +63,14 @@ class Checkpoint:
     config : ModelConfig
         The model's sizes.
     task : str
-        seg2face or sketch2face.
+        seg2face, sketch2face or photo2face.
     scheme : LabelScheme
-        Of the label maps.
+        The label maps' classes.
     tensors : dict of str to tensor
-        Of a model, by the names of its state dict.
+        Of the kind model: the model's state dict. Of the kind training: state dicts under a prefix each
+        (see :meth:`state_of`).
     info : dict
-        Everything else that was recorded: step, metrics, training config, facesynth's version.
+        All other metadata: step, metrics, training config, facesynth's version.
     """
 
     path: Path
@@ -76,37 +82,40 @@ class Checkpoint:
     info: dict[str, Any]
 
     def model_state(self) -> dict[str, Tensor]:
-        """The state dict of the model as it is used: of a run's state, the average of the weights if it keeps one."""
+        """The state dict for inference, by the keys and of the shapes of a :class:`~facesynth.model.networks.psp.PSP`.
+
+        Of a training state, this is the moving average of the weights if there is one, else the weights.
+        """
         if self.kind == "model":
             return self.tensors
         return self.state_of("averaged") or self.state_of("model")
 
     def state_of(self, prefix: str) -> dict[str, Tensor]:
-        """The tensors whose names begin with ``prefix`` and a dot, without these."""
-        return _below(prefix, self.tensors)
+        """The tensors, of any shape, whose names begin with ``prefix`` and a dot; both are removed from the names."""
+        return _with_prefix(prefix, self.tensors)
 
 
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     start = f"{prefix}."
     return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
 
 
 @dataclass(frozen=True)
 class GeneratorCheckpoint:
-    """A generator's tensors and what is said of them.
+    """A generator's checkpoint: its tensors and metadata.
 
     Attributes
     ----------
     path : Path
         The file.
     config : GeneratorConfig
-        The sizes.
+        The generator's sizes.
     tensors : dict of str to tensor
         The state dict of a :class:`~facesynth.model.networks.generator.Generator`.
-    latent_avg : Tensor
-        The average latent, (n_styles, style_dim).
+    latent_avg : (n_styles, style_dim) float tensor
+        The average latent.
     info : dict
-        Everything else that was recorded.
+        All other metadata.
     """
 
     path: Path
@@ -118,19 +127,19 @@ class GeneratorCheckpoint:
 
 @dataclass(frozen=True)
 class GeneratorState:
-    """The state of a generator's own training.
+    """The training state of a GAN: its tensors and metadata.
 
     Attributes
     ----------
     path : Path
         The file.
     generator, discriminator : GeneratorConfig, DiscriminatorConfig
-        The sizes.
+        The networks' sizes.
     tensors : dict of str to tensor
-        ``generator.*``, ``discriminator.*`` and ``averaged.*`` by the names of their state dicts, those of the optimisers, and
-        the generator's ``latent_avg``, (n_styles, style_dim).
+        The networks' state dicts under ``generator.``, ``discriminator.`` and ``averaged.``, the optimisers' tensors, and
+        the generator's average latent ``latent_avg``, (n_styles, style_dim).
     info : dict
-        Everything else that was recorded.
+        All other metadata.
     """
 
     path: Path
@@ -140,26 +149,26 @@ class GeneratorState:
     info: dict[str, Any]
 
     def state_of(self, prefix: str) -> dict[str, Tensor]:
-        """The tensors whose names begin with ``prefix`` and a dot, without these."""
-        return _below(prefix, self.tensors)
+        """The tensors, of any shape, whose names begin with ``prefix`` and a dot; both are removed from the names."""
+        return _with_prefix(prefix, self.tensors)
 
 
 @dataclass(frozen=True)
 class ParserCheckpoint:
-    """A face parser's tensors and what is said of them.
+    """A face parser's checkpoint: its tensors and metadata.
 
     Attributes
     ----------
     path : Path
         The file.
     config : ParserConfig
-        The sizes.
+        The network's sizes.
     scheme : LabelScheme
-        Of the label maps.
+        The classes that it predicts.
     tensors : dict of str to tensor
         The state dict of a :class:`~facesynth.model.networks.parser.ParserNetwork`.
     info : dict
-        Everything else that was recorded.
+        All other metadata.
     """
 
     path: Path
@@ -169,7 +178,7 @@ class ParserCheckpoint:
     info: dict[str, Any]
 
 
-def generator_of(given: Checkpoint) -> GeneratorCheckpoint:
+def generator_of(checkpoint: Checkpoint) -> GeneratorCheckpoint:
     """The generator of a model, with its average latent.
 
     Raises
@@ -177,11 +186,12 @@ def generator_of(given: Checkpoint) -> GeneratorCheckpoint:
     CheckpointError
         If there is no average latent.
     """
-    state = given.model_state()
-    tensors = {name.removeprefix("generator."): value for name, value in state.items() if name.startswith("generator.")}
+    state = checkpoint.model_state()
     if "latent_avg" not in state:
-        raise CheckpointError(f"{given.path} lacks 'latent_avg'; it does not fit its own config")
-    return GeneratorCheckpoint(given.path, given.config.generator, tensors, state["latent_avg"], given.info)
+        raise CheckpointError(f"{checkpoint.path} lacks 'latent_avg'; it does not fit its own config")
+    tensors = _with_prefix("generator", state)
+    config = checkpoint.config.generator
+    return GeneratorCheckpoint(checkpoint.path, config, tensors, state["latent_avg"], checkpoint.info)
 
 
 def save(
@@ -194,29 +204,48 @@ def save(
     scheme: LabelScheme,
     info: Mapping[str, Any],
 ) -> None:
-    """Write a checkpoint, whole or not at all; the parameters are the fields of :class:`Checkpoint`.
+    """Write a model's checkpoint, atomically.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write; an existing one is replaced.
+    kind, config, task, scheme, info
+        As in :class:`Checkpoint`.
+    tensors : mapping of str to tensor
+        As in :class:`Checkpoint`: of any shape and device, and of a dtype that safetensors has.
 
     Raises
     ------
     OutputError
-        If it cannot be written.
+        If the file cannot be written.
     """
-    described = {"kind": kind, "config": dataclasses.asdict(config), "task": task, "label_scheme": describe(scheme)}
-    _save(path, described, tensors, info)
+    description = {"kind": kind, "config": dataclasses.asdict(config), "task": task, "label_scheme": describe(scheme)}
+    _save(path, description, tensors, info)
 
 
 def save_generator(
     path: Path, tensors: Mapping[str, Tensor], latent_avg: Tensor, *, config: GeneratorConfig, info: Mapping[str, Any]
 ) -> None:
-    """Write a generator, whole or not at all; the parameters are the fields of :class:`GeneratorCheckpoint`.
+    """Write a generator's checkpoint, atomically.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write; an existing one is replaced.
+    tensors : mapping of str to tensor
+        The state dict of a :class:`~facesynth.model.networks.generator.Generator`.
+    latent_avg : (n_styles, style_dim) float tensor
+    config, info
+        As in :class:`GeneratorCheckpoint`.
 
     Raises
     ------
     OutputError
-        If it cannot be written.
+        If the file cannot be written.
     """
-    described = {"kind": "generator", "config": dataclasses.asdict(config)}
-    _save(path, described, {**tensors, "latent_avg": latent_avg}, info)
+    description = {"kind": "generator", "config": dataclasses.asdict(config)}
+    _save(path, description, {**tensors, "latent_avg": latent_avg}, info)
 
 
 def save_generator_state(
@@ -227,72 +256,91 @@ def save_generator_state(
     discriminator: DiscriminatorConfig,
     info: Mapping[str, Any],
 ) -> None:
-    """Write the state of a generator's training, whole or not at all; the parameters are those of :class:`GeneratorState`.
+    """Write the training state of a GAN, atomically.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write; an existing one is replaced.
+    tensors : mapping of str to tensor
+        As in :class:`GeneratorState`: of any shape and device, and of a dtype that safetensors has.
+    generator, discriminator, info
+        As in :class:`GeneratorState`.
 
     Raises
     ------
     OutputError
-        If it cannot be written.
+        If the file cannot be written.
     """
-    described = {
+    description = {
         "kind": _GENERATOR_TRAINING,
         "config": dataclasses.asdict(generator),
         "discriminator": dataclasses.asdict(discriminator),
     }
-    _save(path, described, tensors, info)
+    _save(path, description, tensors, info)
 
 
 def save_parser(
     path: Path, tensors: Mapping[str, Tensor], *, config: ParserConfig, scheme: LabelScheme, info: Mapping[str, Any]
 ) -> None:
-    """Write a face parser, whole or not at all; the parameters are the fields of :class:`ParserCheckpoint`.
+    """Write a face parser's checkpoint, atomically.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write; an existing one is replaced.
+    tensors : mapping of str to tensor
+        As in :class:`ParserCheckpoint`: of any shape and device, and of a dtype that safetensors has.
+    config, scheme, info
+        As in :class:`ParserCheckpoint`.
 
     Raises
     ------
     OutputError
-        If it cannot be written.
+        If the file cannot be written.
     """
-    described = {"kind": "parser", "config": dataclasses.asdict(config), "label_scheme": describe(scheme)}
-    _save(path, described, tensors, info)
+    description = {"kind": "parser", "config": dataclasses.asdict(config), "label_scheme": describe(scheme)}
+    _save(path, description, tensors, info)
 
 
-def _save(path: Path, described: Mapping[str, Any], tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
-    header = {"schema": SCHEMA, **described, "info": {"facesynth": facesynth.__version__, **info}}
+def _save(path: Path, description: Mapping[str, Any], tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
+    header = {"schema": SCHEMA, **description, "info": {"facesynth": facesynth.__version__, **info}}
     with replacing(path, sync=True) as beside, beside.open("wb") as file:
         _write(file, tensors, {"facesynth": json.dumps(header, sort_keys=True)})
 
 
 def _write(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write the safetensors format: the length of a header in JSON, that header, the tensors' bytes one after another.
+    """Write the safetensors format: the length of the JSON header, the header, and the tensors' bytes in order.
 
-    The package's own writer goes through a file with a random name, which stays for ever if the process is killed.
+    The safetensors package writes through a temporary file with a random name, which is left behind if the process is
+    killed.
     """
-    described: dict[str, Any] = {"__metadata__": metadata}
-    ordered = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))  # so that all are aligned
+    entries: dict[str, Any] = {"__metadata__": metadata}
+    ordered = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))  # keeps every tensor aligned
     offset = 0
     for name in ordered:
         value = tensors[name]
         end = offset + value.numel() * value.element_size()
-        described[name] = {"dtype": _DTYPES[value.dtype], "shape": list(value.shape), "data_offsets": [offset, end]}
+        entries[name] = {"dtype": _DTYPES[value.dtype], "shape": list(value.shape), "data_offsets": [offset, end]}
         offset = end
-    text = json.dumps(described).encode()
-    text += b" " * (-len(text) % 8)
-    file.write(len(text).to_bytes(8, "little") + text)
+    header = json.dumps(entries).encode()
+    header += b" " * (-len(header) % 8)
+    file.write(len(header).to_bytes(8, "little") + header)
     for name in ordered:
         file.write(tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
 SHIPPED = ("portrait-seg", "portrait-sketch", "portrait-generator", "portrait-parser")
-"""The checkpoints that come with the package, by name."""
+"""Names of the checkpoints that come with the package."""
 
 
 def find(path: Path) -> Path:
-    """The checkpoint file that ``path`` names: itself, the best model of a run folder, or one of :data:`SHIPPED`.
+    """The checkpoint file for a path: the file itself, the best model in a run folder, or one of :data:`SHIPPED`.
 
     Raises
     ------
     CheckpointError
-        If there is none; the message says what was looked for.
+        If there is no such file; the message says which file was expected.
     """
     if str(path) in SHIPPED and not path.exists():
         shipped = Path(__file__).parents[1].joinpath("weights") / f"{path}.safetensors"
@@ -308,74 +356,78 @@ def find(path: Path) -> Path:
     if not path.is_file():
         raise CheckpointError(
             f"checkpoint {path} does not exist; give a .safetensors file, the --out of `facesynth train`, or one that comes "
-            f"along: {', '.join(SHIPPED)}"
+            f"with facesynth: {', '.join(SHIPPED)}"
         )
     return path
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint file of facesynth's that holds a model.
+    """Read a checkpoint in facesynth's format that holds a model.
 
     Raises
     ------
     CheckpointError
-        If it is not one, is damaged, is of a newer schema, or holds a generator alone.
+        If the file is not a facesynth checkpoint, is damaged, has a newer schema, or holds no model.
     """
-    given = load_any(path)
-    if isinstance(given, GeneratorCheckpoint):
+    checkpoint = load_any(path)
+    if isinstance(checkpoint, GeneratorCheckpoint):
         raise CheckpointError(
             f"{path} holds a generator alone, no model; train an encoder for it with `facesynth train --generator`"
         )
-    if isinstance(given, ParserCheckpoint):
+    if isinstance(checkpoint, ParserCheckpoint):
         raise CheckpointError(f"{path} holds a face parser, no model; `facesynth parse --checkpoint` takes it")
-    return given
+    return checkpoint
 
 
 def load_parser(path: Path) -> ParserCheckpoint:
-    """Read a checkpoint file of facesynth's that holds a face parser.
+    """Read a checkpoint in facesynth's format that holds a face parser.
 
     Raises
     ------
     CheckpointError
-        If it is not one, is damaged, or is of a newer schema.
+        If the file is not a facesynth checkpoint, is damaged, has a newer schema, or holds no face parser.
     """
-    given = _load(path)
-    if not isinstance(given, ParserCheckpoint):
+    checkpoint = _load(path)
+    if not isinstance(checkpoint, ParserCheckpoint):
         raise CheckpointError(f"{path} holds no face parser; give one that facesynth wrote")
-    return given
+    return checkpoint
 
 
 def load_generator_state(path: Path) -> GeneratorState:
-    """Read the state of a generator's training.
+    """Read the training state of a GAN.
 
     Raises
     ------
     CheckpointError
-        If the file is something else, is damaged, or is of a newer schema.
+        If the file is not one, is damaged, or has a newer schema.
     """
-    given = _load(path)
-    if not isinstance(given, GeneratorState):
-        raise CheckpointError(f"{path} is no state of a generator's training; `facesynth train-generator` makes them")
-    return given
+    state = _load(path)
+    if not isinstance(state, GeneratorState):
+        raise CheckpointError(
+            f"{path} is not the training state of a generator; give one that `facesynth train-generator` wrote"
+        )
+    return state
 
 
 def load_any(path: Path) -> Checkpoint | GeneratorCheckpoint | ParserCheckpoint:
-    """Read a checkpoint file of facesynth's, whatever it holds; of the state of a generator's training, the generator.
+    """Read a checkpoint in facesynth's format, of any kind; of a GAN's training state, the averaged generator.
 
     Raises
     ------
     CheckpointError
-        If it is not one, is damaged, or is of a newer schema.
+        If the file is not a facesynth checkpoint, is damaged, or has a newer schema.
     """
-    given = _load(path)
-    if isinstance(given, GeneratorState):
+    checkpoint = _load(path)
+    if isinstance(checkpoint, GeneratorState):
         try:
-            average = given.tensors["latent_avg"]
+            average = checkpoint.tensors["latent_avg"]
         except KeyError as error:
             raise CheckpointError(f"{path} lacks 'latent_avg'; it does not fit its own config") from error
-        info: dict[str, Any] = {name: given.info[name] for name in ("facesynth", "step") if name in given.info}
-        return GeneratorCheckpoint(path, given.generator, given.state_of("averaged"), average, info)
-    return given
+        info: dict[str, Any] = {
+            name: checkpoint.info[name] for name in ("facesynth", "step") if name in checkpoint.info
+        }
+        return GeneratorCheckpoint(path, checkpoint.generator, checkpoint.state_of("averaged"), average, info)
+    return checkpoint
 
 
 def _load(path: Path) -> Checkpoint | GeneratorCheckpoint | GeneratorState | ParserCheckpoint:
@@ -384,7 +436,7 @@ def _load(path: Path) -> Checkpoint | GeneratorCheckpoint | GeneratorState | Par
             header = json.loads((file.metadata() or {}).get("facesynth", "null"))
             if header is None:
                 raise CheckpointError(
-                    f"{path} is a safetensors file but no facesynth checkpoint: it has no description in it"
+                    f"{path} is a safetensors file but no facesynth checkpoint: its header has no description"
                 )
             if int(header["schema"]) > SCHEMA:
                 raise CheckpointError(
@@ -393,7 +445,7 @@ def _load(path: Path) -> Checkpoint | GeneratorCheckpoint | GeneratorState | Par
             sizes: dict[str, Any] = {
                 name: tuple(value) if isinstance(value, list) else value for name, value in header["config"].items()
             }
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is not a mapping
             kind, info = str(header["kind"]), dict(header["info"])
             if kind == "generator":
                 average = tensors.pop("latent_avg")

@@ -1,12 +1,12 @@
-"""State dicts of the published pSp models <-> ours: names and shapes change, values do not.
+"""State dicts of pSp models between pixel2style2pixel's layout and facesynth's: keys and shapes change, values do not.
 
-A published file holds ``{"state_dict": ..., "opts": ..., "latent_avg": ...}``. What flows through here is its
-``state_dict`` with one of the three encoders (``encoder.*``) and the generator (``decoder.*``); ``latent_avg`` lies beside
-it, so neither side of the mapping has it. The published layout also stores the resampling filter in every upsampling
-layer. We keep no such constant: it is compared on the way in and written on the way out.
+A published file holds ``{"state_dict": ..., "opts": ..., "latent_avg": ...}``. This module maps its ``state_dict``, which
+holds one of the three encoders (``encoder.*``) and the generator (``decoder.*``); ``latent_avg`` is stored beside it, so
+neither side of the mapping has it. The published layout also stores the resampling filter in every upsampling layer.
+facesynth stores no such constant: the filter is compared on import and written on export.
 
 ==================  =======================================  =====================================================
-kind                the published class                      its keys beside the trunk's
+kind                the published class                      its keys besides those of the trunk
 ==================  =======================================  =====================================================
 gradual             GradualStyleEncoder                      ``styles.<layer>``, ``latlayer1``, ``latlayer2``
 last-layer-w        BackboneEncoderUsingLastLayerIntoW       ``linear``
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from facesynth.errors import CheckpointError, InputError
-from facesynth.model.checkpoints.key_mapping import Place, resampling_filter, to_ours, to_theirs
+from facesynth.model.checkpoints.key_mapping import PublishedKey, export_state, import_state, resampling_filter
 from facesynth.model.config.model import Condition, EncoderKind, GeneratorConfig, ModelConfig
 from facesynth.model.networks.generator import Generator
 from facesynth.model.networks.psp import PSP
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 LAST_LAYER_INPUT_SIZE = 256
-"""Input size of a published last-layer encoder, pixels: no tensor tells it, and the published code has no other."""
+"""Input size of a published last-layer encoder, pixels: no tensor depends on it, and the published code has no other."""
 _LONGEST_SERIES = 200
-_UNIT_PARTS = {
+_UNIT_MODULES = {
     "norm_in": "res_layer.0",
     "conv_in": "res_layer.1",
     "activation": "res_layer.2",
@@ -51,30 +51,30 @@ _UNIT_PARTS = {
 
 
 def from_published(state_dict: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
-    """Our names and shapes for a published state dict.
+    """A published state dict with facesynth's keys and shapes.
 
     Parameters
     ----------
-    state_dict
-        ``state_dict`` of a published checkpoint.
-    config
-        The model's sizes; :func:`config_from_published` reads them off the same state dict.
+    state_dict : mapping of str to tensor
+        ``state_dict`` of a published checkpoint; tensors of any dtype.
+    config : ModelConfig
+        The model's sizes; :func:`config_from_published` infers them from the same state dict.
 
     Returns
     -------
-    dict[str, Tensor]
-        State dict of :class:`facesynth.model.networks.psp.PSP`, all but ``latent_avg``. The tensors share the given ones'
-        memory.
+    dict of str to tensor
+        State dict of :class:`facesynth.model.networks.psp.PSP`, of its shapes, without ``latent_avg``; dtypes are unchanged
+        and memory is shared with ``state_dict``.
 
     Raises
     ------
     CheckpointError
-        If a key is missing or not expected, a shape does not fit ``config``, or a stored filter is not [1, 3, 3, 1].
+        If a key is missing or unexpected, a shape does not fit ``config``, or a stored filter is not [1, 3, 3, 1].
     """
-    shapes = _our_shapes(config)
-    return to_ours(
+    shapes = _shapes(config)
+    return import_state(
         state_dict,
-        _places(config, shapes),
+        _keys(config, shapes),
         shapes,
         generator_filters(config, "decoder."),
         what="the published state dict",
@@ -83,42 +83,46 @@ def from_published(state_dict: Mapping[str, Tensor], config: ModelConfig) -> dic
 
 
 def to_published(state_dict: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
-    """The published names and shapes for a state dict of ours.
+    """A state dict of facesynth's with the published keys and shapes.
 
     Parameters
     ----------
-    state_dict
-        State dict of :class:`facesynth.model.networks.psp.PSP`; ``latent_avg``, which lies beside a published one, is left out.
-    config
+    state_dict : mapping of str to tensor
+        State dict of :class:`facesynth.model.networks.psp.PSP`, of its shapes and any dtype. ``latent_avg``, which a
+        published file stores beside its state dict, is left out.
+    config : ModelConfig
         The model's sizes.
 
     Returns
     -------
-    dict[str, Tensor]
-        A published ``state_dict``. The tensors share the given ones' memory, but for the filters.
+    dict of str to tensor
+        A published ``state_dict``. The filters are new tensors; all others share their memory with ``state_dict``.
 
     Raises
     ------
     CheckpointError
-        If a key is missing or not expected, or a shape does not fit ``config``.
+        If a key is missing or unexpected, or a shape does not fit ``config``.
     """
-    shapes = _our_shapes(config)
-    ours = {name: value for name, value in state_dict.items() if name != "latent_avg"}
-    return to_theirs(ours, _places(config, shapes), shapes, generator_filters(config, "decoder."), sizes=_sizes(config))
+    shapes = _shapes(config)
+    state = {name: value for name, value in state_dict.items() if name != "latent_avg"}
+    return export_state(
+        state, _keys(config, shapes), shapes, generator_filters(config, "decoder."), sizes=_sizes(config)
+    )
 
 
 def config_from_published(state_dict: Mapping[str, Tensor], *, label_channels: int = 0) -> ModelConfig:
-    """The sizes of a published model, read off its tensors.
+    """The sizes of a published model, inferred from the shapes of its tensors.
 
-    The condition follows from the input channels: 1 is a sketch, 3 a photo, any other number labels. The trunk's stages
-    are told apart by their channels. The input size of an encoder on the last map is :data:`LAST_LAYER_INPUT_SIZE`.
+    The condition follows from the number of input channels: 1 is a sketch, 3 a photo, any other number labels. The trunk's
+    stages are distinguished by their channels. The input size of an encoder on the last feature map is
+    :data:`LAST_LAYER_INPUT_SIZE`.
 
     Parameters
     ----------
-    state_dict
+    state_dict : mapping of str to tensor
         ``state_dict`` of a published checkpoint.
-    label_channels
-        ``label_nc`` of the checkpoint's options: with 3 of them, 3 input channels are labels.
+    label_channels : int
+        ``label_nc`` in the checkpoint's options: if it is 3, 3 input channels are labels.
 
     Returns
     -------
@@ -128,7 +132,7 @@ def config_from_published(state_dict: Mapping[str, Tensor], *, label_channels: i
     Raises
     ------
     CheckpointError
-        If a tensor that the sizes are read off is missing, or the trunk has other than four widths.
+        If a tensor that determines a size is missing, or the trunk does not have exactly four widths.
     """
     extent, count = partial(axis_length, state_dict), partial(_count, state_dict)
     kind = _encoder_kind(state_dict)
@@ -152,8 +156,8 @@ def config_from_published(state_dict: Mapping[str, Tensor], *, label_channels: i
             encoder_kind=kind,
             style_resolution=min(64, sizes.output_size),
             **asdict(sizes),
-            encoder_units=_four(stages.values()),
-            encoder_channels=_four(stages),
+            encoder_units=_four_of(stages.values()),
+            encoder_channels=_four_of(stages),
         )
     except InputError as error:
         raise CheckpointError(f"the published state dict is of no usable model: {error}") from error
@@ -169,19 +173,19 @@ def _encoder_kind(state_dict: Mapping[str, Tensor]) -> EncoderKind:
 
 
 def generator_config(state_dict: Mapping[str, Tensor], prefix: str = "") -> GeneratorConfig:
-    """The sizes of a published generator, read off its tensors.
+    """The sizes of a published generator, inferred from the shapes of its tensors.
 
     Parameters
     ----------
-    state_dict
-        With the keys of the published generator behind ``prefix``, and any others.
-    prefix
+    state_dict : mapping of str to tensor
+        Holds the keys of the published generator after ``prefix``; other keys are ignored.
+    prefix : str
         ``decoder.`` in a published pSp model.
 
     Raises
     ------
     CheckpointError
-        If a tensor that the sizes are read off is missing, or they are those of no generator.
+        If a tensor that determines a size is missing, or no generator has these sizes.
     """
     extent, count = partial(axis_length, state_dict), partial(_count, state_dict)
     n_blocks = count(prefix + "to_rgbs.{}.conv.weight")
@@ -195,12 +199,18 @@ def generator_config(state_dict: Mapping[str, Tensor], prefix: str = "") -> Gene
 
 
 def config_of_widths(widths: Mapping[int, int], *, style_dim: int, mapping_depth: int) -> GeneratorConfig:
-    """The sizes of a generator with these channels by resolution, from 4 px up.
+    """The sizes of a generator from its channels by resolution.
+
+    Parameters
+    ----------
+    widths : mapping of int to int
+        The channels at each resolution in pixels, from 4 up.
+    style_dim, mapping_depth : int
 
     Raises
     ------
     CheckpointError
-        If they are those of no generator.
+        If no generator has these sizes.
     """
     try:
         return GeneratorConfig(
@@ -215,7 +225,16 @@ def config_of_widths(widths: Mapping[int, int], *, style_dim: int, mapping_depth
 
 
 def axis_length(state_dict: Mapping[str, Tensor], key: str, axis: int) -> int:
-    """How long an axis of a tensor is.
+    """The length of one axis of a tensor in a state dict.
+
+    Parameters
+    ----------
+    state_dict : mapping of str to tensor
+        Tensors of any shape.
+    key : str
+        The tensor's key.
+    axis : int
+        At least 0.
 
     Raises
     ------
@@ -231,25 +250,25 @@ def axis_length(state_dict: Mapping[str, Tensor], key: str, axis: int) -> int:
 
 
 def _count(state_dict: Mapping[str, Tensor], template: str, start: int = 0, step: int = 1) -> int:
-    """How many keys of a numbered series there are, without a gap."""
+    """The number of keys in a numbered series, up to the first gap."""
     indices = range(start, start + _LONGEST_SERIES * step, step)
     return sum(1 for _ in itertools.takewhile(lambda i: template.format(i) in state_dict, indices))
 
 
-def _four(values: Iterable[int]) -> tuple[int, int, int, int]:
+def _four_of(values: Iterable[int]) -> tuple[int, int, int, int]:
     first, second, third, fourth = values
     return first, second, third, fourth
 
 
-def _our_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor of a PSP with these sizes but ``latent_avg``, without making the tensors."""
+def _shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """The shapes of all tensors of a PSP with these sizes, without ``latent_avg``; no tensor is allocated."""
     with torch.device("meta"):
         state_dict = PSP(config).state_dict()
     return {key: tuple(tensor.shape) for key, tensor in state_dict.items() if key != "latent_avg"}
 
 
 def generator_shapes(config: GeneratorConfig) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor of a generator with these sizes, without making the tensors."""
+    """The shapes of all tensors of a generator with these sizes, by key; no tensor is allocated."""
     with torch.device("meta"):
         generator = Generator(
             config.output_size, config.style_dim, config.mapping_depth, config.channel_base, config.channel_max
@@ -257,36 +276,36 @@ def generator_shapes(config: GeneratorConfig) -> dict[str, tuple[int, ...]]:
     return {key: tuple(tensor.shape) for key, tensor in generator.state_dict().items()}
 
 
-def _places(config: ModelConfig, our_keys: Mapping[str, object]) -> dict[str, Place]:
-    """The place of every tensor of ours in the published layout."""
+def _keys(config: ModelConfig, names: Mapping[str, object]) -> dict[str, PublishedKey]:
+    """The published key of each of facesynth's keys."""
     modules = dict(_encoder_modules(config))
-    places = dict(generator_places(config, "generator.", "decoder."))
-    for key in our_keys:
-        if key not in places:
-            module, _, leaf = key.rpartition(".")
+    keys = dict(generator_keys(config, "generator.", "decoder."))
+    for name in names:
+        if name not in keys:
+            module, _, leaf = name.rpartition(".")
             if module not in modules:
                 raise CheckpointError(
-                    f"the published layout has no place for {key}; needed: a style_dim ({config.style_dim}) equal to "
+                    f"the published layout has no key for {name}; needed: a style_dim ({config.style_dim}) equal to "
                     f"the channels of the trunk's last stage ({config.encoder_channels[-1]})"
                 )
-            places[key] = Place(f"{modules[module]}.{leaf}")
-    return places
+            keys[name] = PublishedKey(f"{modules[module]}.{leaf}")
+    return keys
 
 
-def trunk_modules(config: ModelConfig, ours: str, published: str) -> Iterator[tuple[str, str]]:
-    """Our and the published name of every module of the trunk that may hold tensors, behind these prefixes."""
+def trunk_modules(config: ModelConfig, prefix: str, published_prefix: str) -> Iterator[tuple[str, str]]:
+    """The name of each module of the trunk that may hold tensors, in facesynth and as published, with these prefixes."""
     for i in range(3):
-        yield f"{ours}stem.{i}", f"{published}input_layer.{i}"
+        yield f"{prefix}stem.{i}", f"{published_prefix}input_layer.{i}"
     index = 0
     for stage, n_units in enumerate(config.encoder_units):
         for unit in range(n_units):
-            for our_part, part in _UNIT_PARTS.items():
-                yield f"{ours}stages.{stage}.{unit}.{our_part}", f"{published}body.{index}.{part}"
+            for name, published_name in _UNIT_MODULES.items():
+                yield f"{prefix}stages.{stage}.{unit}.{name}", f"{published_prefix}body.{index}.{published_name}"
             index += 1
 
 
 def _encoder_modules(config: ModelConfig) -> Iterator[tuple[str, str]]:
-    """Our and the published name of every module of the encoder that may hold tensors."""
+    """The name of each module of the encoder that may hold tensors, in facesynth and as published."""
     yield from trunk_modules(config, "encoder.trunk.", "encoder.")
     if config.encoder_kind != "gradual":
         yield "encoder.head.linear", "encoder.linear"
@@ -302,45 +321,48 @@ def _encoder_modules(config: ModelConfig) -> Iterator[tuple[str, str]]:
         yield f"encoder.heads.{layer}.linear", f"encoder.styles.{layer}.linear"
 
 
-def generator_places(config: ModelConfig | GeneratorConfig, ours: str, published: str) -> Iterator[tuple[str, Place]]:
-    """Our name and the published place of every tensor of the generator, behind these prefixes."""
+def generator_keys(
+    config: ModelConfig | GeneratorConfig, prefix: str, published_prefix: str
+) -> Iterator[tuple[str, PublishedKey]]:
+    """The key of each tensor of the generator in facesynth and in the published layout, with these prefixes."""
     for i in range(config.mapping_depth):
         for leaf in ("weight", "bias"):
-            yield f"{ours}mapping.layers.{i}.{leaf}", Place(f"{published}style.{i + 1}.{leaf}")
-    yield f"{ours}constant", Place(f"{published}input.input", 1)
-    yield from _layer_places(f"{ours}first", f"{published}conv1")
-    yield f"{ours}first.noise", Place(f"{published}noises.noise_0", 2)
-    yield from _to_rgb_places(f"{ours}first_to_rgb", f"{published}to_rgb1")
+            yield f"{prefix}mapping.layers.{i}.{leaf}", PublishedKey(f"{published_prefix}style.{i + 1}.{leaf}")
+    yield f"{prefix}constant", PublishedKey(f"{published_prefix}input.input", 1)
+    yield from _layer_keys(f"{prefix}first", f"{published_prefix}conv1")
+    yield f"{prefix}first.noise", PublishedKey(f"{published_prefix}noises.noise_0", 2)
+    yield from _to_rgb_keys(f"{prefix}first_to_rgb", f"{published_prefix}to_rgb1")
     for block in range(_n_blocks(config)):
         for offset, name in enumerate(("enlarge", "refine")):
             index = 2 * block + offset
-            yield from _layer_places(f"{ours}blocks.{block}.{name}", f"{published}convs.{index}")
-            yield f"{ours}blocks.{block}.{name}.noise", Place(f"{published}noises.noise_{index + 1}", 2)
-        yield from _to_rgb_places(f"{ours}blocks.{block}.to_rgb", f"{published}to_rgbs.{block}")
+            yield from _layer_keys(f"{prefix}blocks.{block}.{name}", f"{published_prefix}convs.{index}")
+            noise = PublishedKey(f"{published_prefix}noises.noise_{index + 1}", 2)
+            yield f"{prefix}blocks.{block}.{name}.noise", noise
+        yield from _to_rgb_keys(f"{prefix}blocks.{block}.to_rgb", f"{published_prefix}to_rgbs.{block}")
 
 
-def _layer_places(ours: str, published: str) -> Iterator[tuple[str, Place]]:
-    yield from _conv_places(ours, published)
-    yield f"{ours}.bias", Place(f"{published}.activate.bias")
-    yield f"{ours}.noise_strength", Place(f"{published}.noise.weight", 1)
+def _layer_keys(module: str, published: str) -> Iterator[tuple[str, PublishedKey]]:
+    yield from _conv_keys(module, published)
+    yield f"{module}.bias", PublishedKey(f"{published}.activate.bias")
+    yield f"{module}.noise_strength", PublishedKey(f"{published}.noise.weight", 1)
 
 
-def _to_rgb_places(ours: str, published: str) -> Iterator[tuple[str, Place]]:
-    yield from _conv_places(ours, published)
-    yield f"{ours}.bias", Place(f"{published}.bias", 1)
+def _to_rgb_keys(module: str, published: str) -> Iterator[tuple[str, PublishedKey]]:
+    yield from _conv_keys(module, published)
+    yield f"{module}.bias", PublishedKey(f"{published}.bias", 1)
 
 
-def _conv_places(ours: str, published: str) -> Iterator[tuple[str, Place]]:
-    yield f"{ours}.conv.weight", Place(f"{published}.conv.weight", 1)
+def _conv_keys(module: str, published: str) -> Iterator[tuple[str, PublishedKey]]:
+    yield f"{module}.conv.weight", PublishedKey(f"{published}.conv.weight", 1)
     for leaf in ("weight", "bias"):
-        yield f"{ours}.conv.modulation.{leaf}", Place(f"{published}.conv.modulation.{leaf}")
+        yield f"{module}.conv.modulation.{leaf}", PublishedKey(f"{published}.conv.modulation.{leaf}")
 
 
-def generator_filters(config: ModelConfig | GeneratorConfig, published: str) -> dict[str, Tensor]:
-    """The resampling filter under every published name, behind this prefix, that stores it."""
+def generator_filters(config: ModelConfig | GeneratorConfig, prefix: str) -> dict[str, Tensor]:
+    """The (4, 4) float32 resampling filter under each published key, with this prefix, that stores it."""
     blocks = range(_n_blocks(config))
-    keys = [f"{published}convs.{2 * block}.conv.blur.kernel" for block in blocks]
-    keys += [f"{published}to_rgbs.{block}.upsample.kernel" for block in blocks]
+    keys = [f"{prefix}convs.{2 * block}.conv.blur.kernel" for block in blocks]
+    keys += [f"{prefix}to_rgbs.{block}.upsample.kernel" for block in blocks]
     return dict.fromkeys(keys, resampling_filter(4.0))
 
 

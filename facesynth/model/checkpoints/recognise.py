@@ -1,4 +1,4 @@
-"""Files of any known kind, told apart by their content: a file in, its format and its content as plain values out.
+"""Recognition of checkpoint formats by content: a file in, its format and its content as plain values out.
 
 ===============  ==========================================================================  ========================
 format           content                                                                     holds
@@ -13,7 +13,7 @@ alexnet, vgg16   torchvision's AlexNet and VGG16                                
 moco             ``{"state_dict", "arch"}`` of MoCo v2's ResNet-50                           part of a loss
 ===============  ==========================================================================  ========================
 
-Nothing that a file names is run (:mod:`facesynth.model.checkpoints.torch_save`).
+No code that a file names is run (:mod:`facesynth.model.checkpoints.torch_save`).
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ FORMATS = {
     "vgg16": "torchvision's VGG16",
     "moco": "MoCo v2's ResNet-50",
 }
-"""The formats, and whose they are."""
+"""The formats, and the programs or papers they belong to, for messages."""
 GENERATORS = ("rosinality", "stylegan2-ada")
-"""The formats that hold a generator alone."""
+"""The formats that hold a generator but no encoder."""
 _PICTURE_STARTS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM")
 _TEXT_STARTS = (b"<", b"version https://git-lfs")
 _STATE_DICTS = {
@@ -58,16 +58,16 @@ _STATE_DICTS = {
     "features.28.weight": "vgg16",
     "features.0.weight": "alexnet",
 }
-"""A key that a network's state dict has and those after it lack."""
+"""A key that identifies each state dict: the formats listed after it lack that key."""
 MOCO_PREFIX = "module.encoder_q."
-"""What the keys of MoCo's query encoder begin with."""
+"""Prefix of the keys of MoCo's query encoder."""
 KNOWN = "a checkpoint of facesynth, pixel2style2pixel, stylegan2-pytorch or StyleGAN2-ADA"
-"""What to give instead of a file that is of no use, for messages."""
+"""The files that are accepted, for messages about one that is not."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A file and what it was recognised as.
+    """A file, its format and its content.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Found:
     format : str
         One of :data:`FORMATS`.
     content : Any
-        What it holds: a checkpoint for facesynth's, else plain values and tensors.
+        A checkpoint object for facesynth's own format, else plain values and tensors.
     """
 
     path: Path
@@ -89,12 +89,12 @@ def recognise(path: Path) -> Found:
     Parameters
     ----------
     path
-        The file, or a run folder, for its best model.
+        The file, or a run folder, whose best model is read.
 
     Raises
     ------
     CheckpointError
-        If there is none, it is damaged, or it is of no known format.
+        If the file does not exist, is damaged, or has no known format.
     """
     path = native.find(path)
     start = _start(path)
@@ -103,25 +103,34 @@ def recognise(path: Path) -> Found:
         return Found(path, _format_of(content, path), content)
     if start[8:9] == b"{":
         return Found(path, "facesynth", native.load_any(path))
-    is_what = (
+    problem = (
         "is empty"
         if not start
         else "is a picture"
         if start.startswith(_PICTURE_STARTS)
-        else "is a text, such as a web page that came in its stead"
+        else "is text, such as a web page saved in its place"
         if start.startswith(_TEXT_STARTS)
         else "is of no known format, or damaged"
     )
-    raise CheckpointError(f"{path} cannot be read as a checkpoint: it {is_what}; give {KNOWN}")
+    raise CheckpointError(f"{path} cannot be read as a checkpoint: it {problem}; give {KNOWN}")
 
 
 def read_state(path: str | PathLike[str]) -> dict[str, Tensor]:
-    """The tensors by name in a safetensors file or one of ``torch.save``, whatever network they are of.
+    """The state dict in a safetensors file or a ``torch.save`` file, of any network.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    dict of str to tensor
+        Tensors of any shape and dtype, as stored, on the CPU.
 
     Raises
     ------
     CheckpointError
-        If it cannot be read, or holds anything but tensors by name.
+        If the file cannot be read, or holds anything but tensors by name.
     """
     path = Path(path)
     if _start(path)[8:9] == b"{":
@@ -137,7 +146,7 @@ def read_state(path: str | PathLike[str]) -> dict[str, Tensor]:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Put the file's path in front of what is wrong with its content."""
+    """Prefix the messages of errors about a file's content with its path."""
     try:
         yield
     except CheckpointError as error:
@@ -173,7 +182,7 @@ def _format_of(content: Any, path: Path) -> str:
 
 
 def contents_of(found: Found) -> str:
-    """The content of a file in words, for messages."""
+    """A description of what a file holds, for messages."""
     return FORMATS[found.format] + (" generator" if found.format in GENERATORS else "")
 
 
@@ -185,7 +194,25 @@ def is_state(value: Any) -> bool:
 
 
 def float_state(value: Any, name: str) -> dict[str, Tensor]:
-    """A published state dict, its floating-point numbers as float32."""
+    """A published state dict with its floating-point tensors converted to float32.
+
+    Parameters
+    ----------
+    value : Any
+        The state dict: tensors of any shape and dtype by name.
+    name : str
+        Its name in the file, for messages.
+
+    Returns
+    -------
+    dict of str to tensor
+        Of the same shapes; integer and boolean tensors keep their dtype.
+
+    Raises
+    ------
+    CheckpointError
+        If ``value`` is not a state dict.
+    """
     if not is_state(value):
         raise CheckpointError(f"its {name} is no state dict; needed: tensors by name")
     return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in value.items()}

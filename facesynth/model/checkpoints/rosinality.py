@@ -1,9 +1,8 @@
-"""Published networks around a pSp model <-> ours: rosinality's generator and discriminator, the IR-SE50 face recogniser.
+"""State dicts of rosinality's generator and discriminator between stylegan2-pytorch's layout and facesynth's.
 
-rosinality's ``g_ema`` has the keys of a published pSp ``decoder``. Its ``d`` numbers the blocks from 1, the picture's own
-size first; a convolution that halves has its filter before it, so its parts are numbered 0 to 2 there. IR-SE50 has the keys
-of a pSp encoder's trunk, and a head that turns the last map into 512 numbers: :mod:`facesynth.model.losses.identity` is the
-whole of it.
+Keys and shapes change, values do not. ``g_ema`` has the keys of a published pSp ``decoder``. ``d`` numbers the blocks from 1,
+starting at the size of the picture; a convolution that halves the size is preceded by its filter, so its modules are numbered
+0 to 2.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from facesynth.errors import CheckpointError, InputError
-from facesynth.model.checkpoints.key_mapping import Place, resampling_filter, to_ours, to_theirs
+from facesynth.model.checkpoints.key_mapping import PublishedKey, export_state, import_state, resampling_filter
 from facesynth.model.checkpoints.pixel2style2pixel import (
     axis_length,
     generator_config,
     generator_filters,
-    generator_places,
+    generator_keys,
     generator_shapes,
 )
 from facesynth.model.config.model import DiscriminatorConfig
@@ -34,29 +33,30 @@ if TYPE_CHECKING:
 
 
 def generator_from_rosinality(state_dict: Mapping[str, Tensor]) -> tuple[GeneratorConfig, dict[str, Tensor]]:
-    """The generator of a state dict of rosinality's.
+    """The generator in a file of stylegan2-pytorch.
 
     Parameters
     ----------
-    state_dict
-        The file's ``g_ema``.
+    state_dict : mapping of str to tensor
+        The file's ``g_ema``; tensors of any dtype.
 
     Returns
     -------
     config : GeneratorConfig
-        Its sizes, read off its tensors.
+        Its sizes, inferred from the shapes of its tensors.
     state : dict of str to tensor
-        State dict of :class:`facesynth.model.networks.generator.Generator`, sharing the given tensors' memory.
+        State dict of :class:`facesynth.model.networks.generator.Generator`, of its shapes; dtypes are unchanged and memory
+        is shared with ``state_dict``.
 
     Raises
     ------
     CheckpointError
-        If a key is missing or not expected, a shape does not fit, or a stored filter is not [1, 3, 3, 1].
+        If a key is missing or unexpected, a shape does not fit, or a stored filter is not [1, 3, 3, 1].
     """
     config = generator_config(state_dict)
-    state = to_ours(
+    state = import_state(
         state_dict,
-        dict(generator_places(config, "", "")),
+        dict(generator_keys(config, "", "")),
         generator_shapes(config),
         generator_filters(config, ""),
         what="g_ema",
@@ -66,37 +66,50 @@ def generator_from_rosinality(state_dict: Mapping[str, Tensor]) -> tuple[Generat
 
 
 def generator_to_rosinality(state: Mapping[str, Tensor], config: GeneratorConfig) -> dict[str, Tensor]:
-    """Rosinality's ``g_ema`` for a state dict of our generator.
+    """A generator's state dict in stylegan2-pytorch's layout.
+
+    Parameters
+    ----------
+    state : mapping of str to tensor
+        State dict of :class:`facesynth.model.networks.generator.Generator`, of its shapes and any dtype.
+    config : GeneratorConfig
+        Its sizes.
+
+    Returns
+    -------
+    dict of str to tensor
+        ``g_ema``. The filters are new tensors; all others share their memory with ``state``.
 
     Raises
     ------
     CheckpointError
-        If a key is missing or not expected, or a shape does not fit ``config``.
+        If a key is missing or unexpected, or a shape does not fit ``config``.
     """
-    places = dict(generator_places(config, "", ""))
+    keys = dict(generator_keys(config, "", ""))
     filters = generator_filters(config, "")
-    return to_theirs(state, places, generator_shapes(config), filters, sizes=_sizes(config))
+    return export_state(state, keys, generator_shapes(config), filters, sizes=_sizes(config))
 
 
 def discriminator_from_rosinality(state_dict: Mapping[str, Tensor]) -> tuple[DiscriminatorConfig, dict[str, Tensor]]:
-    """The discriminator of a state dict of rosinality's.
+    """The discriminator in a file of stylegan2-pytorch.
 
     Parameters
     ----------
-    state_dict
-        The file's ``d``.
+    state_dict : mapping of str to tensor
+        The file's ``d``; tensors of any dtype.
 
     Returns
     -------
     config : DiscriminatorConfig
-        Its sizes, read off its tensors; the group size is that of its code, 4.
+        Its sizes, inferred from the shapes of its tensors; the group size is 4, as in stylegan2-pytorch's code.
     state : dict of str to tensor
-        State dict of :class:`facesynth.model.networks.discriminator.Discriminator`, sharing the given tensors' memory.
+        State dict of :class:`facesynth.model.networks.discriminator.Discriminator`, of its shapes; dtypes are unchanged and
+        memory is shared with ``state_dict``.
 
     Raises
     ------
     CheckpointError
-        If a key is missing or not expected, a shape does not fit, or a stored filter is not [1, 3, 3, 1].
+        If a key is missing or unexpected, a shape does not fit, or a stored filter is not [1, 3, 3, 1].
     """
     numbers = (re.match(r"convs\.(\d{1,2})\.", key) for key in state_dict)
     n_blocks = max((int(number[1]) for number in numbers if number), default=0)
@@ -105,9 +118,9 @@ def discriminator_from_rosinality(state_dict: Mapping[str, Tensor]) -> tuple[Dis
     for block in range(1, n_blocks + 1):
         widths[size >> block] = axis_length(state_dict, f"convs.{block}.conv2.1.weight", 0)
     config = discriminator_config(widths, group_size=4)
-    state = to_ours(
+    state = import_state(
         state_dict,
-        dict(_discriminator_places(config)),
+        dict(_discriminator_keys(config)),
         discriminator_shapes(config),
         _discriminator_filters(config),
         what="d",
@@ -117,24 +130,43 @@ def discriminator_from_rosinality(state_dict: Mapping[str, Tensor]) -> tuple[Dis
 
 
 def discriminator_to_rosinality(state: Mapping[str, Tensor], config: DiscriminatorConfig) -> dict[str, Tensor]:
-    """Rosinality's ``d`` for a state dict of our discriminator.
+    """A discriminator's state dict in stylegan2-pytorch's layout.
+
+    Parameters
+    ----------
+    state : mapping of str to tensor
+        State dict of :class:`facesynth.model.networks.discriminator.Discriminator`, of its shapes and any dtype.
+    config : DiscriminatorConfig
+        Its sizes.
+
+    Returns
+    -------
+    dict of str to tensor
+        ``d``. The filters are new tensors; all others share their memory with ``state``.
 
     Raises
     ------
     CheckpointError
-        If a key is missing or not expected, or a shape does not fit ``config``.
+        If a key is missing or unexpected, or a shape does not fit ``config``.
     """
-    places, shapes = dict(_discriminator_places(config)), discriminator_shapes(config)
-    return to_theirs(state, places, shapes, _discriminator_filters(config), sizes=_discriminator_sizes(config))
+    keys, shapes = dict(_discriminator_keys(config)), discriminator_shapes(config)
+    return export_state(state, keys, shapes, _discriminator_filters(config), sizes=_discriminator_sizes(config))
 
 
 def discriminator_config(widths: Mapping[int, int], *, group_size: int) -> DiscriminatorConfig:
-    """The sizes of a discriminator with these channels by resolution, from 4 px up.
+    """The sizes of a discriminator from its channels by resolution.
+
+    Parameters
+    ----------
+    widths : mapping of int to int
+        The channels at each resolution in pixels, from 4 up.
+    group_size : int
+        Pictures over which the minibatch standard deviation is taken.
 
     Raises
     ------
     CheckpointError
-        If they are those of no discriminator.
+        If no discriminator has these sizes.
     """
     try:
         return DiscriminatorConfig(
@@ -148,28 +180,28 @@ def discriminator_config(widths: Mapping[int, int], *, group_size: int) -> Discr
 
 
 def discriminator_shapes(config: DiscriminatorConfig) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor of a discriminator with these sizes, without making the tensors."""
+    """The shapes of all tensors of a discriminator with these sizes, by key; no tensor is allocated."""
     with torch.device("meta"):
         discriminator = Discriminator(config)
     return {key: tuple(tensor.shape) for key, tensor in discriminator.state_dict().items()}
 
 
-def _discriminator_places(config: DiscriminatorConfig) -> Iterator[tuple[str, Place]]:
-    """Our name and the place of every tensor."""
-    yield "from_rgb.weight", Place("convs.0.0.weight")
-    yield "from_rgb.bias", Place("convs.0.1.bias")
+def _discriminator_keys(config: DiscriminatorConfig) -> Iterator[tuple[str, PublishedKey]]:
+    """The key of each tensor in facesynth and in the published layout."""
+    yield "from_rgb.weight", PublishedKey("convs.0.0.weight")
+    yield "from_rgb.bias", PublishedKey("convs.0.1.bias")
     for block in range(_n_blocks(config)):
-        ours, theirs = f"blocks.{block}", f"convs.{block + 1}"
-        yield f"{ours}.refine.weight", Place(f"{theirs}.conv1.0.weight")
-        yield f"{ours}.refine.bias", Place(f"{theirs}.conv1.1.bias")
-        yield f"{ours}.reduce.weight", Place(f"{theirs}.conv2.1.weight")
-        yield f"{ours}.reduce.bias", Place(f"{theirs}.conv2.2.bias")
-        yield f"{ours}.shortcut.weight", Place(f"{theirs}.skip.1.weight")
-    yield "last_conv.weight", Place("final_conv.0.weight")
-    yield "last_conv.bias", Place("final_conv.1.bias")
-    for ours, theirs in (("hidden", "final_linear.0"), ("score", "final_linear.1")):
+        module, published = f"blocks.{block}", f"convs.{block + 1}"
+        yield f"{module}.refine.weight", PublishedKey(f"{published}.conv1.0.weight")
+        yield f"{module}.refine.bias", PublishedKey(f"{published}.conv1.1.bias")
+        yield f"{module}.reduce.weight", PublishedKey(f"{published}.conv2.1.weight")
+        yield f"{module}.reduce.bias", PublishedKey(f"{published}.conv2.2.bias")
+        yield f"{module}.shortcut.weight", PublishedKey(f"{published}.skip.1.weight")
+    yield "last_conv.weight", PublishedKey("final_conv.0.weight")
+    yield "last_conv.bias", PublishedKey("final_conv.1.bias")
+    for module, published in (("hidden", "final_linear.0"), ("score", "final_linear.1")):
         for leaf in ("weight", "bias"):
-            yield f"{ours}.{leaf}", Place(f"{theirs}.{leaf}")
+            yield f"{module}.{leaf}", PublishedKey(f"{published}.{leaf}")
 
 
 def _discriminator_filters(config: DiscriminatorConfig) -> dict[str, Tensor]:

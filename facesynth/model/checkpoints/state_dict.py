@@ -1,4 +1,4 @@
-"""State dicts against networks: what must be in one, in which shape and finite, and filling a network with it."""
+"""State dicts checked against a network (keys, shapes, finite values) and loaded into it."""
 
 from __future__ import annotations
 
@@ -17,27 +17,41 @@ if TYPE_CHECKING:
 
 
 def check_finite(state: Mapping[str, Tensor], path: Path) -> None:
-    """See that all weights are finite numbers.
+    """Check that all floating-point values are finite.
+
+    Parameters
+    ----------
+    state : mapping of str to tensor
+        A state dict; tensors of any shape and dtype. Integer and boolean tensors are not checked.
+    path : Path
+        The checkpoint file, for messages.
 
     Raises
     ------
     CheckpointError
-        If one is not; the message names its tensor.
+        If a value is not finite; the message names its tensor.
     """
     for name, value in state.items():
         if value.is_floating_point() and not bool(torch.isfinite(value.sum()) or torch.isfinite(value).all()):
-            raise CheckpointError(
-                f"{path} has values in {shown(name)!r} that are no finite numbers; give a checkpoint from before that"
-            )
+            raise CheckpointError(f"{path} has non-finite values in {shown(name)!r}; give an earlier checkpoint")
 
 
 def check_state(own: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Path) -> None:
-    """See that a state dict fits a model's own.
+    """Check a checkpoint's state dict against that of the model it is to be loaded into.
+
+    Parameters
+    ----------
+    own : mapping of str to tensor
+        The model's state dict; its tensors may be on the ``meta`` device.
+    state : mapping of str to tensor
+        The checkpoint's state dict: the same keys, each tensor of the same shape, of any dtype.
+    path : Path
+        The checkpoint file, for messages.
 
     Raises
     ------
     CheckpointError
-        If a key is missing, unexpected or of another shape, or a value is no finite number; the message names it.
+        If a key is missing or unexpected, a tensor has another shape, or a value is not finite; the message names it.
     """
     for problem, names in (("lacks", own.keys() - state.keys()), ("has an unexpected", state.keys() - own.keys())):
         if names:
@@ -51,24 +65,35 @@ def check_state(own: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Pa
 
 
 def load_into(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Load a state dict strictly.
+    """Load a state dict strictly, copying its values into the model's tensors.
+
+    Parameters
+    ----------
+    model : Module
+    state : mapping of str to tensor
+        The same keys and shapes as the model's state dict; values are converted to the model's dtypes.
+    path : Path
+        The checkpoint file, for messages.
 
     Raises
     ------
     CheckpointError
-        As :func:`check_state` does; the model is then as it was.
+        As :func:`check_state`; the model is then unchanged.
     """
     check_state(model.state_dict(), state, path)
     model.load_state_dict(dict(state))
 
 
 class unfilled(TorchFunctionMode):  # noqa: N801 - it is used as a function
-    """In this context weights are made without values, which takes no time; they are to come from :func:`fill`."""
+    """Context in which new modules allocate their weights without initialising them; :func:`fill` sets the values.
+
+    Skipping the initialisation saves the time that it takes.
+    """
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """No random numbers, nor what is made of them."""
+        """Skip the drawing of random numbers and the scaling of the results."""
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if name.endswith(("uniform_", "normal_")) or name in ("div", "__truediv__"):
@@ -78,12 +103,22 @@ class unfilled(TorchFunctionMode):  # noqa: N801 - it is used as a function
 
 
 def fill(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Have a model take a state dict's tensors as its own, strictly and in float32.
+    """Assign a state dict's tensors to a model, strictly and in float32.
+
+    Parameters
+    ----------
+    model : Module
+        Usually built under :class:`unfilled`.
+    state : mapping of str to tensor
+        The same keys and shapes as the model's state dict. Floating-point tensors are converted to float32; tensors that
+        are float32 already share their memory with the model.
+    path : Path
+        The checkpoint file, for messages.
 
     Raises
     ------
     CheckpointError
-        As :func:`check_state` does.
+        As :func:`check_state`.
     """
     check_state(model.state_dict(), state, path)
     model.load_state_dict(

@@ -1,9 +1,10 @@
-"""Networks of StyleGAN2-ADA network pickles -> ours: the record of ``G_ema`` or ``D`` in, sizes and a state dict out.
+"""Networks in StyleGAN2-ADA's network pickles: the record of ``G_ema`` or ``D`` in, sizes and facesynth's state dict out.
 
-What flows through here are the :class:`~facesynth.model.checkpoints.torch_save.Record` objects that stand for the pickled
-modules; StyleGAN3's program writes StyleGAN2 networks in the same layout. Its layers are ours under other names: ``conv0``
-enlarges, ``conv1`` refines, ``affine`` modulates, ``fc<i>`` maps; in a discriminator ``conv0`` refines and ``conv1`` reduces.
-The values of weights are kept; their gains are compared, because ours are fixed.
+The input is a :class:`~facesynth.model.checkpoints.torch_save.Record`, which stands for a pickled module; StyleGAN3's code
+writes StyleGAN2 networks in the same layout. The layers correspond to facesynth's under other names: ``conv0`` is
+``enlarge``, ``conv1`` is ``refine``, ``affine`` is ``modulation``, ``fc<i>`` is a layer of the mapping network; in a
+discriminator ``conv0`` is ``refine`` and ``conv1`` is ``reduce``. The weights' values do not change; their gains are compared,
+because facesynth's are fixed.
 
 Reference: Karras et al., "Training Generative Adversarial Networks with Limited Data", NeurIPS 2020; the networks are those
 of "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020, a generator with the skip architecture and a residual
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor
 
 from facesynth.errors import CheckpointError
-from facesynth.model.checkpoints.key_mapping import Place, resampling_filter, to_ours
+from facesynth.model.checkpoints.key_mapping import PublishedKey, import_state, resampling_filter
 from facesynth.model.checkpoints.pixel2style2pixel import config_of_widths, generator_shapes
 from facesynth.model.checkpoints.rosinality import discriminator_config, discriminator_shapes
 from facesynth.model.checkpoints.torch_save import Record
@@ -46,36 +47,36 @@ def generator_from_ada(record: Record) -> tuple[GeneratorConfig, dict[str, Tenso
 
     Parameters
     ----------
-    record
+    record : Record
         The pickle's ``G_ema``, or its ``G``.
 
     Returns
     -------
     config : GeneratorConfig
-        Its sizes, read off its tensors.
+        Its sizes, inferred from the shapes of its tensors.
     state : dict of str to tensor
-        State dict of :class:`facesynth.model.networks.generator.Generator`.
-    w_avg : Tensor or None
-        The average w, (style_dim,), if the network keeps it.
+        State dict of :class:`facesynth.model.networks.generator.Generator`, of its shapes; dtypes as stored.
+    w_avg : (style_dim,) tensor or None
+        The average w, if the network stores it.
 
     Raises
     ------
     CheckpointError
-        If it is another kind of network (StyleGAN3, conditional, with residual connections), a key is missing or not
-        expected, or a shape, a filter or a gain is another one.
+        If the network is of another kind (StyleGAN3, conditional, with residual connections), a key is missing or
+        unexpected, or a shape, filter or gain differs.
     """
     modules = dict(_modules(record))
     if "synthesis.input" in modules:
         raise CheckpointError(f"the network is one of StyleGAN3; needed: {_NEEDED['Generator']}")
-    _check_kind(modules, "Generator", parts=("mapping", "synthesis"), architecture="skip")
+    _check_kind(modules, "Generator", required=("mapping", "synthesis"), architecture="skip")
     tensors = _tensors(modules)
     config = _config(tensors)
     sizes = f"a StyleGAN2-ADA generator of {config.output_size} px, style_dim {config.style_dim}"
     w_avg = tensors.pop(_W_AVG, None)
     if w_avg is not None and tuple(w_avg.shape) != (config.style_dim,):
         raise CheckpointError(f"{_W_AVG} has shape {tuple(w_avg.shape)}; needed: {(config.style_dim,)} for {sizes}")
-    state = to_ours(
-        tensors, dict(_places(config)), generator_shapes(config), _filters(config), what="the network", sizes=sizes
+    state = import_state(
+        tensors, dict(_keys(config)), generator_shapes(config), _filters(config), what="the network", sizes=sizes
     )
     _check_gains(modules)
     return config, state, w_avg
@@ -86,24 +87,24 @@ def discriminator_from_ada(record: Record) -> tuple[DiscriminatorConfig, dict[st
 
     Parameters
     ----------
-    record
+    record : Record
         The pickle's ``D``.
 
     Returns
     -------
     config : DiscriminatorConfig
-        Its sizes, read off its tensors, and its group size.
+        Its sizes, inferred from the shapes of its tensors, and its group size.
     state : dict of str to tensor
-        State dict of :class:`facesynth.model.networks.discriminator.Discriminator`.
+        State dict of :class:`facesynth.model.networks.discriminator.Discriminator`, of its shapes; dtypes as stored.
 
     Raises
     ------
     CheckpointError
-        If it is another kind of network (conditional, without residual connections), a key is missing or not expected, or a
-        shape, a filter or a gain is another one.
+        If the network is of another kind (conditional, without residual connections), a key is missing or unexpected, or a
+        shape, filter or gain differs.
     """
     modules = dict(_modules(record))
-    _check_kind(modules, "Discriminator", parts=("b4", "b4.mbstd"), architecture="resnet")
+    _check_kind(modules, "Discriminator", required=("b4", "b4.mbstd"), architecture="resnet")
     tensors = _tensors(modules)
     widths = {}
     for key, value in tensors.items():
@@ -117,8 +118,8 @@ def discriminator_from_ada(record: Record) -> tuple[DiscriminatorConfig, dict[st
         raise CheckpointError(f"b4.mbstd has the group_size {shown(group_size)}; needed: a number")
     config = discriminator_config(widths, group_size=group_size)
     sizes = f"a StyleGAN2-ADA discriminator of {config.input_size} px"
-    places, shapes = dict(_discriminator_places(config)), discriminator_shapes(config)
-    state = to_ours(tensors, places, shapes, _discriminator_filters(config), what="the network", sizes=sizes)
+    keys, shapes = dict(_discriminator_keys(config)), discriminator_shapes(config)
+    state = import_state(tensors, keys, shapes, _discriminator_filters(config), what="the network", sizes=sizes)
     _check_gains(modules)
     return config, state
 
@@ -130,7 +131,7 @@ def _tensors(modules: Mapping[str, Record]) -> dict[str, Tensor]:
 
 
 def _modules(record: Record) -> Iterator[tuple[str, Record]]:
-    """A module and its parts, by dotted name; a part that is shared comes under each of its names."""
+    """A module and all its submodules, by dotted name; a shared submodule comes under each of its names."""
     counted = 0
     pending = [("", record)]
     while pending:
@@ -139,11 +140,11 @@ def _modules(record: Record) -> Iterator[tuple[str, Record]]:
         if counted > _MOST_MODULES:
             raise CheckpointError(f"the network has more than {_MOST_MODULES} modules; needed: a StyleGAN2 network")
         yield name, record
-        parts = record.state.get("_modules", {})
-        for key, part in parts.items() if isinstance(parts, dict) else ():
-            if not isinstance(part, Record) or len(str(key)) > _LONGEST_NAME:
+        children = record.state.get("_modules", {})
+        for key, child in children.items() if isinstance(children, dict) else ():
+            if not isinstance(child, Record) or len(str(key)) > _LONGEST_NAME:
                 raise CheckpointError(f"the part {shown(key)} of the network is no module; needed: a StyleGAN2 network")
-            pending.append((f"{name}.{key}".lstrip("."), part))
+            pending.append((f"{name}.{key}".lstrip("."), child))
 
 
 def _own_tensors(module: Record) -> Iterator[tuple[str, Tensor]]:
@@ -154,12 +155,12 @@ def _own_tensors(module: Record) -> Iterator[tuple[str, Tensor]]:
                 yield leaf, value
 
 
-def _check_kind(modules: Mapping[str, Record], kind: str, *, parts: tuple[str, ...], architecture: str) -> None:
+def _check_kind(modules: Mapping[str, Record], kind: str, *, required: tuple[str, ...], architecture: str) -> None:
     def attribute(name: str, key: str, default: Any) -> Any:
         return modules[name].state.get(key, default) if name in modules else default
 
     needed = f"needed: {_NEEDED[kind]}"
-    if modules[""].class_name != kind or set(parts) - modules.keys():
+    if modules[""].class_name != kind or set(required) - modules.keys():
         raise CheckpointError(f"the network is a {shown(modules[''].class_name)}; {needed}")
     if attribute("mapping", "c_dim", 0) or attribute("", "c_dim", 0):
         raise CheckpointError(f"the network is conditional: it takes a class as well; {needed}")
@@ -172,7 +173,7 @@ def _check_kind(modules: Mapping[str, Record], kind: str, *, parts: tuple[str, .
 
 
 def _check_gains(modules: Mapping[str, Record]) -> None:
-    """See that weights are scaled as ours are: by the learning rate multiplier over the root of the fan-in."""
+    """Check that weights are scaled as in facesynth: by the learning rate multiplier over the square root of the fan-in."""
     for name, module in modules.items():
         weight = dict(_own_tensors(module)).get("weight")
         if weight is None:
@@ -186,7 +187,7 @@ def _check_gains(modules: Mapping[str, Record]) -> None:
 
 
 def _config(tensors: dict[str, Tensor]) -> GeneratorConfig:
-    """The sizes, read off the tensors; whether all fit is seen later."""
+    """The sizes, inferred from the shapes of some tensors; the full check comes later."""
     widths = {}
     for key, value in tensors.items():
         match = re.fullmatch(r"synthesis\.b(\d{1,4})\.conv1\.weight", key)
@@ -199,60 +200,60 @@ def _config(tensors: dict[str, Tensor]) -> GeneratorConfig:
     return config_of_widths(widths, style_dim=affine.shape[1], mapping_depth=depth)
 
 
-def _places(config: GeneratorConfig) -> Iterator[tuple[str, Place]]:
-    """Our name and the place of every tensor."""
+def _keys(config: GeneratorConfig) -> Iterator[tuple[str, PublishedKey]]:
+    """The key of each tensor in facesynth and in the published layout."""
     for i in range(config.mapping_depth):
         for leaf in ("weight", "bias"):
-            yield f"mapping.layers.{i}.{leaf}", Place(f"mapping.fc{i}.{leaf}")
-    yield "constant", Place("synthesis.b4.const")
-    yield from _layer_places("first", "synthesis.b4.conv1")
-    yield from _conv_places("first_to_rgb", "synthesis.b4.torgb")
+            yield f"mapping.layers.{i}.{leaf}", PublishedKey(f"mapping.fc{i}.{leaf}")
+    yield "constant", PublishedKey("synthesis.b4.const")
+    yield from _layer_keys("first", "synthesis.b4.conv1")
+    yield from _conv_keys("first_to_rgb", "synthesis.b4.torgb")
     for block in range(config.output_size.bit_length() - 3):
-        theirs = f"synthesis.b{8 << block}"
-        yield from _layer_places(f"blocks.{block}.enlarge", f"{theirs}.conv0")
-        yield from _layer_places(f"blocks.{block}.refine", f"{theirs}.conv1")
-        yield from _conv_places(f"blocks.{block}.to_rgb", f"{theirs}.torgb")
+        published = f"synthesis.b{8 << block}"
+        yield from _layer_keys(f"blocks.{block}.enlarge", f"{published}.conv0")
+        yield from _layer_keys(f"blocks.{block}.refine", f"{published}.conv1")
+        yield from _conv_keys(f"blocks.{block}.to_rgb", f"{published}.torgb")
 
 
 def _filters(config: GeneratorConfig) -> dict[str, Tensor]:
-    """The resampling filter under every name that stores it; it sums to 1 there."""
-    keys = [f"synthesis.b{4 << k}{part}" for k in range(config.output_size.bit_length() - 2) for part in ("", ".conv1")]
+    """The resampling filter, which sums to 1 in this layout, under each published key that stores it."""
+    keys = [f"synthesis.b{4 << k}{leaf}" for k in range(config.output_size.bit_length() - 2) for leaf in ("", ".conv1")]
     keys += [f"synthesis.b{8 << block}.conv0" for block in range(config.output_size.bit_length() - 3)]
     return {f"{key}.resample_filter": resampling_filter(1.0) for key in keys}
 
 
-def _layer_places(ours: str, theirs: str) -> Iterator[tuple[str, Place]]:
-    yield from _conv_places(ours, theirs)
-    yield f"{ours}.noise", Place(f"{theirs}.noise_const")
-    yield f"{ours}.noise_strength", Place(f"{theirs}.noise_strength")
+def _layer_keys(module: str, published: str) -> Iterator[tuple[str, PublishedKey]]:
+    yield from _conv_keys(module, published)
+    yield f"{module}.noise", PublishedKey(f"{published}.noise_const")
+    yield f"{module}.noise_strength", PublishedKey(f"{published}.noise_strength")
 
 
-def _conv_places(ours: str, theirs: str) -> Iterator[tuple[str, Place]]:
-    yield f"{ours}.conv.weight", Place(f"{theirs}.weight")
-    yield f"{ours}.bias", Place(f"{theirs}.bias", trailing_axes=2 if ours.endswith("to_rgb") else 0)
+def _conv_keys(module: str, published: str) -> Iterator[tuple[str, PublishedKey]]:
+    yield f"{module}.conv.weight", PublishedKey(f"{published}.weight")
+    yield f"{module}.bias", PublishedKey(f"{published}.bias", trailing_axes=2 if module.endswith("to_rgb") else 0)
     for leaf in ("weight", "bias"):
-        yield f"{ours}.conv.modulation.{leaf}", Place(f"{theirs}.affine.{leaf}")
+        yield f"{module}.conv.modulation.{leaf}", PublishedKey(f"{published}.affine.{leaf}")
 
 
-def _discriminator_places(config: DiscriminatorConfig) -> Iterator[tuple[str, Place]]:
-    """Our name and the place of every tensor."""
+def _discriminator_keys(config: DiscriminatorConfig) -> Iterator[tuple[str, PublishedKey]]:
+    """The key of each tensor in facesynth and in the published layout."""
     modules = {"from_rgb": f"b{config.input_size}.fromrgb"}
-    for block, resolution in enumerate(_halved(config)):
-        for ours, theirs in (("refine", "conv0"), ("reduce", "conv1"), ("shortcut", "skip")):
-            modules[f"blocks.{block}.{ours}"] = f"b{resolution}.{theirs}"
+    for block, resolution in enumerate(_block_sizes(config)):
+        for module, published in (("refine", "conv0"), ("reduce", "conv1"), ("shortcut", "skip")):
+            modules[f"blocks.{block}.{module}"] = f"b{resolution}.{published}"
     modules |= {"last_conv": "b4.conv", "hidden": "b4.fc", "score": "b4.out"}
-    for ours, theirs in modules.items():
-        for leaf in ("weight",) if ours.endswith("shortcut") else ("weight", "bias"):
-            yield f"{ours}.{leaf}", Place(f"{theirs}.{leaf}")
+    for module, published in modules.items():
+        for leaf in ("weight",) if module.endswith("shortcut") else ("weight", "bias"):
+            yield f"{module}.{leaf}", PublishedKey(f"{published}.{leaf}")
 
 
 def _discriminator_filters(config: DiscriminatorConfig) -> dict[str, Tensor]:
-    """The resampling filter under every name that stores it; it sums to 1 there."""
+    """The resampling filter, which sums to 1 in this layout, under each published key that stores it."""
     keys = [f"b{config.input_size}.fromrgb", "b4.conv"]
-    keys += [f"b{resolution}{part}" for resolution in _halved(config) for part in ("", ".conv0", ".conv1", ".skip")]
+    keys += [f"b{size}{leaf}" for size in _block_sizes(config) for leaf in ("", ".conv0", ".conv1", ".skip")]
     return {f"{key}.resample_filter": resampling_filter(1.0) for key in keys}
 
 
-def _halved(config: DiscriminatorConfig) -> list[int]:
-    """The sizes of the maps that the blocks take, in order."""
+def _block_sizes(config: DiscriminatorConfig) -> list[int]:
+    """The sizes, in pixels, of the feature maps that the blocks take, in order."""
     return [config.input_size >> block for block in range(config.input_size.bit_length() - 3)]

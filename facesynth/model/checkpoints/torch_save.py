@@ -1,13 +1,13 @@
-"""Files of ``torch.save``, in their zip and their older form, and pickled networks: tensors and plain values out.
+"""Reading ``torch.save`` files, in the zip and the legacy format, and network pickles: tensors and plain values out.
 
-What goes in may be hostile. :mod:`facesynth.model.checkpoints.unpickler` runs nothing of it; here are the makers of tensors,
-and the bounds that keep a small file from asking for much memory: no tensor is larger than its storage, and all storages
-together are no larger than the file. The older ``torch.load`` can be made to run code even with ``weights_only``
-(CVE-2025-32434), so it is not used.
+Input files may be hostile. :mod:`facesynth.model.checkpoints.unpickler` runs no code from them. This module builds the
+tensors and enforces the bounds that keep a small file from claiming much memory: no tensor is larger than its storage, and
+all storages together are no larger than the file. Older versions of ``torch.load`` can be made to run code even with
+``weights_only`` (CVE-2025-32434), so ``torch.load`` is not used.
 
-The forms are those that ``torch/serialization.py`` describes. A zip holds ``data.pkl`` and a file ``data/KEY`` for every
-storage, not compressed. The older form is five pickles in a row (magic number, protocol, system, object, storage keys) and
-then the storages. StyleGAN2-ADA's networks are one pickle, in which every storage is a file of the older form.
+The formats are those described in ``torch/serialization.py``. A zip archive holds ``data.pkl`` and, uncompressed, a file
+``data/KEY`` for each storage. The legacy format is five consecutive pickles (magic number, protocol, system, object, storage
+keys) followed by the storages. StyleGAN2-ADA's networks are one pickle, in which each storage is a file in the legacy format.
 """
 
 from __future__ import annotations
@@ -49,20 +49,20 @@ _STORAGES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
-_NUMBERS = {"f8": "d", "f4": "f", "f2": "e", "i8": "q", "i4": "i", "u8": "Q", "u4": "I", "b1": "?"}
-"""Struct codes of NumPy's types of numbers."""
+_STRUCT_CODES = {"f8": "d", "f4": "f", "f2": "e", "i8": "q", "i4": "i", "u8": "Q", "u4": "I", "b1": "?"}
+"""The struct module's format codes of NumPy's scalar dtypes."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """An object of a network pickle whose class came along as source text, which is not kept.
+    """An object in a network pickle; the source code of its class, which the file includes, is dropped.
 
     Attributes
     ----------
     class_name : str
-        As the file says it.
+        As stated in the file.
     state : dict
-        The object's attributes. A module's tensors are in ``_parameters`` and ``_buffers``, its parts in ``_modules``.
+        The object's attributes. A module's tensors are in ``_parameters`` and ``_buffers``, its submodules in ``_modules``.
     """
 
     class_name: str
@@ -70,13 +70,13 @@ class Record:
 
 
 def read(path: str | PathLike[str], *, what: str = "a checkpoint") -> Any:
-    """What a file of ``torch.save`` or a network pickle holds, on the CPU.
+    """The content of a ``torch.save`` file or a network pickle, on the CPU.
 
     Parameters
     ----------
-    path
-        The form is told by the content, not by the name.
-    what
+    path : path-like
+        The format is detected from the content, not from the name.
+    what : str
         What the file should be, for messages.
 
     Returns
@@ -88,7 +88,7 @@ def read(path: str | PathLike[str], *, what: str = "a checkpoint") -> Any:
     Raises
     ------
     CheckpointError
-        If it is neither, is damaged, or asks for anything but tensors and plain values; nothing of it was run.
+        If the file is neither, is damaged, or requests anything but tensors and plain values. No code from the file is run.
     """
     path = Path(path)
     try:
@@ -111,7 +111,7 @@ def read(path: str | PathLike[str], *, what: str = "a checkpoint") -> Any:
 
 
 class _Bounded:
-    """A file that is never asked for more than it has, because Python makes room before it reads."""
+    """A file that refuses to read past its end, because Python allocates the buffer before it reads."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.file, self.size = file, size
@@ -127,7 +127,7 @@ class _Bounded:
 
 
 class _Budget:
-    """Bytes that the storages may still take."""
+    """The number of bytes that may still be allocated for storages."""
 
     def __init__(self, size: int) -> None:
         self.left = size
@@ -139,7 +139,7 @@ class _Budget:
 
 
 class _Storage:
-    """A run of numbers that tensors lie in."""
+    """The one-dimensional buffer that tensors are views of."""
 
     __slots__ = ("values",)
 
@@ -153,7 +153,7 @@ def _read(stream: _Bounded, budget: _Budget, *, is_nested: bool) -> Any:
     if start.startswith(ZIP_START):
         return _read_zip(stream, budget, _table(budget, is_nested=is_nested))
     if start == _MAGIC_START:
-        return _read_older(stream, budget, _table(budget, is_nested=is_nested))
+        return _read_legacy(stream, budget, _table(budget, is_nested=is_nested))
     if start.startswith(PICKLE_STARTS) and not is_nested:
         return unpickler.load(stream, _table(budget, is_nested=False))
     raise Refused("is no file of torch.save and no pickle of protocol 2 to 5")
@@ -183,7 +183,7 @@ def _read_zip(stream: _Bounded, budget: _Budget, table: Table) -> Any:
                 data = content(f"data/{key}")
                 if len(data) != count * dtype.itemsize:
                     raise ValueError(f"storage {key} has {len(data)} bytes")
-                loaded[key] = _Storage(_flat(data, dtype))
+                loaded[key] = _Storage(_values_of(data, dtype))
             if loaded[key].values.dtype != dtype:
                 raise ValueError(f"storage {key} is of two types")
             return loaded[key]
@@ -194,7 +194,7 @@ def _read_zip(stream: _Bounded, budget: _Budget, table: Table) -> Any:
         return unpickler.load(_Bounded(io.BytesIO(described), len(described)), table, persistent)
 
 
-def _read_older(stream: _Bounded, budget: _Budget, table: Table) -> Any:
+def _read_legacy(stream: _Bounded, budget: _Budget, table: Table) -> Any:
     plain = Table()
     magic, protocol, system = (unpickler.load(stream, plain) for _ in range(3))
     if (magic, protocol) != (_MAGIC, _PROTOCOL):
@@ -219,14 +219,14 @@ def _read_older(stream: _Bounded, budget: _Budget, table: Table) -> Any:
         if count != len(values):
             raise ValueError(f"storage {key} has {count} numbers")
         if count:
-            values.copy_(_flat(stream.read(count * values.itemsize), values.dtype))
+            values.copy_(_values_of(stream.read(count * values.itemsize), values.dtype))
     if awaited:
         raise EOFError(f"storage {min(awaited)} is missing")
     return value
 
 
 def _reference(reference: Any) -> tuple[torch.dtype, str, int]:
-    """Type, key and count of a storage that a pickle refers to; where it once lay does not matter."""
+    """Dtype, key and number of elements of a storage that a pickle refers to; its device is ignored."""
     kind, named, key, _, count, *view = reference
     if kind != "storage" or not isinstance(named, Named) or named.name not in _STORAGES or any(view):
         raise Refused("refers to something other than a storage of numbers")
@@ -235,20 +235,20 @@ def _reference(reference: Any) -> tuple[torch.dtype, str, int]:
     return _STORAGES[named.name], key, count
 
 
-def _flat(data: bytes, dtype: torch.dtype) -> Tensor:
+def _values_of(data: bytes, dtype: torch.dtype) -> Tensor:
     if dtype is torch.bool and max(data, default=0) > 1:
         raise ValueError("a truth value that is neither 0 nor 1")
     return torch.frombuffer(bytearray(data), dtype=dtype) if data else torch.empty(0, dtype=dtype)
 
 
-# -------------------------------------------------------------------------------------------------- what may be named
+# ----------------------------------------------------------------------------------------------------- permitted names
 
 
 def _table(budget: _Budget, *, is_nested: bool) -> Table:
-    table = Table(_MAKERS)
+    table = Table(_BUILDERS)
 
     def latin(text: Any, encoding: Any) -> bytes:
-        """How bytes lie in pickles of protocol 2."""
+        """Bytes, which pickles of protocol 2 store as Latin-1 text."""
         if not isinstance(text, str) or encoding != "latin1":
             raise Refused("has text in another encoding than latin1")
         budget.take(len(text))
@@ -261,7 +261,7 @@ def _table(budget: _Budget, *, is_nested: bool) -> Table:
 
 
 def _nested_storage(data: Any, budget: _Budget) -> _Storage:
-    """The storage that a whole file of ``torch.save`` inside a pickle holds."""
+    """The storage in a complete ``torch.save`` file that is embedded in a pickle."""
     if not isinstance(data, bytes):
         raise TypeError("a storage in other than bytes")
     storage = _read(_Bounded(io.BytesIO(data), len(data)), budget, is_nested=True)
@@ -290,12 +290,12 @@ def _parameter(tensor: Any, *_: Any) -> Tensor:
 
 
 def _ordered(pairs: Any = ()) -> Ordered:
-    made = Ordered()
+    ordered = Ordered()
     for key, value in pairs:
         if not isinstance(key, str | int):
             raise Refused(f"has a dict with a {type(key).__name__} as a key")
-        made[key] = value
-    return made
+        ordered[key] = value
+    return ordered
 
 
 def _set(values: Any = ()) -> set[str]:
@@ -314,34 +314,34 @@ def _namespace() -> Attributes:
     return Attributes()
 
 
-def _number_type(name: Any, *_: Any) -> Opaque:
-    if not isinstance(name, str) or name.lstrip("<|=") not in _NUMBERS:
+def _numpy_dtype(name: Any, *_: Any) -> Opaque:
+    if not isinstance(name, str) or name.lstrip("<|=") not in _STRUCT_CODES:
         raise Refused(f"has numbers of the type {shown(name)}, which weights have no use for")
     return Opaque(name.lstrip("<|="))
 
 
-def _number(kind: Any, data: Any) -> float | int | bool:
+def _numpy_scalar(kind: Any, data: Any) -> float | int | bool:
     if not isinstance(kind, Opaque) or not isinstance(data, bytes):
         raise TypeError("a number without a type")
-    (number,) = struct.unpack(f"<{_NUMBERS[kind.value]}", data)
+    (number,) = struct.unpack(f"<{_STRUCT_CODES[kind.value]}", data)
     assert isinstance(number, float | int)
     return number
 
 
 def _record(meta: Any) -> Record:
-    """A persistent object: a class by its name, the source text of its module, and its state."""
+    """A persistent object: the name of its class, the source code of its module, and its state."""
     if not isinstance(meta, dict) or not isinstance(meta.get("class_name"), str) or meta.get("type") != "class":
         raise TypeError("a persistent object without a class")
     if not isinstance(meta.get("state"), dict):
         raise TypeError("a persistent object without a state")
-    meta.pop("module_src", None)  # so that the text is not kept
+    meta.pop("module_src", None)  # frees the source code
     return Record(meta["class_name"], meta["state"])
 
 
-_MAKERS: dict[tuple[str, str], Callable[..., Any] | None] = {
+_BUILDERS: dict[tuple[str, str], Callable[..., Any] | None] = {
     ("collections", "OrderedDict"): _ordered,
     ("builtins", "set"): _set,
-    ("__builtin__", "set"): _set,  # what protocol 2 calls it
+    ("__builtin__", "set"): _set,  # its name in protocol 2
     ("argparse", "Namespace"): _namespace,
     ("dnnlib.util", "EasyDict"): _ordered,
     ("torch._utils", "_rebuild_tensor"): _tensor,
@@ -350,9 +350,12 @@ _MAKERS: dict[tuple[str, str], Callable[..., Any] | None] = {
     ("torch", "Size"): _size,
     **{("torch", name): None for name in _STORAGES},
     **{("torch", str(dtype).removeprefix("torch.")): None for dtype in _STORAGES.values()},
-    ("numpy", "dtype"): _number_type,
-    ("numpy.core.multiarray", "scalar"): _number,
-    ("numpy._core.multiarray", "scalar"): _number,
+    ("numpy", "dtype"): _numpy_dtype,
+    ("numpy.core.multiarray", "scalar"): _numpy_scalar,
+    ("numpy._core.multiarray", "scalar"): _numpy_scalar,
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): _record,
 }
-"""All that a file may name, beside :func:`_table`'s own. Nothing of it is a function of another library."""
+"""The names that a file may use, besides those that :func:`_table` adds, and the function that builds the value of each.
+
+None of these functions belongs to another library.
+"""

@@ -1,10 +1,10 @@
-"""Pickles read as data: a stream of opcodes in, plain values out; nothing that a file names is ever imported or called.
+"""Reading pickles as data: a stream of opcodes in, plain values out; nothing that a file names is imported or called.
 
-A pickle is a program for a small stack machine, and ``pickle.load`` runs whatever functions it names. This machine has the
-opcodes that saved weights are made of, and no others. A name stands for an entry of a fixed table, whose makers build inert
-values; any other name is refused. Where an instance's attributes would be set, they are kept as data or dropped.
+A pickle is a program for a small stack machine, and ``pickle.load`` calls any function that it names. The machine in this
+module supports only the opcodes that saved weights use. Names are looked up in a fixed table of functions that build inert
+values; any other name is refused. Attributes that a pickle sets on an object are stored as data or dropped.
 
-The opcodes are documented in the standard library's :mod:`pickletools`, which also cuts the stream into them.
+The opcodes are documented in the standard library's :mod:`pickletools`, which also splits the stream into opcodes.
 """
 
 from __future__ import annotations
@@ -14,44 +14,44 @@ from collections.abc import Callable, Mapping
 from typing import IO, Any, Protocol, cast
 
 MAX_STEPS = 1_000_000
-"""Most opcodes that a pickle may have, with the items that they copy; a 1024 px generator and discriminator take 50 000."""
+"""The most opcodes, plus items that they copy, that a pickle may have; a 1024 px generator and discriminator take 50 000."""
 _LONGEST_INT = 16
 _LONGEST_SHOWN = 80
 
 
-class Refused(ValueError):  # noqa: N818 - it is what happened to the file
-    """A pickle asks for something that reading weights does not need; the text says what, after "it"."""
+class Refused(ValueError):  # noqa: N818 - the name states what happened to the file
+    """A pickle requests something that reading weights does not need; the text follows "it" in a message."""
 
 
 class Bytes(Protocol):
-    """What the machine reads from: it never asks for more than it can use."""
+    """The stream that the machine reads from."""
 
     def read(self, size: int, /) -> bytes:
-        """At most ``size`` bytes."""
+        """Up to ``size`` bytes."""
 
     def readline(self) -> bytes:
         """The rest of the line."""
 
 
 class Named:
-    """What a name in a pickle stands for: an entry of the table, or just that name.
+    """The table entry that a name in a pickle refers to.
 
     Attributes
     ----------
     module, name : str
-        As the file says them.
-    make : callable or None
-        Builds an inert value from the file's arguments. None for what cannot be called, such as a tensor's type.
+        As stated in the file.
+    build : callable or None
+        Builds an inert value from the file's arguments. None for names that cannot be called, such as a dtype.
     """
 
-    __slots__ = ("make", "module", "name")
+    __slots__ = ("build", "module", "name")
 
-    def __init__(self, module: str, name: str, make: Callable[..., Any] | None) -> None:
-        self.module, self.name, self.make = module, name, make
+    def __init__(self, module: str, name: str, build: Callable[..., Any] | None) -> None:
+        self.module, self.name, self.build = module, name, build
 
 
 class Attributes(dict[str, Any]):
-    """The attributes of an object whose class is not here, such as a program's options."""
+    """The attributes of an object whose class is not available, such as the options of a program."""
 
 
 class Ordered(dict[Any, Any]):
@@ -59,7 +59,7 @@ class Ordered(dict[Any, Any]):
 
 
 class Opaque:
-    """A value whose only use is to be passed on, such as the type of an array; attributes set on it are dropped."""
+    """A value that is only passed on to other entries, such as an array's dtype; attributes set on it are dropped."""
 
     __slots__ = ("value",)
 
@@ -68,7 +68,7 @@ class Opaque:
 
 
 class Table(dict[tuple[str, str], Callable[..., Any] | None]):
-    """What may be named, by module and name, and what builds its value.
+    """The names that a pickle may use, as (module, name), and the function that builds the value of each.
 
     Examples
     --------
@@ -79,12 +79,12 @@ class Table(dict[tuple[str, str], Callable[..., Any] | None]):
     """
 
     def find(self, module: Any, name: Any) -> Named:
-        """The entry that a file names.
+        """The entry for a name.
 
         Raises
         ------
         Refused
-            If it is not in the table.
+            If the name is not in the table.
         """
         if not (isinstance(module, str) and isinstance(name, str)):
             raise Refused("names something by other than text")
@@ -94,35 +94,35 @@ class Table(dict[tuple[str, str], Callable[..., Any] | None]):
 
 
 def shown(text: object) -> str:
-    """What a file says, fit for one line of a message: printable ASCII of bounded length."""
+    """Text from a file, made safe for one line of a message: printable ASCII, at most 80 characters."""
     line = "".join(c if c.isprintable() and c.isascii() else "?" for c in str(text)[: _LONGEST_SHOWN + 1])
     return line if len(line) <= _LONGEST_SHOWN else f"{line[:_LONGEST_SHOWN]}..."
 
 
 def load(stream: Bytes, table: Table, persistent: Callable[[Any], Any] | None = None) -> Any:
-    """The value that a pickle describes; the stream is left behind its end.
+    """The value that a pickle describes; afterwards the stream is positioned behind the pickle.
 
     Parameters
     ----------
-    stream
-        At the first opcode. Its ``read`` must not make room for more bytes than there are.
-    table
-        What may be named.
-    persistent
-        Gives the value of a persistent id; without it there may be none.
+    stream : Bytes
+        Positioned at the first opcode. Its ``read`` must not allocate more bytes than the stream has left.
+    table : Table
+        The names that the pickle may use.
+    persistent : callable, optional
+        Returns the value of a persistent id. Without it, persistent ids are refused.
 
     Returns
     -------
     Any
-        None, numbers, text, bytes, lists, tuples, sets of text, dicts with keys of text or numbers, what the table's makers
-        build, and :class:`Named` where a name is not called. Values may be shared, and nested in any way.
+        None, numbers, strings, bytes, lists, tuples, sets of strings, dicts with strings or integers as keys, values built by
+        the table's functions, and :class:`Named` for names that are not called. Values may be shared and nested in any way.
 
     Raises
     ------
     Refused
-        If it asks for something that weights have no use for.
+        If the pickle requests something that reading weights does not need.
     ValueError, TypeError, KeyError, IndexError, OverflowError, AttributeError
-        If it is damaged.
+        If the pickle is damaged.
     """
     machine = _Machine(table, persistent)
     for opcode, argument, _ in pickletools.genops(cast("IO[bytes]", stream)):
@@ -164,7 +164,7 @@ class _Machine:
 
     def top(self, kind: type) -> Any:
         if not isinstance(self.stack[-1], kind):
-            raise TypeError(f"{type(self.stack[-1]).__name__} where a {kind.__name__} is due")
+            raise TypeError(f"{type(self.stack[-1]).__name__} where a {kind.__name__} is needed")
         return self.stack[-1]
 
     def proto(self, version: int) -> None:
@@ -216,7 +216,7 @@ class _Machine:
             self.fill(key, value)
 
     def fill(self, key: Any, value: Any) -> None:
-        if not isinstance(key, str | int):  # nothing whose hash a file could choose
+        if not isinstance(key, str | int):  # other types could have a hash that the file controls
             raise Refused(f"has a dict with a {type(key).__name__} as a key")
         self.top(dict)[key] = value
 
@@ -229,13 +229,13 @@ class _Machine:
 
     def call(self, _: None) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
-        if not isinstance(function, Named) or function.make is None:
+        if not isinstance(function, Named) or function.build is None:
             what = f"{function.module}.{function.name}" if isinstance(function, Named) else type(function).__name__
             raise Refused(f"calls {shown(what)}, which makes no weights; nothing of it was run")
         if not isinstance(arguments, tuple):
             raise TypeError("arguments that are no tuple")
         self.work(sum(len(value) for value in arguments if isinstance(value, list | tuple | dict | set)))
-        self.push(function.make(*arguments))
+        self.push(function.build(*arguments))
 
     def build(self, _: None) -> None:
         state, target = self.stack.pop(), self.stack[-1]
@@ -252,14 +252,14 @@ class _Machine:
         self.push(self.persistent(self.stack.pop()))
 
 
-def _nothing(_machine: _Machine, _argument: Any) -> None:
+def _ignore(_machine: _Machine, _argument: Any) -> None:
     pass
 
 
 _ACTIONS: Mapping[str, Callable[[_Machine, Any], None]] = {
     "PROTO": _Machine.proto,
-    "FRAME": _nothing,
-    "STOP": _nothing,
+    "FRAME": _ignore,
+    "STOP": _ignore,
     "NONE": lambda machine, _: machine.push(None),
     "NEWTRUE": lambda machine, _: machine.push(True),
     "NEWFALSE": lambda machine, _: machine.push(False),
@@ -297,4 +297,4 @@ _ACTIONS: Mapping[str, Callable[[_Machine, Any], None]] = {
     "BUILD": _Machine.build,
     "BINPERSID": _Machine.persistent_id,
 }
-"""What every opcode does; there are no others."""
+"""The supported opcodes and their actions."""

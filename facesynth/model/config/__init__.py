@@ -1,1 +1,1 @@
-"""The settings of models and training runs: frozen dataclasses, presets, and overrides by options and files."""
+"""Settings of models and training runs: frozen dataclasses, presets, and overrides from options and files."""

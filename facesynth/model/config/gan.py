@@ -1,6 +1,6 @@
-"""What a generator's own training is made of: a frozen dataclass, and presets in one table.
+"""The settings of a generator's training: a frozen dataclass, and presets in one table.
 
-:mod:`facesynth.model.config` has the same for models, and the networks' sizes.
+:mod:`facesynth.model.config.train` has those of models, :mod:`facesynth.model.config.model` the networks' sizes.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from facesynth.errors import InputError
 from facesynth.model.config.model import DiscriminatorConfig, GeneratorConfig
 
 TASK = "generator"
-"""The task that the folder of a generator's run states."""
+"""The task recorded in the folder of a generator's run."""
 COARSEST = 16
-"""Size of the coarsest pictures that the sliced Wasserstein distance compares, pixels."""
+"""Size of the coarsest level that the sliced Wasserstein distance compares, pixels."""
 
 
 def default_r1_weight(size: int, batch_size: int) -> float:
-    """R1's gamma where none is chosen: 0.0002 times the pixels of a picture, divided by the batch size.
+    """The default of R1's gamma: 0.0002 times the number of pixels of a picture, divided by the batch size.
 
     Parameters
     ----------
     size : int
         Height and width of the pictures, pixels.
     batch_size : int
-        Photos a step, over all processes together.
+        Photos per step, over all processes together.
     """
     return 0.0002 * size**2 / batch_size
 
 
 @dataclass(frozen=True, kw_only=True)
 class GANConfig:
-    """What a generator's training does; two runs of the same config on the same photos give the same weights.
+    """The settings of a generator's training; two runs with the same config and photos give the same weights.
 
-    The defaults are StyleGAN2's (Karras et al., CVPR 2020, appendix B) with adaptive augmentation (NeurIPS 2020). An image is
-    a photo that the discriminator sees; as many pictures are made for it.
+    The defaults are StyleGAN2's (Karras et al., CVPR 2020, appendix B) with adaptive augmentation (NeurIPS 2020). Images are
+    counted by the photos that the discriminator sees; it sees as many generated pictures.
     """
 
     generator: GeneratorConfig
@@ -46,51 +46,51 @@ class GANConfig:
     discriminator: DiscriminatorConfig
     """The discriminator's sizes."""
     steps: int = 781_250
-    """Steps in all, each of one update of the generator and one of the discriminator."""
+    """Number of steps, each with one update of the generator and one of the discriminator."""
     batch_size: int = 32
-    """Images a step."""
+    """Images per step."""
     accumulate: int = 1
-    """Parts that a step's images go through the networks in, one after another, to save memory."""
+    """Micro-batches into which each step's images are split to save memory."""
     generator_learning_rate: float = 2e-3
-    """Of the generator; the mapping network's is a hundredth of it."""
+    """Learning rate of the generator; that of the mapping network is a hundredth of it."""
     discriminator_learning_rate: float = 2e-3
-    """Of the discriminator."""
+    """Learning rate of the discriminator."""
     r1_weight: float
-    """Gamma, the weight of half the discriminator's squared gradient; 0 for none."""
+    """Gamma: the weight of half the discriminator's squared gradient; 0 for no R1 penalty."""
     r1_interval: int = 16
-    """Steps between two updates by that penalty."""
+    """Steps between two updates by the R1 penalty."""
     path_weight: float = 2.0
     """Weight of path length regularisation; 0 for none."""
     path_interval: int = 4
-    """Steps between two updates by that penalty."""
+    """Steps between two updates by path length regularisation."""
     path_decay: float = 0.99
-    """How much of the running mean of path lengths stays at such an update."""
+    """Decay of the running mean of path lengths at each of these updates."""
     path_shrink: int = 2
-    """That penalty is taken on one of so many of a step's images."""
+    """Path length regularisation uses one of this many of a step's images."""
     mixing: float = 0.9
-    """Share of the pictures made with the styles of two z."""
+    """Probability that a picture is generated with the styles of two z."""
     average_half_life: int = 10_000
-    """Images in which the running average of the generator's weights forgets half; 0 for no average."""
+    """Half-life of the moving average of the generator's weights, images; 0 for no average."""
     average_ramp: float = 0.05
-    """Early in a run the half-life is this share of the images so far; 0: as it is from the start."""
+    """Early in a run, the half-life is at most this fraction of the images so far; 0 for no such limit."""
     augment_target: float = 0.6
-    """Mean sign of photos' scores that augmentation is adapted to; 0: its probability stays what it is."""
+    """Target of the mean sign of the photos' scores, to which augmentation is adapted; 0 for a fixed probability."""
     augment_speed: int = 500_000
-    """Images in which the probability goes from 0 to 1."""
+    """Number of images in which the augmentation probability can change from 0 to 1."""
     augment_interval: int = 4
-    """Steps between two changes of it."""
+    """Steps between two adjustments of the augmentation probability."""
     augment_p: float = 0.0
-    """The probability at first."""
+    """The initial augmentation probability."""
     flip: bool = True
-    """Mirror half of the photos."""
+    """Mirror photos with probability 1/2."""
     precision: Literal["float32", "bf16"] = "float32"
-    """What the networks compute in; penalties are float32 always."""
+    """Precision of the networks; penalties are always computed in float32."""
     metric: str = "swd"
-    """The distance whose lowest value on the validation split tells which generator is kept: swd, or that at one scale."""
+    """The distance that selects the best generator, by its lowest value on the validation split: swd, or that at one scale."""
     interval: int = 2000
-    """Steps between validations, each with its checkpoint."""
+    """Steps between validations, each with a checkpoint."""
     seed: int = 0
-    """Of the initial weights, the order of photos and everything else that is random."""
+    """Seed of the initial weights, the order of photos and all other random numbers."""
 
     def __post_init__(self) -> None:
         if self.discriminator.input_size != self.generator.output_size:
@@ -122,7 +122,7 @@ class GANConfig:
 
     @property
     def distances(self) -> tuple[str, ...]:
-        """The distances told of the validation split: the mean over all scales, and that at each, the finest first."""
+        """The distances measured on the validation split: the mean over all scales, and that at each scale, finest first."""
         scales = self.generator.output_size.bit_length() - COARSEST.bit_length() + 1
         return ("swd", *(f"swd_{self.generator.output_size >> scale}" for scale in range(scales)))
 
@@ -134,7 +134,7 @@ class GANConfig:
 
 PRESETS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = MappingProxyType(
     {
-        # name: the networks' sizes but for the pictures', what differs from GANConfig's defaults
+        # name: the generator's sizes, differences from GANConfig's defaults
         "published": (
             {"output_size": 256, "style_dim": 512, "mapping_depth": 8, "channel_base": 32768, "channel_max": 512},
             {},
@@ -152,7 +152,7 @@ PRESETS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = MappingProx
     }
 )
 """The presets: ``published`` has the networks and settings of the papers, ``small`` trains at 64 px on a CPU. Their
-generators have the sizes of the same presets of :mod:`facesynth.model.config`."""
+generators have the sizes of the presets of the same names in :mod:`facesynth.model.config.presets`."""
 
 
 def preset(

@@ -1,4 +1,4 @@
-"""What a model and a training run are made of: frozen dataclasses, presets in one table."""
+"""The sizes of the networks: frozen dataclasses whose fields are checked on construction."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ TRUNK_UNITS: Mapping[int, StageUnits] = MappingProxyType({50: (3, 4, 14, 3), 100
 
 def is_power_of_two(value: int) -> bool:
     """Whether ``value`` is 1, 2, 4, 8, ..."""
-    """Whether ``value`` is 1, 2, 4, 8, ..."""
     return value > 0 and value & (value - 1) == 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorConfig:
-    """The sizes of a generator with its mapping network; :class:`ModelConfig` has the same fields and says what they are."""
+    """The sizes of a generator with its mapping network; :class:`ModelConfig` describes the fields."""
 
     output_size: int
     style_dim: int
@@ -49,7 +48,7 @@ class GeneratorConfig:
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Channels at 4, 8, ... px: the same for some different ``channel_base`` and ``channel_max``."""
+        """Channels at 4, 8, ... px. Different ``channel_base`` and ``channel_max`` may give the same channels."""
         return _channels(self.output_size, self.channel_base, self.channel_max)
 
 
@@ -62,9 +61,9 @@ class DiscriminatorConfig:
     channel_base: int
     """Channels at resolution r are min(channel_max, channel_base / r)."""
     channel_max: int
-    """Most channels of a layer."""
+    """The most channels of a layer."""
     group_size: int = 4
-    """Most samples of a batch that are compared with one another."""
+    """The most samples in a group of the minibatch standard deviation."""
 
     def __post_init__(self) -> None:
         if not (is_power_of_two(self.input_size) and 32 <= self.input_size <= 1024):
@@ -86,15 +85,17 @@ class ParserConfig:
     """The sizes of a face parser."""
 
     input_size: int = 128
-    """Height and width of the photos that it sees, pixels; a power of two, 32 to 1024."""
+    """Height and width of the input photos, pixels; a power of two, 32 to 1024."""
     channels: tuple[int, ...] = (16, 32, 64, 96)
-    """Channels at that size, at half of it, and so on."""
+    """Channels at ``input_size``, at half of it, and so on."""
 
     def __post_init__(self) -> None:
         if not (is_power_of_two(self.input_size) and 32 <= self.input_size <= 1024):
             raise InputError(f"input_size is {self.input_size}; needed: a power of two from 32 to 1024")
         if not self.channels or min(self.channels) < 1 or self.input_size >> (len(self.channels) - 1) < 1:
-            raise InputError(f"channels is {self.channels}; needed: numbers of at least 1, one a halving of input_size")
+            raise InputError(
+                f"channels is {self.channels}; needed: numbers of at least 1, one for input_size and each halving of it"
+            )
 
 
 def _channels(size: int, base: int, most: int) -> tuple[int, ...]:
@@ -109,7 +110,7 @@ class ModelConfig:
     """
 
     condition: Condition
-    """What goes in: a one-hot label map, a sketch in [0, 1], or a photo in [-1, 1]."""
+    """The kind of input: a one-hot label map, a sketch in [0, 1], or a photo in [-1, 1]."""
     input_channels: int
     """Channels of the condition: the number of classes for labels, 1 for a sketch, 3 for a photo."""
     input_size: int = 256
@@ -123,16 +124,16 @@ class ModelConfig:
     channel_base: int = 32768
     """Channels of the generator at resolution r are min(channel_max, channel_base / r)."""
     channel_max: int = 512
-    """Most channels of a generator layer."""
+    """The most channels of a generator layer."""
     encoder_kind: EncoderKind = "gradual"
-    """How codes are made: by a style head for every W+ layer on maps of three strides; or from the trunk's last map alone, one
-    code for all layers (last-layer-w) or one for each (last-layer-w-plus)."""
+    """How codes are predicted: gradual, by one style head per W+ layer on feature maps of three strides; or from the trunk's
+    last feature map only, one code for all layers (last-layer-w) or one per layer (last-layer-w-plus)."""
     encoder_units: StageUnits = TRUNK_UNITS[50]
     """Residual units in each of the trunk's four stages; :data:`TRUNK_UNITS` has the published ones."""
     encoder_channels: tuple[int, int, int, int] = (64, 128, 256, 512)
     """Channels of each of the trunk's four stages."""
     style_resolution: int = 64
-    """Random styles go into the generator's layers from this resolution up, pixels."""
+    """Random styles are mixed into the generator's layers from this resolution up, pixels."""
 
     def __post_init__(self) -> None:
         if self.condition not in ("labels", "sketch", "photo"):
@@ -162,15 +163,15 @@ class ModelConfig:
 
     @property
     def generator(self) -> GeneratorConfig:
-        """The generator's part of the sizes."""
+        """The sizes of the generator."""
         return GeneratorConfig(**{field.name: getattr(self, field.name) for field in fields(GeneratorConfig)})
 
     @property
     def style_layers(self) -> tuple[int, ...]:
         """The W+ layers that a random style replaces: those whose input is at ``style_resolution`` or above.
 
-        Layer 0 reads 4 px; layers 2 k - 1 (upsampling) and 2 k write 4 * 2 ** k px, so a layer's input is at r px from
-        layer 2 log2(r / 4) on: 64 px and up are the published layers 8 to 17 of a 1024 px generator.
+        Layer 0 has an input of 4 px, and layers 2 k - 1 (upsampling) and 2 k have an output of 4 * 2 ** k px. The inputs are
+        therefore at r px or above from layer 2 log2(r / 4) on: for 64 px, layers 8 to 17 of a 1024 px generator, as published.
         """
         first = 2 * (self.style_resolution.bit_length() - 3)
         return tuple(range(first, self.n_styles))

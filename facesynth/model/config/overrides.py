@@ -1,8 +1,8 @@
-"""A run's config out of a preset, a YAML file and options: what an option says counts most, then the file, then the preset.
+"""The config of a run: a preset, a YAML file and options in, a TrainConfig out.
 
-A file holds fields of :class:`~facesynth.model.config.train.TrainConfig` by name, ``model:`` with fields of
-:class:`~facesynth.model.config.model.ModelConfig`, and ``preset:``. A run's own ``config.yaml`` is such a file: what it notes
-besides, of the data, is passed over.
+Options take precedence over the file, and the file over the preset. A file holds fields of
+:class:`~facesynth.model.config.train.TrainConfig` by name, fields of :class:`~facesynth.model.config.model.ModelConfig` under
+``model:``, and ``preset:``. The ``config.yaml`` of a run is such a file; its entries about the data are ignored.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from facesynth.model.config.train import TrainConfig
 
 DEFAULT_PRESET = "small"
 _NOTES = ("column", "label_scheme", "pairs", "generator")
-"""What a run's config.yaml has besides its settings."""
-_OF_THE_DATA = ("condition", "input_channels")
-"""Sizes that follow from the task and the data."""
+"""Entries of a run's config.yaml that are not settings."""
+_DATA_FIELDS = ("condition", "input_channels")
+"""Fields of the model config that follow from the task and the data."""
 
 
 def resolve(
@@ -41,11 +41,11 @@ def resolve(
     Parameters
     ----------
     task
-        seg2face, sketch2face or photo2face; the file's if not given.
+        seg2face, sketch2face or photo2face; by default the file's.
     n_classes
-        Classes of the label maps.
+        Number of classes of the label maps.
     name
-        The preset; the file's, else ``small``, if not given.
+        The preset; by default the file's, else ``small``.
     file
         A YAML file.
     options
@@ -56,60 +56,77 @@ def resolve(
     Raises
     ------
     InputError
-        If the file cannot be read, a name is unknown, or a value is of the wrong kind or out of its range.
+        If there is no task, the file cannot be read, a name is unknown, or a value has the wrong type or is out of its range.
     """
-    noted = read_settings(file, _NOTES) if file else {}
-    name = name or noted.pop("preset", DEFAULT_PRESET)
-    task = task or noted.get("task")
-    noted.pop("preset", None)
-    noted.pop("task", None)
+    settings = read_settings(file, _NOTES) if file else {}
+    name = name or settings.pop("preset", DEFAULT_PRESET)
+    task = task or settings.get("task")
+    settings.pop("preset", None)
+    settings.pop("task", None)
     if task is None:
         raise InputError("there is no task; give --task seg2face, sketch2face or photo2face")
-    model = noted.pop("model", None) or {}
+    model = settings.pop("model", None) or {}
     if not isinstance(model, Mapping):
         raise InputError(f"{file}: model is {model!r}; needed: sizes by name")
-    of_model = {key: value for key, value in model.items() if key not in _OF_THE_DATA}
-    of_model |= {key: yaml.safe_load(value) for key, value in (sizes or {}).items()}
-    values = {**noted, **(options or {})}
+    model_values = {key: value for key, value in model.items() if key not in _DATA_FIELDS}
+    model_values |= {key: yaml.safe_load(value) for key, value in (sizes or {}).items()}
+    values = {**settings, **(options or {})}
     return preset(
         str(name),
         typing.cast("Any", task),
         n_classes=n_classes,
-        model_sizes=of_kind(ModelConfig, of_model, "a size of the model"),
+        model_sizes=of_kind(ModelConfig, model_values, "a size of the model"),
         **of_kind(TrainConfig, values, "a setting"),
     )
 
 
 def read_settings(file: Path, notes: Collection[str]) -> dict[str, Any]:
-    """The settings in a YAML file, without the ``notes`` that a run's own config.yaml has besides.
+    """The settings in a YAML file.
+
+    Parameters
+    ----------
+    file
+    notes
+        Names of entries to leave out, which a run's config.yaml has besides its settings.
 
     Raises
     ------
     InputError
-        If it cannot be read, or holds no values by name.
+        If the file cannot be read, or does not hold values by name.
     """
     try:
-        noted = yaml.safe_load(file.read_text("utf-8"))
+        settings = yaml.safe_load(file.read_text("utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"{file} cannot be read as settings: {' '.join(str(error).split())}") from error
-    if not isinstance(noted, dict) or not all(isinstance(key, str) for key in noted):
+    if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
         raise InputError(f"{file} holds no settings; needed: YAML with a value by name, such as 'steps: 1000'")
-    return {key: value for key, value in noted.items() if key not in notes}
+    return {key: value for key, value in settings.items() if key not in notes}
 
 
 def of_kind(config: type[Any], values: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """The values as the fields of a config have them, but for those that are configs or follow from the data.
+    """Values converted to the types of a config's fields.
+
+    Fields that are configs themselves, or that follow from the data, are not accepted.
+
+    Parameters
+    ----------
+    config
+        A dataclass.
+    values
+        By the names of its fields.
+    what
+        What a name should be, for messages.
 
     Raises
     ------
     InputError
-        If a name is unknown or a value of the wrong kind; ``what`` says what was needed.
+        If a name is unknown or a value has the wrong type.
     """
     hints = typing.get_type_hints(config)
     fields = [
         field.name
         for field in dataclasses.fields(config)
-        if field.name not in ("task", *_OF_THE_DATA) and not dataclasses.is_dataclass(hints[field.name])
+        if field.name not in ("task", *_DATA_FIELDS) and not dataclasses.is_dataclass(hints[field.name])
     ]
     for name in values:
         if name not in fields:
@@ -123,7 +140,7 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
         return tuple(_converted(name, inner, int) for inner in values)
     try:
         if hint is float and not isinstance(value, bool):
-            return float(value)  # YAML takes 1e-4 for text
+            return float(value)  # YAML reads 1e-4 as text
         if hint is int and not isinstance(value, bool) and float(value) == int(value):
             return int(value)
     except (TypeError, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""The presets of models and training runs, in one table."""
+"""The presets of models and training runs: a name and a task in, a TrainConfig out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from facesynth.model.config.train import CONDITIONS, Task, TrainConfig
 
 PRESETS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = MappingProxyType(
     {
-        # name: what differs from ModelConfig's defaults, what differs from TrainConfig's
+        # name: differences from ModelConfig's defaults, differences from TrainConfig's defaults
         "published": ({}, {}),
         "freehand": ({}, {"augment": 1.0, "rough": 1.0}),
         "super-resolution": ({}, {"identity": 0.1, "low_resolution": (1, 2, 4, 8, 16, 32)}),
@@ -36,7 +36,7 @@ PRESETS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = MappingProx
                 "laplacian": 1.0,
                 "w_norm": 1e-4,
                 "ema": 0.99,
-                "metric": "laplacian",  # a condition doesn't fix colours, and L2 is mostly colours
+                "metric": "laplacian",  # a condition does not determine colours, which dominate L2
                 "interval": 100,
             },
         ),
@@ -71,12 +71,12 @@ PRESETS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = MappingProx
         ),
     }
 )
-"""The presets: ``published`` and ``super-resolution`` are the 256 px models of the paper, ``freehand`` the published one for
-people's own drawings, ``small`` one that trains on a CPU in minutes, ``portrait`` one for the generator that comes along."""
+"""The presets: ``published`` and ``super-resolution`` are the 256 px models of the paper, ``freehand`` is the published model
+for hand drawings, ``small`` trains on a CPU in minutes, ``portrait`` is for the generator that comes with facesynth."""
 FOR_TASK: Mapping[tuple[str, Task], Mapping[str, Any]] = MappingProxyType(
     {("published", "photo2face"): {"identity": 0.1, "w_norm": 0.0}, ("portrait", "photo2face"): {"rough": 0.0}}
 )
-"""What differs further where a preset is used for a task: photos of persons are to keep who they are."""
+"""Further differences of a preset for a task: photos should keep the identity of the person."""
 
 
 def preset(
@@ -91,7 +91,7 @@ def preset(
     task : str
         seg2face, sketch2face or photo2face.
     n_classes : int
-        Classes of the label maps.
+        Number of classes of the label maps.
     model_sizes
         Fields of :class:`ModelConfig` that override the preset's.
     **train

@@ -1,4 +1,4 @@
-"""What a training run does: frozen dataclasses, checked when they are made."""
+"""The settings of a training run: frozen dataclasses whose fields are checked on construction."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ class RunConfig(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """Photos a step."""
+        """Photos per step."""
 
     @property
     def accumulate(self) -> int:
-        """Parts that a step's photos go through the networks in."""
+        """Micro-batches into which each step's photos are split."""
 
     @property
     def precision(self) -> str:
-        """What the networks compute in: float32, bf16 or fp16."""
+        """Precision of the networks: float32, bf16 or fp16."""
 
     @property
     def metric(self) -> str:
-        """The term whose lowest value on the validation split tells what is kept."""
+        """The term that selects the best network, by its lowest value on the validation split."""
 
     @property
     def interval(self) -> int:
@@ -41,7 +41,7 @@ class RunConfig(Protocol):
 
     @property
     def seed(self) -> int:
-        """Of everything random."""
+        """Seed of all random numbers."""
 
 
 Task = Literal["seg2face", "sketch2face", "photo2face"]
@@ -56,14 +56,14 @@ NETWORK_OF_TERM: Mapping[str, str] = MappingProxyType(
 )
 """The trained network that a term needs."""
 _SMALLEST_OUTPUT = {"lpips_crop": 64, "identity": 256}
-"""Pixels of the face that a term needs."""
+"""The smallest output size that a term needs, pixels."""
 MOST_CHANGED = 5
-"""Most times that the strengths of augmenting and roughening may be taken."""
+"""The largest factor of the strengths of augmentation and roughness."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """What a training run does; two runs of the same config on the same data give the same weights.
+    """The settings of a training run; two runs with the same config and data give the same weights.
 
     The defaults are those of the published segmentation and sketch models (Richardson et al., CVPR 2021, section 4, and the
     published code's commands).
@@ -74,22 +74,22 @@ class TrainConfig:
     model: ModelConfig
     """The sizes."""
     train_generator: bool = False
-    """Train the generator along with the encoder, instead of keeping a given one as it is."""
+    """Train the generator together with the encoder, instead of keeping it frozen."""
     steps: int = 500_000
     """Optimiser steps in all."""
     batch_size: int = 8
-    """Photos a step, over all processes together."""
+    """Photos per step, over all processes together."""
     accumulate: int = 1
-    """Parts that a step's photos go through one after another, so that they fit in memory; batch norm sees a part alone."""
+    """Micro-batches into which each step's photos are split to save memory; batch norm uses the statistics of each alone."""
     optimizer: Literal["ranger", "adam", "muon", "adam-muon"] = "ranger"
-    """How the weights are updated; by adam-muon those of the encoder as Adam does, those of the generator as Muon."""
+    """The optimiser; adam-muon uses Adam for the encoder and Muon for the generator."""
     learning_rate: float = 1e-4
-    """Of the encoder."""
+    """Learning rate of the encoder."""
     generator_learning_rate: float = 2e-3
-    """Of the generator and the photos' style codes, where they are trained; its weights are scaled at run time, so it takes
-    more than the encoder does."""
+    """Learning rate of the generator and the photos' style codes, if they are trained. It is higher than the encoder's because
+    the generator's weights are scaled at run time."""
     cooldown: float = 0.0
-    """Share of the steps, the last ones, over which the learning rates fall in a line to nothing; 0 for rates that stay."""
+    """Fraction of the steps, at the end, over which the learning rates decay linearly to 0; 0 for constant rates."""
     l2: float = 1.0
     """Weight of the mean squared difference of the pictures, whose values are in [-1, 1]."""
     l2_crop: float = 0.0
@@ -99,42 +99,42 @@ class TrainConfig:
     lpips_crop: float = 0.0
     """Weight of the same on the face alone."""
     lpips_network: Literal["alex", "vgg"] = "alex"
-    """Whose features the perceptual distance compares: AlexNet's or VGG16's."""
+    """The network of the perceptual distance: AlexNet or VGG16."""
     identity: float = 0.0
-    """Weight of the difference of the persons, as a face recogniser sees them."""
+    """Weight of the identity loss: the dissimilarity of the persons by a face recogniser."""
     moco: float = 0.0
-    """Weight of the same by features that were learnt without labels, for what are no faces."""
+    """Weight of the same with features learnt without labels, for subjects other than faces."""
     laplacian: float = 0.0
-    """Weight of the difference of the Laplacian pyramids, which keeps edges where there is no perceptual network."""
+    """Weight of the difference of the Laplacian pyramids, which preserves edges if there is no perceptual network."""
     lines: float = 0.0
-    """Weight of the difference of the pictures' lines, which count rather by their length than by their contrast."""
+    """Weight of the difference of the pictures' lines, which count by their length rather than by their contrast."""
     parsing: float = 0.0
-    """Weight of the difference of the parts that a face parser sees."""
+    """Weight of the difference of the segmentations by a face parser."""
     clip_norm: float = 0.0
-    """Longest that all gradients together may be; longer ones are scaled down. 0 for no limit."""
+    """Largest norm of all gradients together; larger ones are scaled down. 0 for no limit."""
     precision: Literal["float32", "bf16", "fp16"] = "float32"
-    """What the networks compute in; weights and losses stay float32."""
+    """Precision of the networks; weights and losses stay in float32."""
     w_norm: float = 0.005
     """Weight of the latents' distance from the average latent."""
     style_probability: float = 0.0
-    """Share of the photos whose style layers come from a code of their own, learnt for each photo (GLO)."""
+    """Probability that a photo's style layers come from a code learnt for that photo (GLO)."""
     ema: float = 0.0
-    """Decay a step of the moving average of the weights, which is then what is validated and kept; 0 for none."""
+    """Decay per step of the moving average of the weights, which is then validated and saved; 0 for no average."""
     flip: bool = True
     """Mirror half of the pairs, condition and photo together."""
     augment: float = 0.0
-    """How far pairs are turned, scaled, shifted and recoloured: 1 for the strengths of Augmentation, 0 for not at all."""
+    """Factor of the strengths of Augmentation (rotation, scale, shift, colours); 0 for no augmentation."""
     rough: float = 0.0
-    """How rough and incomplete conditions are: 1 for the strengths of Roughness, 0 for as they are."""
+    """Factor of the strengths of Roughness, which makes conditions rough and incomplete; 0 for exact conditions."""
     low_resolution: tuple[int, ...] = ()
-    """Photos as a condition go in so many times smaller, each by one of these at random, and enlarged again; none for as
-    they are."""
+    """Downsampling factors of photos as conditions, one drawn at random for each photo, which is then upsampled again; empty
+    for full resolution."""
     metric: str = "l2"
-    """The term, or the whole loss, whose lowest value on the validation split tells which model is kept."""
+    """The term, or the whole loss, that selects the best model, by its lowest value on the validation split."""
     interval: int = 2500
-    """Steps between validations, each with its checkpoint."""
+    """Steps between validations, each with a checkpoint."""
     seed: int = 0
-    """Of the initial weights, the data order and everything else that is random."""
+    """Seed of the initial weights, the data order and all other random numbers."""
 
     def __post_init__(self) -> None:
         if self.task not in CONDITIONS:
@@ -204,11 +204,11 @@ class TrainConfig:
 
     @property
     def weights(self) -> dict[str, float]:
-        """What every term weighs, by :data:`TERMS`."""
+        """The weight of every term, by :data:`TERMS`."""
         return {name: getattr(self, name) for name in TERMS}
 
     def rate_share(self, step: int) -> float:
-        """What share of the learning rates the step after ``step`` others goes by: 1 until the cooldown, then less.
+        """The factor of the learning rates after ``step`` steps: 1 until the cooldown, then decaying linearly.
 
         Reference: Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations", NeurIPS 2024,
         section 3 (a constant rate with a cooldown).

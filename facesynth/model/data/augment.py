@@ -1,7 +1,7 @@
-"""Pairs of condition and photo, moved together and the photo's colours changed, as training sees them.
+"""Augmentation of pairs: a condition and its photo in, both warped alike and the photo's colours changed, out.
 
-A condition and its photo go through one :class:`~facesynth.model.data.warp.Motion`, each resampled once at its own size. What
-comes in from beyond the border is the mirror image of both, so the condition says there what the photo shows.
+A condition and its photo are warped by the same :class:`~facesynth.model.data.warp.Motion`, each resampled once at its own
+size. Beyond the border both continue as their mirror images, so they match there as well.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How far pairs are changed at most; what is drawn lies anywhere up to that, both ways. 0 leaves it as it is."""
+    """The greatest strengths of the augmentation. The actual ones are uniform in both directions; 0 turns one off."""
 
     flip: bool = True
-    """Mirror half of the pairs, the classes of left and right swapped."""
+    """Mirror pairs with probability 1/2, swapping the classes of left and right."""
     rotation: float = 5.0
-    """Turn, degrees; up to 45."""
+    """Rotation, degrees; up to 45."""
     scale: float = 0.05
-    """Relative change of size; up to 0.5, which is from 1 / 1.5 to 1.5 times."""
+    """Relative change of scale; up to 0.5, which is from 1 / 1.5 to 1.5 times."""
     shift: float = 0.02
-    """Shift along rows and along columns, as a share of the width; up to 0.25."""
+    """Translation along rows and along columns, as a fraction of the width; up to 0.25."""
     brightness: float = 0.08
-    """Relative change of the photo's light; up to 0.9."""
+    """Relative change of the photo's brightness; up to 0.9."""
     contrast: float = 0.08
-    """Relative change of the differences from the photo's mean grey; up to 0.9."""
+    """Relative change of the photo's contrast about its mean grey; up to 0.9."""
     saturation: float = 0.15
-    """Relative change of the photo's colourfulness; up to 0.9."""
+    """Relative change of the photo's saturation; up to 0.9."""
     hue: float = 4.0
-    """Turn of the photo's colours about grey, degrees; up to 180."""
+    """Rotation of the photo's hue, degrees; up to 180."""
 
     def __post_init__(self) -> None:
         for name, most in _MOST.items():
@@ -53,20 +53,25 @@ class Augmentation:
                 raise InputError(f"{name} is {value}; needed: 0 to {most:g}")
 
     def scaled(self, factor: float, *, flip: bool) -> Augmentation:
-        """The same with every strength ``factor`` times as large.
+        """A copy with every strength multiplied by ``factor``.
 
         Parameters
         ----------
         factor : float
-            At least 0; 0 leaves nothing but the flip.
+            At least 0; 0 leaves only the mirroring.
         flip : bool
             Whether to mirror.
+
+        Raises
+        ------
+        InputError
+            If a strength is then out of its range.
         """
         return dataclasses.replace(self, flip=flip, **{name: factor * getattr(self, name) for name in _MOST})
 
     @property
     def moves(self) -> bool:
-        """Whether pairs are turned, scaled or shifted."""
+        """Whether pairs are rotated, scaled or translated."""
         return max(self.rotation, self.scale, self.shift) > 0
 
     @property
@@ -97,22 +102,22 @@ def augment(
     *,
     mirror: Sequence[int] | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A pair, moved as one and the photo recoloured.
+    """A pair with condition and photo warped alike and the photo recoloured.
 
     Parameters
     ----------
     condition : (H, W) uint8 array, or (H, W, 3) for a photo
         A label map, a sketch or a photo.
     photo : (T, U, 3) uint8 array
-        RGB, of any size with the same sides' ratio.
+        RGB, of any size with the same aspect ratio.
     kind : str
-        What the condition is: labels, sketch or photo. The face that a photo asks for has the photo's colours, so such a
-        condition is recoloured along with it; label maps and sketches say nothing of colours.
+        What the condition is: labels, sketch or photo. A photo as the condition determines the colours of the face, so it is
+        recoloured as well; label maps and sketches do not.
     augmentation : Augmentation
     rng : Generator
-        All that is random is drawn from it.
+        Source of all random numbers.
     mirror : sequence of int, optional
-        For label maps, the id that each id turns into when mirrored.
+        For label maps, the id that replaces each id when mirrored.
 
     Returns
     -------
@@ -130,7 +135,7 @@ def augment(
 
 
 def draw_motion(augmentation: Augmentation, rng: np.random.Generator) -> Motion:
-    """Where the next pair goes."""
+    """A random motion within the limits of ``augmentation``."""
     flipped = augmentation.flip and bool(rng.random() < 0.5)
     if not augmentation.moves:
         return Motion(flipped=flipped)
@@ -145,30 +150,43 @@ def draw_motion(augmentation: Augmentation, rng: np.random.Generator) -> Motion:
 
 
 def draw_recolouring(augmentation: Augmentation, mean_grey: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """The (3, 4) matrix that the next photo's colours go through (see :func:`recolouring`)."""
-    light, contrast, colour, turn = rng.uniform(-1, 1, 4).tolist()
+    """A random recolouring within the limits of ``augmentation``.
+
+    Parameters
+    ----------
+    augmentation : Augmentation
+    mean_grey : float
+        The photo's mean grey, 0 to 255.
+    rng : Generator
+
+    Returns
+    -------
+    (3, 4) float64 array
+        For :func:`recolour`.
+    """
+    brightness, contrast, saturation, hue = rng.uniform(-1, 1, 4).tolist()
     return recolouring(
         mean_grey,
-        brightness=1 + light * augmentation.brightness,
+        brightness=1 + brightness * augmentation.brightness,
         contrast=1 + contrast * augmentation.contrast,
-        saturation=1 + colour * augmentation.saturation,
-        hue=turn * augmentation.hue,
+        saturation=1 + saturation * augmentation.saturation,
+        hue=hue * augmentation.hue,
     )
 
 
 def recolouring(
     mean_grey: float, *, brightness: float = 1.0, contrast: float = 1.0, saturation: float = 1.0, hue: float = 0.0
 ) -> NDArray[np.float64]:
-    """One affine map of RGB that changes light, contrast, colourfulness and hue.
+    """An affine map of RGB colours that changes brightness, contrast, saturation and hue.
 
     Parameters
     ----------
     mean_grey : float
-        The grey that contrast leaves alone, 0 to 255.
+        The grey that a change of contrast does not change, 0 to 255.
     brightness, contrast, saturation : float
-        Factors, at least 0.
+        Factors, at least 0; 1 changes nothing.
     hue : float
-        Turn of the colours about the axis of greys, degrees. Greys stay, and so does the mean of red, green and blue.
+        Rotation about the axis of greys, degrees. It changes neither greys nor the mean of red, green and blue.
 
     Returns
     -------
@@ -177,16 +195,16 @@ def recolouring(
     """
     grey = np.full((3, 3), 1 / 3)
     axis = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
-    turn = math.radians(hue)
-    turned = grey + math.cos(turn) * (np.eye(3) - grey) + math.sin(turn) * axis  # Rodrigues' formula
+    angle = math.radians(hue)
+    rotation = grey + math.cos(angle) * (np.eye(3) - grey) + math.sin(angle) * axis  # Rodrigues' formula
     luma = np.tile(_LUMA, (3, 1))
     saturated = luma + saturation * (np.eye(3) - luma)
-    matrix = brightness * contrast * saturated @ turned
+    matrix = brightness * contrast * saturated @ rotation
     return np.hstack([matrix, np.full((3, 1), brightness * (1 - contrast) * mean_grey)])
 
 
 def recolour(photo: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """An (H, W, 3) RGB photo through a (3, 4) affine map of its colours, clipped to 0..255."""
+    """An (H, W, 3) uint8 RGB photo after a (3, 4) affine map of its colours, clipped to 0 to 255."""
     return np.asarray(cv2.transform(photo, matrix), np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""The manifest columns that hold conditions and photos."""
+"""Selection of the manifest columns that hold conditions and photos: a dataset in, column names out."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ def condition_column(dataset: Dataset, condition: Condition, sketch: str | None 
     condition : str
         labels, sketch or photo.
     sketch : str, optional
-        The sketch method, where the dataset holds several.
+        The sketch method; needed if the dataset has several.
 
     Raises
     ------
     DatasetError
-        If there is none, there are several sketches and ``sketch`` does not choose, or there is nothing to choose.
+        If there is no such column, if the dataset has several sketch methods and ``sketch`` is not given, or if ``sketch`` is
+        given for another condition.
     """
     if condition != "sketch":
         if sketch is not None:
@@ -51,7 +52,7 @@ def condition_column(dataset: Dataset, condition: Condition, sketch: str | None 
 def condition_columns(
     dataset: Dataset, condition: Condition, sketch: str | None = None, *, every: bool = False
 ) -> tuple[str, ...]:
-    """The manifest columns that hold the condition: of sketches there may be several, of which a pair has one at a time.
+    """The manifest columns that hold the condition. There may be several for sketches; each draw of a pair uses one.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def condition_columns(
     sketch : str, optional
         The sketch method, or several joined by commas.
     every : bool
-        Without ``sketch``, take all that the dataset has, rather than ask for one.
+        If ``sketch`` is not given, use all sketch methods of the dataset instead of requiring a choice.
 
     Raises
     ------
@@ -74,14 +75,14 @@ def condition_columns(
 
 
 def photo_column(rows: pd.DataFrame, size: int) -> str:
-    """The manifest column of the photos to decode for training at ``size``: the smallest that are large enough.
+    """The manifest column of the photos to decode for training at ``size``: the smallest photos that are large enough.
 
     Parameters
     ----------
     rows : DataFrame
-        Of a manifest.
+        Rows of a manifest.
     size : int
-        Height and width that the model makes, pixels.
+        Height and width that training needs, pixels.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Contact sheets: pictures in a grid, with a heading a column."""
+"""Contact sheets: pictures in, one picture with a grid of them under column headings out."""
 
 from __future__ import annotations
 
@@ -19,11 +19,24 @@ if TYPE_CHECKING:
 GAP = 4
 """Pixels between pictures."""
 HEADING = 22
-"""Pixels for the headings."""
+"""Height of the row of headings, pixels."""
 
 
 def show_condition(condition: NDArray[np.uint8], kind: Condition, scheme: LabelScheme) -> NDArray[np.uint8]:
-    """A condition as an (H, W, 3) picture for people: label maps in the scheme's colours."""
+    """A condition as an RGB picture for display.
+
+    Parameters
+    ----------
+    condition : (H, W) uint8 array, or (H, W, 3) for a photo
+    kind : str
+        labels, sketch or photo.
+    scheme : LabelScheme
+        Gives the colours of label maps.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+    """
     if kind == "labels":
         return images.colourise(condition, scheme)
     return np.repeat(condition[..., None], 3, axis=2) if condition.ndim == 2 else condition
@@ -32,16 +45,16 @@ def show_condition(condition: NDArray[np.uint8], kind: Condition, scheme: LabelS
 def contact_sheet(
     rows: Sequence[Sequence[NDArray[np.uint8] | None]], headings: Sequence[str], *, cell: int
 ) -> NDArray[np.uint8]:
-    """Pictures in a grid on white.
+    """Pictures in a grid on a white background.
 
     Parameters
     ----------
     rows : sequence of sequences of (H, W, 3) uint8 arrays or None
         The pictures, row by row; None leaves a cell empty.
     headings : sequence of str
-        One a column.
+        One per column.
     cell : int
-        Height and width that every picture is shown at, pixels.
+        Height and width to which every picture is resized, pixels.
 
     Returns
     -------

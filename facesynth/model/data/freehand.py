@@ -1,9 +1,9 @@
-"""Conditions made rough and incomplete, so that people's own drawings work: sketches and label maps as hands make them.
+"""Augmentation of conditions that imitates strengths drawing: an exact sketch or label map in, a rough, incomplete one out.
 
-Sketches and label maps of a dataset are exact: every line and border lies where the photo has it. A model that has seen
-nothing else takes a slip of the pen for a feature. Training on :func:`roughen`'s output, with the photo as it is, teaches it
-what to rely on. :mod:`facesynth.model.data.rough_sketches` and :mod:`facesynth.model.data.rough_labels` hold the single
-effects.
+The sketches and label maps of a dataset are exact: every line and border matches the photo. A model trained only on these
+treats the inaccuracies of a drawing as features. Training on the output of :func:`roughen`, with the photo unchanged, makes
+it robust to them. The individual effects are in :mod:`facesynth.model.data.rough_sketches` and
+:mod:`facesynth.model.data.rough_labels`.
 """
 
 from __future__ import annotations
@@ -26,87 +26,87 @@ if TYPE_CHECKING:
     from facesynth.model.config.model import Condition
 
 REFERENCE_WIDTH = 512
-"""Width of the pictures for which lengths are given, pixels; in a wider one they are longer in proportion."""
+"""Width of the pictures to which all lengths refer, pixels; they scale with the width of the actual picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Roughness:
-    """How rough conditions get at most. Lengths are pixels of a picture 512 wide; 0 turns an effect off.
+    """The greatest strengths of all effects. Lengths refer to a picture 512 px wide; 0 turns an effect off.
 
-    Every picture has a hand of its own, from careful to careless, which all effects follow; see :func:`roughen`.
+    A carelessness drawn for each picture scales all its effects; see :func:`roughen`.
     """
 
     proportions: float = 10.0
-    """How far parts are out of place, bent together with what is around them, px."""
+    """Displacement of features by a coarse smooth warp, px."""
     tremor: float = 2.5
-    """How far lines and borders waver, px."""
+    """Displacement of lines and borders by a fine smooth warp, px."""
     width: float = 1.2
-    """Sketches: how much wider or narrower lines are on either side, px."""
+    """Sketches: change of the line width on either side, px."""
     shades: float = 0.7
-    """Sketches: chance that shades are left out, 0 to 1."""
+    """Sketches: probability that shading is removed, 0 to 1."""
     twice: float = 0.4
-    """Sketches: chance that lines are drawn twice, 0 to 1."""
+    """Sketches: probability that lines are drawn twice, 0 to 1."""
     breaks: float = 0.22
-    """Sketches: share of the lines that is broken away in short pieces, 0 to 1."""
+    """Sketches: fraction of the area that is erased in small patches, which breaks lines, 0 to 1."""
     erased: float = 0.35
-    """Sketches: share of the area in which nothing is drawn, 0 to 1."""
+    """Sketches: fraction of the area that is erased in large patches, 0 to 1."""
     faintness: float = 0.5
-    """Sketches: how far black lines are from black, 0 to 1."""
+    """Sketches: distance of black lines from black, 0 to 1."""
     paper: float = 0.2
-    """Sketches: how far the paper is from white, 0 to 1."""
+    """Sketches: distance of the paper from white, 0 to 1."""
     blur: float = 2.0
     """Sketches: standard deviation of the blur, px."""
     corners: float = 12.0
-    """Label maps: how far borders are straightened to polygons, px."""
+    """Label maps: tolerance of the polygons that replace outlines, px."""
     growth: float = 6.0
-    """Label maps: how much larger or smaller parts are on every side, px."""
+    """Label maps: growth or shrinkage of regions on every side, px."""
     shift: float = 8.0
-    """Label maps: how far single parts are out of place, px."""
+    """Label maps: displacement of single regions, px."""
     dropped: float = 0.2
-    """Label maps: chance of each part to be left out, 0 to 1; partners of left and right go together."""
+    """Label maps: probability that a class is left out, 0 to 1; a left and right pair is left out together."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value, most = getattr(self, field.name), 1.0 if field.name in _SHARES else REFERENCE_WIDTH / 4
+            value, most = getattr(self, field.name), 1.0 if field.name in _FRACTIONS else REFERENCE_WIDTH / 4
             if not 0 <= value <= most:
                 raise InputError(f"{field.name} is {value}; needed: 0 to {most:g}")
 
     def scaled(self, factor: float) -> Roughness:
-        """The same with every strength ``factor`` times as large, chances and shares at most 1.
+        """A copy with every strength multiplied by ``factor``; probabilities and fractions are limited to 1.
 
         Raises
         ------
         InputError
-            If a length becomes too large, or ``factor`` is negative or no number.
+            If a length becomes too large, or ``factor`` is negative or not finite.
         """
         if not 0 <= factor < math.inf:
             raise InputError(f"the factor of the roughness is {factor}; needed: a number, at least 0")
         scaled = {field.name: factor * getattr(self, field.name) for field in dataclasses.fields(self)}
-        return Roughness(**{name: min(value, 1.0) if name in _SHARES else value for name, value in scaled.items()})
+        return Roughness(**{name: min(value, 1.0) if name in _FRACTIONS else value for name, value in scaled.items()})
 
 
-_SHARES = frozenset({"shades", "twice", "breaks", "erased", "faintness", "paper", "dropped"})
+_FRACTIONS = frozenset({"shades", "twice", "breaks", "erased", "faintness", "paper", "dropped"})
 
 
 def roughen(
     condition: NDArray[np.uint8], kind: Condition, roughness: Roughness, rng: np.random.Generator, scheme: LabelScheme
 ) -> NDArray[np.uint8]:
-    """A condition as a hand would make it.
+    """A condition as if drawn by strengths.
 
-    How careless the hand is, is drawn once a picture between not at all and wholly; every effect then takes between half
-    and all of its strength times that. So training sees clean conditions too.
+    A carelessness is drawn uniformly from 0 to 1 for each picture. Every effect is then applied with its strength, times the
+    carelessness, times a random factor from 1/2 to 1. Training therefore sees clean conditions as well.
 
     Parameters
     ----------
-    condition : (H, W) uint8 array
-        A label map or a sketch. A photo stays as it is.
+    condition : (H, W) uint8 array, or (H, W, 3) for a photo
+        A label map, a sketch, or a photo, which is returned unchanged.
     kind : str
         labels, sketch or photo.
     roughness : Roughness
     rng : Generator
-        All that is random is drawn from it.
+        Source of all random numbers.
     scheme : LabelScheme
-        What a label map's ids mean.
+        The label map's classes.
 
     Returns
     -------
@@ -114,71 +114,72 @@ def roughen(
     """
     if kind == "photo":
         return condition
-    hand = _Hand(roughness, condition.shape[1] / REFERENCE_WIDTH, rng)
-    return _rough_labels(condition, hand, scheme) if kind == "labels" else _rough_sketch(condition, hand)
+    strengths = _Strengths(roughness, condition.shape[1] / REFERENCE_WIDTH, rng)
+    return _rough_labels(condition, strengths, scheme) if kind == "labels" else _rough_sketch(condition, strengths)
 
 
-class _Hand:
-    """One picture's share of every strength."""
+class _Strengths:
+    """Random strengths of the effects on one picture."""
 
     def __init__(self, roughness: Roughness, scale: float, rng: np.random.Generator) -> None:
         self.roughness, self.scale, self.rng = roughness, scale, rng
-        self.careless = rng.random()
+        self.carelessness = rng.random()
 
     def amount(self, name: str) -> float:
-        """How much of an effect to use: a share, or pixels of this picture."""
-        most: float = getattr(self.roughness, name) * self.careless * self.rng.uniform(0.5, 1)
-        return most if name in _SHARES else most * self.scale
+        """A random strength of an effect: a fraction, or a length in pixels of this picture."""
+        strength: float = getattr(self.roughness, name) * self.carelessness * self.rng.uniform(0.5, 1)
+        return strength if name in _FRACTIONS else strength * self.scale
 
-    def either_way(self, name: str) -> float:
-        """As :meth:`amount`, or as much less."""
+    def signed(self, name: str) -> float:
+        """A random strength between plus and minus :meth:`amount`."""
         return self.amount(name) * self.rng.uniform(-1, 1)
 
     def happens(self, name: str) -> bool:
-        """Whether something that has a chance comes about."""
+        """Whether an effect with this probability is applied."""
         return bool(self.rng.random() < self.amount(name))
 
 
-def _rough_sketch(sketch: NDArray[np.uint8], hand: _Hand) -> NDArray[np.uint8]:
-    """From the lines to the paper, in the order in which a drawing comes about."""
-    rng, scale = hand.rng, hand.scale
-    if hand.happens("shades"):
+def _rough_sketch(sketch: NDArray[np.uint8], strengths: _Strengths) -> NDArray[np.uint8]:
+    """The effects on a sketch, first those on lines, then those on the paper."""
+    rng, scale = strengths.rng, strengths.scale
+    if strengths.happens("shades"):
         sketch = rough_sketches.leave_out_shades(sketch, rng.uniform(3, 8) * scale, rng.uniform(0.6, 1))
-    sketch = rough_sketches.thicken(sketch, hand.either_way("width"))
+    sketch = rough_sketches.thicken(sketch, strengths.signed("width"))
     sketch = rough_sketches.erase(
-        sketch, rough_sketches.gaps(sketch.shape, hand.amount("breaks"), rng.uniform(10, 36) * scale, rng)
+        sketch, rough_sketches.gaps(sketch.shape, strengths.amount("breaks"), rng.uniform(10, 36) * scale, rng)
     )
-    if hand.happens("twice"):
-        sketch = rough_sketches.restate(sketch, hand.amount("tremor") * 2, 60 * scale, rng.uniform(0.4, 0.9), rng)
+    if strengths.happens("twice"):
+        sketch = rough_sketches.restate(sketch, strengths.amount("tremor") * 2, 60 * scale, rng.uniform(0.4, 0.9), rng)
     sketch = rough_sketches.erase(
-        sketch, rough_sketches.gaps(sketch.shape, hand.amount("erased"), rng.uniform(50, 130) * scale, rng)
+        sketch, rough_sketches.gaps(sketch.shape, strengths.amount("erased"), rng.uniform(50, 130) * scale, rng)
     )
-    sketch = wobble(sketch, hand.amount("proportions"), rng.uniform(90, 200) * scale, rng)
-    sketch = wobble(sketch, hand.amount("tremor"), rng.uniform(16, 36) * scale, rng)
-    sketch = rough_sketches.soften(sketch, hand.amount("blur"))
-    paper = hand.amount("paper")
+    sketch = wobble(sketch, strengths.amount("proportions"), rng.uniform(90, 200) * scale, rng)
+    sketch = wobble(sketch, strengths.amount("tremor"), rng.uniform(16, 36) * scale, rng)
+    sketch = rough_sketches.soften(sketch, strengths.amount("blur"))
+    paper = strengths.amount("paper")
     return rough_sketches.on_paper(
         sketch,
         darkness=paper,
         unevenness=rng.random(),
         grain=paper * rng.uniform(0, 0.15),
-        faintness=hand.amount("faintness"),
+        faintness=strengths.amount("faintness"),
         rng=rng,
     )
 
 
-def _rough_labels(labels: NDArray[np.uint8], hand: _Hand, scheme: LabelScheme) -> NDArray[np.uint8]:
-    """From what is drawn at all to how its borders run."""
-    rng, scale = hand.rng, hand.scale
-    ground = rough_labels.grounds(scheme)
-    own = [number for number in np.flatnonzero(rough_labels.areas(labels)).tolist() if ground[number] != number]
-    pairs = sorted({min(number, scheme.mirror[number]) for number in own})
-    left_out = {number for number in pairs if hand.happens("dropped")}
-    labels = rough_labels.drop(labels, left_out | {scheme.mirror[number] for number in left_out}, scheme)
-    for part in own:
-        right, down = round(hand.either_way("shift")), round(hand.either_way("shift"))
-        labels = rough_labels.shift(labels, part, right, down)
-        labels = rough_labels.grow(labels, part, hand.either_way("growth"))
-    labels = wobble(labels, hand.amount("proportions"), rng.uniform(90, 200) * scale, rng, labels=True)
-    labels = rough_labels.polygons(labels, hand.amount("corners"))
-    return wobble(labels, hand.amount("tremor"), rng.uniform(16, 36) * scale, rng, labels=True)
+def _rough_labels(labels: NDArray[np.uint8], strengths: _Strengths, scheme: LabelScheme) -> NDArray[np.uint8]:
+    """The effects on a label map, first those on whole regions, then those on borders."""
+    rng, scale = strengths.rng, strengths.scale
+    replacement = rough_labels.grounds(scheme)
+    present = np.flatnonzero(rough_labels.areas(labels)).tolist()
+    removable = [number for number in present if replacement[number] != number]
+    pairs = sorted({min(number, scheme.mirror[number]) for number in removable})
+    dropped = {number for number in pairs if strengths.happens("dropped")}
+    labels = rough_labels.drop(labels, dropped | {scheme.mirror[number] for number in dropped}, scheme)
+    for number in removable:
+        right, down = round(strengths.signed("shift")), round(strengths.signed("shift"))
+        labels = rough_labels.shift(labels, number, right, down)
+        labels = rough_labels.grow(labels, number, strengths.signed("growth"))
+    labels = wobble(labels, strengths.amount("proportions"), rng.uniform(90, 200) * scale, rng, labels=True)
+    labels = rough_labels.polygons(labels, strengths.amount("corners"))
+    return wobble(labels, strengths.amount("tremor"), rng.uniform(16, 36) * scale, rng, labels=True)

@@ -1,4 +1,4 @@
-"""Photos as super-resolution sees them: made smaller, and enlarged again to the size that the encoder takes.
+"""The conditions of super-resolution: photos downsampled, and enlarged again to the encoder's input size.
 
 Reference: Richardson et al., "Encoding in Style", CVPR 2021, section 4 (super resolution).
 """
@@ -15,24 +15,24 @@ from facesynth.errors import InputError
 
 
 def lowered(photos: Tensor, factors: Sequence[int]) -> Tensor:
-    """Photos with the detail of smaller ones: antialiased bicubic downsampling, then bilinear enlarging.
+    """Photos at reduced resolution: antialiased bicubic downsampling, then bilinear upsampling to the original size.
 
     Parameters
     ----------
-    photos
-        (N, 3, S, S) in [-1, 1].
-    factors
-        For every photo, how many times smaller it was; divisors of S. 1 leaves it as it is.
+    photos : (N, 3, S, S) float tensor
+        In [-1, 1].
+    factors : sequence of int
+        The downsampling factor of every photo, a divisor of S. 1 leaves a photo unchanged.
 
     Returns
     -------
-    Tensor
-        (N, 3, S, S) in [-1, 1].
+    (N, 3, S, S) float tensor
+        In [-1, 1].
 
     Raises
     ------
     InputError
-        If there is not one factor a photo, or one does not divide S.
+        If the number of factors is not N, or a factor does not divide S.
     """
     size = photos.shape[-1]
     if len(factors) != len(photos) or any(factor < 1 or size % factor for factor in factors):

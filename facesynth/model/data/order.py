@@ -1,4 +1,4 @@
-"""The order in which training sees the samples of a dataset, and the batches read ahead in that order."""
+"""The order in which training draws the samples of a dataset, and batches prefetched in that order."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 READ_AHEAD = 2
-"""Batches that every reading process has ready."""
+"""Batches that each worker process prefetches."""
 
 
 class Pick(NamedTuple):
-    """A pair as training sees it once.
+    """One draw of a sample in training.
 
     Attributes
     ----------
     pair : int
-        Its index.
+        Index of the pair or photo.
     draw : int
-        Which of all that training sees, from 0: what is random of it depends on the seed and on these two.
+        Number of the draw in the whole training, from 0. The random augmentation depends on the seed and these two numbers.
     """
 
     pair: int
@@ -36,18 +36,18 @@ class Pick(NamedTuple):
 
 
 class TrainingOrder(Sampler[list[Pick]]):
-    """Batches of picks: every epoch a new order that depends on the seed and the epoch alone.
+    """Batches of picks, in an order that is shuffled anew in every epoch and depends only on the seed and the epoch.
 
-    A run that goes on at step ``start`` therefore sees the same batches as one that was never interrupted. The last batch
-    of an epoch is filled up from the epoch's beginning.
+    A run that resumes at step ``start`` therefore gets the same batches as one that was never interrupted. The last batch of
+    an epoch is filled up from the beginning of that epoch's order.
 
     Parameters
     ----------
     length : int
-        Pairs.
+        Number of pairs.
     batch_size, seed : int
     start, stop : int
-        First step, and the one after the last.
+        First step, and the step after the last.
     """
 
     def __init__(self, length: int, batch_size: int, seed: int, start: int, stop: int) -> None:
@@ -65,22 +65,21 @@ class TrainingOrder(Sampler[list[Pick]]):
                 order = np.random.default_rng([self.seed, epoch]).permutation(self.length)
             first = step % per_epoch * self.batch_size
             batch = np.take(order, range(first, first + self.batch_size), mode="wrap").tolist()
-            yield [Pick(index, step * self.batch_size + place) for place, index in enumerate(batch)]
+            yield [Pick(index, step * self.batch_size + offset) for offset, index in enumerate(batch)]
 
 
 def batches(pairs: TorchDataset[Any], order: Sampler[list[Pick]], *, workers: int = 0) -> Generator[tuple[Tensor, ...]]:
-    """What training goes through: batches of pairs, read ahead by processes of their own.
+    """The batches of a training run, prefetched by worker processes.
 
-    These end when the generator does, by an error too, or is no longer held; and by themselves when the one that trains is
-    gone.
+    The workers stop when the generator ends, raises or is discarded, and on their own when the training process is gone.
 
     Parameters
     ----------
-    pairs : PairedFaces, or another dataset whose items are picked
+    pairs : PairedFaces, or another dataset that is indexed by picks
     order : sampler of lists of Pick
         Such as :class:`TrainingOrder`.
     workers : int
-        Processes that read; 0 to read where one trains, when it is the batch's turn.
+        Worker processes; with 0, each batch is read in the training process when it is needed.
 
     Yields
     ------
@@ -91,7 +90,7 @@ def batches(pairs: TorchDataset[Any], order: Sampler[list[Pick]], *, workers: in
     Raises
     ------
     DatasetError
-        As :class:`PairedFaces` does.
+        As :class:`~facesynth.model.data.pairs.PairedFaces`.
     """
     loader = DataLoader(
         pairs,
@@ -102,14 +101,17 @@ def batches(pairs: TorchDataset[Any], order: Sampler[list[Pick]], *, workers: in
     )
     try:
         yield from loader
-    except DatasetError as error:  # that of a reading process comes with its traceback in front
+    except DatasetError as error:  # in a worker, its traceback precedes the message
         last = str(error).strip().splitlines()[-1]
-        error.__traceback__ = None  # its frames hold the processes
+        error.__traceback__ = None  # its frames keep the workers alive
     else:
         return
     raise DatasetError(last.removeprefix("facesynth.errors.DatasetError: "))
 
 
 def _one_thread(_worker: int) -> None:
-    """There is a process a core already. OpenCV's own threads are those of the parent and not there: 1 would wait for them."""
+    """Turn off OpenCV's threads in a worker: there is already one worker per core.
+
+    The thread pool of the parent process does not exist in the worker, and with a setting of 1 OpenCV would wait for it.
+    """
     cv2.setNumThreads(0)

@@ -1,6 +1,4 @@
-"""The photos of a manifest without any condition: what a generator's own training sees, in the order of
-:class:`~facesynth.model.data.order.TrainingOrder`.
-"""
+"""The photos of a manifest without conditions, for training generators: a manifest in, (S, S, 3) uint8 photos out."""
 
 from __future__ import annotations
 
@@ -27,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class Photos(TorchDataset[tuple[int, "NDArray[np.uint8]"]]):
-    """The photos of one split, whatever else the dataset has.
+    """The photos of one split of a dataset; conditions are ignored.
 
-    An item is (index, photo): (S, S, 3) uint8. By its index a photo is as it stands in the dataset, made square and resized;
-    by a :class:`~facesynth.model.data.order.Pick` it is as training sees it.
+    An item is (index, photo), the photo being an (S, S, 3) uint8 RGB array. Indexed by an int, a photo is only padded to a
+    square and resized. Indexed by a :class:`~facesynth.model.data.order.Pick`, it is also augmented as for training.
 
     Parameters
     ----------
@@ -38,16 +36,16 @@ class Photos(TorchDataset[tuple[int, "NDArray[np.uint8]"]]):
     split : str
         train, val or test.
     size : int
-        Height and width, pixels.
+        Height and width of the photos, pixels.
     flip : bool
-        Mirror half of what training sees.
+        Mirror training photos with probability 1/2.
     seed : int
-        Of that.
+        Seed of the mirroring.
 
     Raises
     ------
     DatasetError
-        If the split is empty; later, with the id, if a photo is bad.
+        If the split is empty; on indexing, if a photo is bad. The message names its id.
     """
 
     def __init__(self, dataset: Dataset, split: str, size: int, *, flip: bool = False, seed: int = 0) -> None:
@@ -55,11 +53,11 @@ class Photos(TorchDataset[tuple[int, "NDArray[np.uint8]"]]):
         self.ids: list[str] = rows["id"].tolist()
         self.photos: list[Path] = [dataset.root / path for path in rows[photo_column(rows, size)]]
         self.digest = sha256(rows[["id", "photo_sha256"]].to_csv(index=False).encode())
-        """Tells two sets of photos apart."""
+        """Identifies the set of photos."""
         self.size, self.flip, self.seed = size, flip, seed
-        self._needs = len(self.ids) * 3 * size**2
-        self.cached = self._needs <= CACHE_BYTES
-        """Whether one process keeps all photos in memory."""
+        self._bytes_needed = len(self.ids) * 3 * size**2
+        self.cached = self._bytes_needed <= CACHE_BYTES
+        """Whether a single process keeps all photos in memory."""
         self._cache: dict[int, NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:
@@ -82,7 +80,7 @@ class Photos(TorchDataset[tuple[int, "NDArray[np.uint8]"]]):
         except PictureError as error:
             raise DatasetError(f"id {self.ids[index]}: {error}") from error
         photo = images.resize(square, (self.size, self.size))
-        reading = get_worker_info()
-        if self._needs * (reading.num_workers if reading else 1) <= CACHE_BYTES:
+        worker = get_worker_info()
+        if self._bytes_needed * (worker.num_workers if worker else 1) <= CACHE_BYTES:
             self._cache[index] = photo
         return photo

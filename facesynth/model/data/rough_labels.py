@@ -1,7 +1,7 @@
-"""What a hand does to the parts of a label map: straight borders, too large, too small, out of place, left out.
+"""Effects that make label maps look hand-drawn: straight borders, and regions too large, too small, displaced or missing.
 
-Label maps are (H, W) uint8 arrays of class ids; lengths are pixels of the map given. Pixels that a part gives up go to the
-part that is nearest.
+Label maps are (H, W) uint8 arrays of class ids; lengths are in pixels of the map. A region is all pixels of one class. Pixels
+that a region gives up take the class of the nearest other pixel.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     LabelMap = NDArray[np.uint8]
 
 _FEATURES = ("eye", "brow", "nose", "lip", "mouth", "teeth", "glass")
-"""What the names of parts within the face hold."""
-_COARSEST = 0.12
-"""Tolerance of a polygon, as a share of its part's width: small parts are drawn with more care."""
+"""Words in the names of classes that lie within the face."""
+_MOST_TOLERANCE = 0.12
+"""Upper limit of a polygon's tolerance, as a fraction of the square root of its area: small regions are more exact."""
 
 
 @lru_cache(maxsize=8)
 def grounds(scheme: LabelScheme) -> tuple[int, ...]:
-    """What each class turns into where the part is left out.
+    """The class that replaces each class where it is left out.
 
-    Parts within the face turn into skin, all others into background. A scheme that does not call its classes so has its
-    first class in their place: what no part covers. Skin and background stay.
+    Classes within the face are replaced by skin, all others by background. If no class is named skin, background is used
+    instead of it; if none is named background, the first class is used. Skin and background themselves stay.
 
     Returns
     -------
     tuple of int
-        For each id the id that takes its place.
+        For each id, the id that replaces it.
 
     Examples
     --------
@@ -56,72 +56,129 @@ def grounds(scheme: LabelScheme) -> tuple[int, ...]:
     return tuple(ground)
 
 
-def drop(labels: LabelMap, parts: Collection[int], scheme: LabelScheme) -> LabelMap:
-    """The map without some parts: skin or background in their place (see :func:`grounds`)."""
-    ground = grounds(scheme)
-    table = np.array([ground[number] if number in parts else number for number in range(len(scheme))], np.uint8)
+def drop(labels: LabelMap, classes: Collection[int], scheme: LabelScheme) -> LabelMap:
+    """A label map without some classes, which are replaced by skin or background (see :func:`grounds`).
+
+    Parameters
+    ----------
+    labels : (H, W) uint8 array
+    classes : collection of int
+        Ids to remove.
+    scheme : LabelScheme
+
+    Returns
+    -------
+    (H, W) uint8 array
+    """
+    replacement = grounds(scheme)
+    table = np.array([replacement[number] if number in classes else number for number in range(len(scheme))], np.uint8)
     return np.asarray(table[labels])
 
 
 def areas(labels: LabelMap) -> NDArray[np.int64]:
-    """Pixels of each of the ids 0 to 255."""
+    """The area of every class, pixels.
+
+    Parameters
+    ----------
+    labels : (H, W) uint8 array
+
+    Returns
+    -------
+    (256,) int64 array
+        By id.
+    """
     counts = cv2.calcHist([labels], [0], None, [256], [0, 256])
     return np.asarray(counts.ravel(), np.int64)
 
 
-def give_away(labels: LabelMap, pixels: NDArray[np.bool_]) -> LabelMap:
-    """The map with each of ``pixels``, an (H, W) bool array, of the class of the nearest pixel that is none of them."""
+def fill_from_nearest(labels: LabelMap, pixels: NDArray[np.bool_]) -> LabelMap:
+    """A label map in which the pixels of a mask take the class of the nearest pixel outside the mask.
+
+    Parameters
+    ----------
+    labels : (H, W) uint8 array
+    pixels : (H, W) bool array
+        The mask. If it is empty or covers the whole map, the map is returned unchanged.
+
+    Returns
+    -------
+    (H, W) uint8 array
+    """
     if not pixels.any() or pixels.all():
         return labels
     _, nearest = cv2.distanceTransformWithLabels(
         pixels.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    owners = np.empty(int(nearest.max()) + 1, np.uint8)
-    owners[nearest[~pixels]] = labels[~pixels]
-    return np.asarray(owners[nearest])
+    class_of_source = np.empty(int(nearest.max()) + 1, np.uint8)
+    class_of_source[nearest[~pixels]] = labels[~pixels]
+    return np.asarray(class_of_source[nearest])
 
 
-def grow(labels: LabelMap, part: int, width: float) -> LabelMap:
-    """One part wider by ``width`` on either side, or narrower where it is negative.
+def grow(labels: LabelMap, number: int, width: float) -> LabelMap:
+    """A label map with the region of one class dilated or eroded.
 
-    A part grows over larger parts alone, so that skin doesn't close over the eyes. One that is too narrow to become
-    narrower stays as it is.
+    A region grows only over classes with a larger area, so that skin does not cover the eyes. A region that would vanish when
+    eroded is left unchanged.
+
+    Parameters
+    ----------
+    labels : (H, W) uint8 array
+    number : int
+        Id of the class.
+    width : float
+        By how much the region grows on every side, pixels; negative to shrink it.
+
+    Returns
+    -------
+    (H, W) uint8 array
     """
-    inside = np.asarray(labels == part, np.uint8)
+    inside = np.asarray(labels == number, np.uint8)
     if width == 0 or not inside.any():
         return labels
-    near = _around(inside, math.ceil(max(width, 0)) + 1)
-    before, mask = labels[near], inside[near]
+    window = _bounding_box(inside, math.ceil(max(width, 0)) + 1)
+    before, mask = labels[window], inside[window]
     distance = cv2.distanceTransform(mask if width < 0 else 1 - mask, cv2.DIST_L2, cv2.DIST_MASK_5)
     if width < 0:
-        kept = distance > 0.5 - width  # the border runs half a pixel before the first
-        after = np.where((mask > 0) & ~kept, give_away(before, mask > 0), before) if kept.any() else before
+        core = distance > 0.5 - width  # the border lies half a pixel outside the outermost pixel
+        after = np.where((mask > 0) & ~core, fill_from_nearest(before, mask > 0), before) if core.any() else before
     else:
         sizes = areas(labels)
-        after = np.where((sizes > sizes[part])[before] & (distance < 0.5 + width), np.uint8(part), before)
-    return _with(labels, near, after)
+        after = np.where((sizes > sizes[number])[before] & (distance < 0.5 + width), np.uint8(number), before)
+    return _replaced(labels, window, after)
 
 
-def shift(labels: LabelMap, part: int, right: int, down: int) -> LabelMap:
-    """One part moved by whole pixels; what it leaves goes to the nearest part.
+def shift(labels: LabelMap, number: int, right: int, down: int) -> LabelMap:
+    """A label map with the region of one class translated; the pixels that it leaves take the nearest other class.
 
-    Where it touches the border of the map, it goes on beyond.
+    A region that touches the border of the map is assumed to continue beyond it.
+
+    Parameters
+    ----------
+    labels : (H, W) uint8 array
+    number : int
+        Id of the class.
+    right, down : int
+        Translation, pixels.
+
+    Returns
+    -------
+    (H, W) uint8 array
     """
-    inside = np.asarray(labels == part, np.uint8)
+    inside = np.asarray(labels == number, np.uint8)
     if (right, down) == (0, 0) or not inside.any():
         return labels
-    near = _around(inside, max(abs(right), abs(down)) + 1)
-    before, mask = labels[near], inside[near] > 0
+    window = _bounding_box(inside, max(abs(right), abs(down)) + 1)
+    before, mask = labels[window], inside[window] > 0
     rows, columns = (
         np.clip(np.arange(length) - offset, 0, length - 1)
         for length, offset in zip(mask.shape, (down, right), strict=True)
     )
     moved = mask[rows[:, None], columns]
-    return _with(labels, near, np.where(moved, np.uint8(part), give_away(before, mask)))
+    return _replaced(labels, window, np.where(moved, np.uint8(number), fill_from_nearest(before, mask)))
 
 
-def _around(inside: NDArray[np.uint8], margin: int) -> tuple[slice, slice]:
-    """The rectangle of a mask, wider by ``margin`` pixels: what changes lies there, and there is less of it to go through."""
+def _bounding_box(inside: NDArray[np.uint8], margin: int) -> tuple[slice, slice]:
+    """The bounding box of a mask, ``margin`` pixels wider on every side; only the pixels in it can change."""
     left, top, width, height = cv2.boundingRect(inside)
     return (
         slice(max(0, top - margin), top + height + margin),
@@ -129,42 +186,48 @@ def _around(inside: NDArray[np.uint8], margin: int) -> tuple[slice, slice]:
     )
 
 
-def _with(labels: LabelMap, near: tuple[slice, slice], inner: LabelMap) -> LabelMap:
-    """The map with another rectangle in it."""
+def _replaced(labels: LabelMap, window: tuple[slice, slice], inner: LabelMap) -> LabelMap:
+    """A copy of a label map with the content of a window replaced."""
     changed: LabelMap = labels.copy()
-    changed[near] = inner
+    changed[window] = inner
     return changed
 
 
 def polygons(labels: LabelMap, tolerance: float) -> LabelMap:
-    """Every part drawn as polygons, the small ones over the large ones.
+    """A label map with every connected region drawn as a polygon, small ones over large ones.
 
     Parameters
     ----------
     labels : (H, W) uint8 array
     tolerance : float
-        How far a polygon may be from the outline, pixels; in proportion less for parts that are small.
+        The largest distance between a polygon and the outline, pixels; less for small regions. 0 or less returns the map
+        unchanged.
 
     Returns
     -------
     (H, W) uint8 array
-        Slivers that no polygon covers go to the nearest.
+        Gaps that no polygon covers are filled from the nearest pixel.
 
     References
     ----------
     Douglas, Peucker, "Algorithms for the reduction of the number of points required to represent a digitized line or its
-    caricature", Cartographica 10(2), 1973: how outlines become polygons.
+    caricature", Cartographica 10(2), 1973: the simplification of outlines.
     """
     if tolerance <= 0:
         return labels
-    shapes: list[tuple[float, int, NDArray[Any]]] = []
-    for part in np.flatnonzero(areas(labels)).tolist():
-        outlines, family = cv2.findContours(np.asarray(labels == part, np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        outer = family.reshape(-1, 4)[:, 3] < 0  # the others go around holes, in which other shapes will be
-        shapes += [(cv2.contourArea(line), part, line) for line, wanted in zip(outlines, outer, strict=True) if wanted]
+    regions: list[tuple[float, int, NDArray[Any]]] = []
+    for number in np.flatnonzero(areas(labels)).tolist():
+        mask = np.asarray(labels == number, np.uint8)
+        contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        is_outer = hierarchy.reshape(-1, 4)[:, 3] < 0  # the others enclose holes, which regions of other classes fill
+        regions += [
+            (cv2.contourArea(contour), number, contour)
+            for contour, outer in zip(contours, is_outer, strict=True)
+            if outer
+        ]
     drawn, covered = np.zeros_like(labels), np.zeros_like(labels)
-    for area, part, outline in sorted(shapes, key=lambda shape: -shape[0]):
-        simple = cv2.approxPolyDP(outline, min(tolerance, _COARSEST * math.sqrt(area)), closed=True)
-        cv2.fillPoly(drawn, [simple], part)
-        cv2.fillPoly(covered, [simple], 1)
-    return give_away(drawn, covered == 0)
+    for area, number, contour in sorted(regions, key=lambda region: -region[0]):
+        polygon = cv2.approxPolyDP(contour, min(tolerance, _MOST_TOLERANCE * math.sqrt(area)), closed=True)
+        cv2.fillPoly(drawn, [polygon], number)
+        cv2.fillPoly(covered, [polygon], 1)
+    return fill_from_nearest(drawn, covered == 0)

@@ -1,6 +1,6 @@
-"""What a hand does to the lines of a sketch: thinner or thicker, broken, left out, drawn twice, on paper of its own tone.
+"""Effects that make sketches look hand-drawn: lines thinner, thicker, broken, missing or drawn twice, and toned paper.
 
-Sketches are (H, W) uint8 arrays, 255 the paper; lengths are pixels of the picture given.
+Sketches are (H, W) uint8 arrays in which white paper is 255; lengths are in pixels of the sketch.
 """
 
 from __future__ import annotations
@@ -22,11 +22,22 @@ PAPER = 255
 
 
 def thicken(sketch: Sketch, width: float) -> Sketch:
-    """Lines wider by ``width`` on either side; narrower, and the narrowest fainter or gone, where it is negative.
+    """A sketch with its lines made thicker or thinner.
 
-    Between two whole numbers of pixels it lies in proportion, so that it works in small pictures too.
+    Fractional widths interpolate between whole numbers of pixels, so that small sketches can be changed as well. Thinning
+    makes the narrowest lines fainter or removes them.
+
+    Parameters
+    ----------
+    sketch : (H, W) uint8 array
+    width : float
+        By how much lines grow on either side, pixels; negative to make them thinner.
+
+    Returns
+    -------
+    (H, W) uint8 array
     """
-    morph = cv2.erode if width > 0 else cv2.dilate  # of light paper, so the lines grow
+    morph = cv2.erode if width > 0 else cv2.dilate  # eroding the light paper dilates the dark lines
     radius = math.floor(abs(width))
     inner = np.asarray(morph(sketch, _disc(radius)), np.uint8) if radius else sketch
     share = abs(width) - radius
@@ -40,45 +51,65 @@ def _disc(radius: int) -> NDArray[np.uint8]:
 
 
 def leave_out_shades(sketch: Sketch, reach: float, strength: float) -> Sketch:
-    """Only what is darker than around it: shaded areas and filled ones keep their outlines alone.
+    """A sketch without its shading: of shaded and filled areas only the outlines remain.
+
+    Each pixel is divided by its Gaussian-weighted neighbourhood, so that only what is darker than its surroundings stays.
 
     Parameters
     ----------
     sketch : (H, W) uint8 array
     reach : float
-        How wide a line may be and stay, pixels: the standard deviation of what is meant by around.
+        Standard deviation of the neighbourhood, pixels: about the width of the widest lines that stay.
     strength : float
-        0 leaves the sketch as it is, 1 takes all shades away.
+        0 leaves the sketch unchanged, 1 removes all shading.
+
+    Returns
+    -------
+    (H, W) uint8 array
     """
     grey = sketch.astype(np.float32)
-    around = cv2.GaussianBlur(grey, (0, 0), max(reach, 0.3), borderType=cv2.BORDER_REFLECT_101)
-    lines = np.minimum(grey / np.maximum(around, 1), 1) * PAPER
+    surroundings = cv2.GaussianBlur(grey, (0, 0), max(reach, 0.3), borderType=cv2.BORDER_REFLECT_101)
+    lines = np.minimum(grey / np.maximum(surroundings, 1), 1) * PAPER
     return np.asarray(cv2.addWeighted(grey, 1 - strength, lines, strength, 0).round(), np.uint8)
 
 
 def restate(sketch: Sketch, amplitude: float, cell: float, strength: float, rng: np.random.Generator) -> Sketch:
-    """Every line drawn a second time, fainter by the factor ``strength`` and a little aside (see :func:`~.warp.wobble`)."""
+    """A sketch with every line drawn a second time, fainter and displaced.
+
+    Parameters
+    ----------
+    sketch : (H, W) uint8 array
+    amplitude, cell : float
+        The displacement, pixels (see :func:`~facesynth.model.data.warp.wobble`).
+    strength : float
+        Opacity of the second lines, 0 to 1.
+    rng : Generator
+
+    Returns
+    -------
+    (H, W) uint8 array
+    """
     again = wobble(sketch, amplitude, cell, rng)
     return np.minimum(sketch, cv2.addWeighted(again, strength, again, 0, PAPER * (1 - strength)))
 
 
 def gaps(shape: tuple[int, int], share: float, size: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Places without lines, as patches of no particular form.
+    """A random mask of irregular patches in which lines are missing, for :func:`erase`.
 
     Parameters
     ----------
     shape : (int, int)
-        Height and width.
+        Height and width, pixels.
     share : float
-        Of the area that is in patches, 0 to 1.
+        Fraction of the area that patches cover, 0 to 1.
     size : float
-        How wide patches are, pixels.
+        Width of the patches, pixels.
     rng : Generator
 
     Returns
     -------
     (H, W) float32 array
-        What is kept of the lines: 0 in the patches, 1 outside, a narrow slope between them.
+        0 in the patches, 1 outside, with a narrow transition between them.
     """
     noise = smooth_noise(shape, size, rng)
     if share <= 0:
@@ -87,28 +118,43 @@ def gaps(shape: tuple[int, int], share: float, size: float, rng: np.random.Gener
     return np.asarray(np.clip((noise - limit) * 8 + 0.5, 0, 1), np.float32)
 
 
-def erase(sketch: Sketch, kept: NDArray[np.float32]) -> Sketch:
-    """The sketch with its ink multiplied by ``kept``, an (H, W) array in [0, 1]."""
-    return np.asarray(PAPER - (PAPER - sketch.astype(np.float32)) * kept, np.uint8)
+def erase(sketch: Sketch, mask: NDArray[np.float32]) -> Sketch:
+    """A sketch with its darkness multiplied by a mask.
+
+    Parameters
+    ----------
+    sketch : (H, W) uint8 array
+    mask : (H, W) float32 array
+        In [0, 1]; 0 erases.
+
+    Returns
+    -------
+    (H, W) uint8 array
+    """
+    return np.asarray(PAPER - (PAPER - sketch.astype(np.float32)) * mask, np.uint8)
 
 
 def on_paper(
     sketch: Sketch, *, darkness: float, unevenness: float, grain: float, faintness: float, rng: np.random.Generator
 ) -> Sketch:
-    """The sketch on paper that is not white, by a pencil that is not black.
+    """A sketch with grey paper and grey lines.
 
     Parameters
     ----------
     sketch : (H, W) uint8 array
     darkness : float
-        How far the paper is from white at most, 0 to 1.
+        The paper's largest distance from white, 0 to 1.
     unevenness : float
-        How much of that comes and goes across the sheet, as light falls on it, 0 to 1.
+        Fraction of the darkness that varies across the sheet, like uneven light, 0 to 1.
     grain : float
-        Standard deviation of the paper's roughness, as a share of white.
+        Standard deviation of the paper's grain, as a fraction of white.
     faintness : float
         How far black lines are from black, 0 to 1.
     rng : Generator
+
+    Returns
+    -------
+    (H, W) uint8 array
     """
     height, width = sketch.shape
     light = smooth_noise((height, width), max(height, width) / 2, rng)
@@ -120,7 +166,18 @@ def on_paper(
 
 
 def soften(sketch: Sketch, sigma: float) -> Sketch:
-    """The sketch out of focus by a Gaussian of standard deviation ``sigma``, pixels."""
+    """A sketch blurred by a Gaussian.
+
+    Parameters
+    ----------
+    sketch : (H, W) uint8 array
+    sigma : float
+        Standard deviation, pixels; less than 0.1 returns the sketch unchanged.
+
+    Returns
+    -------
+    (H, W) uint8 array
+    """
     if sigma < 0.1:
         return sketch
     return np.asarray(cv2.GaussianBlur(sketch, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101), np.uint8)

@@ -1,4 +1,4 @@
-"""Arrays to tensors and back: one-hot label maps and value ranges, for training and translating alike."""
+"""Conversions between 8-bit arrays and the networks' float tensors, used by both training and inference."""
 
 from __future__ import annotations
 
@@ -15,33 +15,45 @@ if TYPE_CHECKING:
     from facesynth.model.config.model import Condition
 
 BACKGROUND = {"labels": 0, "sketch": 255, "photo": 0}
-"""What lies around a condition that is not square: background, paper, black."""
+"""Padding values for conditions that are not square: background, paper, black."""
 
 
 def to_square(array: NDArray[np.uint8], fill: int) -> NDArray[np.uint8]:
-    """The picture centred on a square as wide as its longer side, the rest ``fill``."""
+    """A picture padded to a square, centred.
+
+    Parameters
+    ----------
+    array : (H, W) or (H, W, C) uint8 array
+    fill : int
+        The padding's value, 0 to 255.
+
+    Returns
+    -------
+    (S, S) or (S, S, C) uint8 array
+        S is the larger of H and W.
+    """
     height, width = array.shape[:2]
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
-    around = [(top, side - height - top), (left, side - width - left)] + [(0, 0)] * (array.ndim - 2)
-    return np.pad(array, around, constant_values=fill)
+    padding = [(top, side - height - top), (left, side - width - left)] + [(0, 0)] * (array.ndim - 2)
+    return np.pad(array, padding, constant_values=fill)
 
 
 def condition_tensor(batch: Tensor, condition: Condition, channels: int) -> Tensor:
-    """What the encoder takes, from 8-bit pictures.
+    """The encoder's input from a batch of 8-bit conditions.
 
     Parameters
     ----------
     batch : (N, H, W) or (N, H, W, 3) uint8 tensor
         Label maps, sketches or photos.
     condition : str
-        Which of them.
+        labels, sketch or photo.
     channels : int
-        Channels wanted: the number of classes for label maps.
+        Channels of the result; for label maps the number of classes. Not used otherwise.
 
     Returns
     -------
-    (N, channels, H, W) float tensor
+    (N, channels, H, W) float32 tensor
         One-hot label maps, sketches in [0, 1], or photos in [-1, 1].
     """
     if condition == "labels":
@@ -52,12 +64,12 @@ def condition_tensor(batch: Tensor, condition: Condition, channels: int) -> Tens
 
 
 def photo_tensor(batch: Tensor) -> Tensor:
-    """Photos (N, H, W, 3) uint8 as (N, 3, H, W) float in [-1, 1]."""
+    """Photos, (N, H, W, 3) uint8, as a (N, 3, H, W) float32 tensor in [-1, 1]."""
     return batch.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def to_pictures(faces: Tensor) -> NDArray[np.uint8]:
-    """Faces (N, 3, H, W) in [-1, 1], clipped there, as (N, H, W, 3) uint8 pictures."""
+    """Faces, (N, 3, H, W) float, clipped to [-1, 1], as (N, H, W, 3) uint8 pictures."""
     scaled = (faces.detach().float().clamp(-1, 1) + 1) * 127.5
     pictures: NDArray[np.uint8] = scaled.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     return pictures

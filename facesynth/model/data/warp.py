@@ -1,8 +1,7 @@
-"""Moving the pixels of a picture: by one affine map, or by a smooth displacement field, in one resampling.
+"""Warping pictures by an affine map or a smooth displacement field, with a single resampling.
 
-Label maps are sampled at the nearest pixel, so that no class comes up that was not there. What lies beyond the border is
-the picture's own mirror image, edge pixel included: it lies the same at every size, so that a condition and its photo go on
-alike.
+Label maps are sampled at the nearest pixel, so that no new class appears. Beyond its border a picture continues as its own
+mirror image, including the edge pixel: this is the same at every size, so a condition and its photo continue alike.
 """
 
 from __future__ import annotations
@@ -21,20 +20,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Motion:
-    """Where a picture goes: mirrored first, then turned and scaled about its middle, then shifted.
+    """An affine motion: mirroring, then rotation and scaling about the centre, then translation.
 
-    Nothing in it is in pixels, so pictures of several sizes move together.
+    No field is in pixels, so one motion applies to pictures of different sizes.
 
     Attributes
     ----------
     flipped : bool
-        Left and right are swapped.
+        Mirror left and right.
     angle : float
-        Turn, degrees counterclockwise.
+        Rotation, degrees counterclockwise.
     scale : float
-        Factor of all lengths, more than 0.
+        Scale factor, more than 0.
     right, down : float
-        Shift, as shares of the width.
+        Translation, as fractions of the width.
     """
 
     flipped: bool = False
@@ -45,29 +44,30 @@ class Motion:
 
     @property
     def only_flips(self) -> bool:
-        """Whether every pixel keeps its value and its row."""
+        """Whether nothing but mirroring happens, so that no resampling is needed."""
         return (self.angle, self.scale, self.right, self.down) == (0, 1, 0, 0)
 
     def source(self, height: int, width: int) -> NDArray[np.float64]:
-        """The (2, 3) matrix from pixels (x, y) of the moved picture to those of the picture it is made of."""
+        """The (2, 3) matrix that maps pixel coordinates (x, y) of the warped picture to those of the original."""
         cosine, sine = math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
-        back = np.array([[cosine, -sine], [sine, cosine]]) / self.scale  # rows count downwards
+        inverse = np.array([[cosine, -sine], [sine, cosine]]) / self.scale  # the y axis points down
         if self.flipped:
-            back[0] *= -1
-        middle = np.array([(width - 1) / 2, (height - 1) / 2])
+            inverse[0] *= -1
+        centre = np.array([(width - 1) / 2, (height - 1) / 2])
         shift = width * np.array([self.right, self.down])
-        return np.hstack([back, (middle - back @ (middle + shift))[:, None]])
+        return np.hstack([inverse, (centre - inverse @ (centre + shift))[:, None]])
 
 
 def move(picture: NDArray[np.uint8], motion: Motion, *, labels: bool = False) -> NDArray[np.uint8]:
-    """A picture moved.
+    """A picture warped by an affine motion.
 
     Parameters
     ----------
     picture : (H, W) or (H, W, 3) uint8 array
     motion : Motion
     labels : bool
-        The values are class ids, which must not be averaged; they stay, so mirrored sides are to be renamed apart.
+        The values are class ids, which must not be interpolated. Ids do not change: after mirroring, the classes of left
+        and right must be swapped separately.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def move(picture: NDArray[np.uint8], motion: Motion, *, labels: bool = False) ->
         return np.ascontiguousarray(picture[:, ::-1]) if motion.flipped else picture
     height, width = picture.shape[:2]
     if labels:
-        return _nearest(picture, *_places(height, width, motion))
+        return _nearest(picture, *_source_grid(height, width, motion))
     moved = cv2.warpAffine(
         picture,
         motion.source(height, width),
@@ -93,27 +93,28 @@ def move(picture: NDArray[np.uint8], motion: Motion, *, labels: bool = False) ->
     return np.asarray(moved, np.uint8)
 
 
-def _places(height: int, width: int, motion: Motion) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _source_grid(height: int, width: int, motion: Motion) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The original's x and y, each (H, W) float32 in pixels, for every pixel of the warped picture."""
     (a, b, c), (d, e, f) = motion.source(height, width).astype(np.float32)
     x, y = _grid(height, width)
     return a * x + b * y + c, d * x + e * y + f
 
 
 def smooth_noise(shape: tuple[int, int], cell: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Noise without direction that changes over about ``cell`` pixels: normal values on a grid, joined by cubic B-splines.
+    """Isotropic noise that varies over about ``cell`` pixels: a grid of normal values, interpolated by cubic B-splines.
 
     Parameters
     ----------
     shape : (int, int)
-        Height and width.
+        Height and width, pixels.
     cell : float
-        Distance of the values on the grid, pixels, more than 0.
+        Grid spacing, pixels, more than 0.
     rng : Generator
 
     Returns
     -------
     (H, W) float32 array
-        Everywhere of mean 0 and unit variance.
+        Zero mean and unit variance at every pixel.
     """
     across, along = (_splines(length, cell, rng.random()) for length in shape)
     values = rng.standard_normal((across.shape[1], along.shape[1]), np.float32)
@@ -121,9 +122,9 @@ def smooth_noise(shape: tuple[int, int], cell: float, rng: np.random.Generator) 
 
 
 def _splines(length: int, cell: float, offset: float) -> NDArray[np.float32]:
-    """The weights (length, n) of ``n`` values at ``length`` pixels, their squares summing up to 1."""
-    places = np.arange(length) / cell + 1 + offset  # the grid lies anywhere, not always on the corners
-    distance = np.abs(places[:, None] - np.arange(math.ceil(places[-1]) + 2))
+    """The (length, n) B-spline weights of ``n`` grid values at ``length`` pixels; the squares of each row sum to 1."""
+    positions = np.arange(length) / cell + 1 + offset  # a random offset, so that the grid is not tied to the corners
+    distance = np.abs(positions[:, None] - np.arange(math.ceil(positions[-1]) + 2))
     weights = np.where(distance < 1, (4 - 6 * distance**2 + 3 * distance**3), np.maximum(2 - distance, 0) ** 3)
     return np.asarray(weights / np.sqrt(np.square(weights).sum(axis=1, keepdims=True)), np.float32)
 
@@ -131,18 +132,18 @@ def _splines(length: int, cell: float, offset: float) -> NDArray[np.float32]:
 def wobble(
     picture: NDArray[np.uint8], amplitude: float, cell: float, rng: np.random.Generator, *, labels: bool = False
 ) -> NDArray[np.uint8]:
-    """A picture bent as an unsteady hand would: every pixel from a little aside, neighbours from nearly the same way off.
+    """A picture warped by a smooth random displacement field, as an unsteady hand would draw it.
 
     Parameters
     ----------
     picture : (H, W) or (H, W, 3) uint8 array
     amplitude : float
-        The farthest that any point moves, pixels, at least 0.
+        The largest displacement, pixels; 0 or less returns the picture unchanged.
     cell : float
-        Distance over which the direction changes, pixels.
+        Distance over which the displacement varies, pixels, more than 0.
     rng : Generator
     labels : bool
-        The values are class ids, which must not be averaged.
+        The values are class ids, which must not be interpolated.
 
     Returns
     -------
@@ -157,8 +158,8 @@ def wobble(
     x, y = (axis + np.float32(amplitude / farthest) * offset for axis, offset in ((x, right), (y, down)))
     if labels:
         return _nearest(picture, x, y)
-    bent = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return np.asarray(bent, np.uint8)
+    warped = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(warped, np.uint8)
 
 
 def _nearest(labels: NDArray[np.uint8], x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -168,5 +169,5 @@ def _nearest(labels: NDArray[np.uint8], x: NDArray[np.float32], y: NDArray[np.fl
 
 @lru_cache(maxsize=4)
 def _grid(height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Every pixel's own place: (1, W) columns and (H, 1) rows."""
+    """The coordinates of every pixel: x as (1, W) and y as (H, 1)."""
     return np.arange(width, dtype=np.float32)[None], np.arange(height, dtype=np.float32)[:, None]

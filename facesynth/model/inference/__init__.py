@@ -1,1 +1,1 @@
-"""Inference: files into conditions, conditions into faces, photos into label maps."""
+"""Inference: conditions in and faces out, photos in and label maps out, as arrays or as files."""

@@ -1,7 +1,8 @@
-"""W+ latents as files: NumPy's ``.npy``, (n_styles, style_dim) float32, which is read without running anything."""
+"""W+ latents as ``.npy`` files: (n_styles, style_dim) float32 arrays, read without unpickling."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +19,18 @@ if TYPE_CHECKING:
 SUFFIX = ".npy"
 
 
-def read_latents(path: Path, config: ModelConfig) -> NDArray[np.float32]:
+def read_latents(path: Path, config: ModelConfig, data: bytes | None = None) -> NDArray[np.float32]:
     """The W+ latents of one face.
 
     Parameters
     ----------
     path : Path
-        A ``.npy`` file of numbers: (n_styles, style_dim), or (style_dim,) for one w in all layers; axes of length 1 may stand
-        before these.
+        A ``.npy`` file of numbers: (n_styles, style_dim), or (style_dim,) for one w in all layers; leading axes of length 1 are
+        allowed.
     config : ModelConfig
         Gives the sizes.
+    data : bytes, optional
+        The file's content, where it has been read already.
 
     Returns
     -------
@@ -36,10 +39,10 @@ def read_latents(path: Path, config: ModelConfig) -> NDArray[np.float32]:
     Raises
     ------
     PictureError
-        If it cannot be read, is of another shape, or holds what is no finite number.
+        If the file cannot be read, has another shape, or holds values that are not finite.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb") if data is None else io.BytesIO(data) as file:
             array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, ValueError, EOFError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -52,29 +55,29 @@ def read_latents(path: Path, config: ModelConfig) -> NDArray[np.float32]:
         raise PictureError(f"{path} holds {array.dtype} of shape {array.shape}; needed: numbers of shape {needed}")
     latents = np.broadcast_to(array.reshape(shape).astype(np.float32), needed)
     if not np.isfinite(latents).all():
-        raise PictureError(f"{path} holds values that are no finite numbers")
+        raise PictureError(f"{path} holds values that are not finite")
     return latents
 
 
 def write_latents(path: Path, latents: NDArray[np.float32]) -> None:
-    """Write the W+ latents of one face, (n_styles, style_dim), whole or not at all.
+    """Write the W+ latents of one face, (n_styles, style_dim) float32, atomically.
 
     Raises
     ------
     OutputError
-        If it cannot be written.
+        If the file cannot be written.
     """
     with replacing(path) as beside, beside.open("wb") as file:
         np.lib.format.write_array(file, np.ascontiguousarray(latents, dtype=np.float32), allow_pickle=False)
 
 
 def latents_in(paths: list[Path]) -> list[Path]:
-    """The latents files that ``paths`` name: files as they are, folders by the ``.npy`` files directly in them, by name.
+    """The latents files in ``paths``: files, and the ``.npy`` files directly in folders, sorted by name.
 
     Raises
     ------
     InputError
-        If a path does not exist, or a folder holds none.
+        If a path does not exist, or a folder holds no such file.
     """
     found: list[Path] = []
     for path in paths:

@@ -1,4 +1,4 @@
-"""The model card that goes out with a model: its template and the values that fill it."""
+"""The model card of a published model: its template, and a model's config and provenance in, the template's values out."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ facesynth translate drawing.png --checkpoint {{ repo_id }} --out faces
 
 {{ known }}
 """
-"""The template of the model card, in Jinja; :func:`card_values` has what goes into it."""
+"""The Jinja template of the model card; :func:`card_values` returns its values."""
 _CONDITIONS = {"labels": "label maps", "sketch": "sketches", "photo": "photos"}
 _UNKNOWN = (
     "Not stated yet: say here what the model was trained on, under which terms, how good it is and where it fails."
@@ -47,7 +47,7 @@ _UNKNOWN = (
 
 
 def card_values(config: ModelConfig, task: str, scheme: LabelScheme, info: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that the model card states of a model.
+    """The values of the model card's template for a model.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ def card_values(config: ModelConfig, task: str, scheme: LabelScheme, info: Mappi
     task : str
         seg2face, sketch2face or photo2face.
     scheme : LabelScheme
-        Of its label maps, where it takes them.
+        The classes of its label maps, if it takes label maps.
     info : mapping
-        Its checkpoint's provenance.
+        The metadata of its checkpoint.
     """
     facts: list[tuple[str, Any]] = [
         ("task", task),

@@ -1,4 +1,4 @@
-"""Photos into a folder of label maps, by a face parser: ``OUT/<name>.png``, PNGs of class ids at the photo's size."""
+"""Parsing of photo files: photos in, label maps ``OUT/<name>.png`` out, PNGs of class ids at the photo's size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 @dataclass
 class Parsed:
-    """What a call did.
+    """The result of a call.
 
     Attributes
     ----------
@@ -42,27 +42,27 @@ def parse_files(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Parsed:
-    """Label maps of photos.
+    """Write label maps of photos into a folder.
 
     Parameters
     ----------
     photos : sequence of Path
         Files, or folders of them.
     out : Path
-        Where the label maps go; made if missing. Those of the same names are replaced.
+        The folder for the label maps; created if missing. Existing files of the same names are replaced.
     parser : Path or str
-        A checkpoint that holds a face parser. The one that comes along knows drawn portraits.
+        A checkpoint that holds a face parser. The one that comes with facesynth was trained on drawn portraits.
     palette : bool
-        Write palette pictures, which viewers show in colours; the ids in them are the same.
+        Write palette pictures, which viewers display in colour; the stored ids are the same.
     device : str
         auto, cpu, cuda or mps.
     progress : callable, optional
-        Shows how far the work is.
+        Displays the progress.
 
     Raises
     ------
     InputError
-        If nothing can be begun. A bad photo does not stop the others: it is among the failures.
+        If the work cannot start. A bad photo does not stop the others; it is listed in the failures.
     OutputError
         If ``out`` cannot be written.
     """

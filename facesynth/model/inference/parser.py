@@ -1,7 +1,7 @@
-"""A face parser: photos in, label maps out. Small enough for a CPU, and its widths are free for larger ones.
+"""A trained face parser: photos in, label maps of the same size out.
 
-A U-Net: at every width two convolutions with batch norm, halved in between; on the way back the maps of the same size are
-joined. Photos of any size go in at the size that it was trained for, and its scores come back at theirs.
+The network is a U-Net (:mod:`facesynth.model.networks.parser`). Photos of any size are resized to the size for which it was
+trained, and its scores are resized back.
 
 Reference: Ronneberger et al., "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015, section 2.
 """
@@ -32,7 +32,7 @@ class Parser:
     Parameters
     ----------
     given : ParserCheckpoint
-        What :func:`facesynth.model.checkpoints.native.load_parser` read.
+        A checkpoint from :func:`facesynth.model.checkpoints.native.load_parser`.
     device : str
         auto, cpu, cuda or mps.
     """
@@ -44,7 +44,7 @@ class Parser:
 
     @torch.inference_mode()
     def scores(self, photos: Tensor) -> Tensor:
-        """The classes' scores.
+        """The class scores.
 
         Parameters
         ----------
@@ -66,7 +66,7 @@ class Parser:
         Parameters
         ----------
         photo : (H, W, 3) uint8 array
-            RGB. What is not square is centred on black, as in training.
+            RGB. A photo that is not square is padded with black, as in training.
 
         Returns
         -------
@@ -76,7 +76,7 @@ class Parser:
         Raises
         ------
         InputError
-            If it is no such array.
+            If the photo has another dtype or shape.
         """
         if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
             raise InputError(f"the photo is {photo.dtype} of shape {photo.shape}; needed: uint8 of shape (H, W, 3)")

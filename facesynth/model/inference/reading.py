@@ -1,6 +1,7 @@
-"""How what comes in becomes latents: by the encoder, as given, or on the way between two.
+"""Latents of inputs: predicted by the encoder, read from files, or interpolated between two.
 
-A reading takes a source to an item, a batch of items to W+ latents, and knows what a contact sheet shows of a source.
+A reading converts a file's content to an item and a batch of items to W+ latents, and returns the picture of an item for a
+contact sheet.
 """
 
 from __future__ import annotations
@@ -12,11 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
-from facesynth import images
 from facesynth.errors import WrongKindError
-from facesynth.files import sha256
+from facesynth.images import Picture
+from facesynth.model.data.conditions import ReadCondition, read_condition
 from facesynth.model.data.contact_sheet import show_condition
-from facesynth.model.inference.inputs import read_input
 from facesynth.model.inference.latents import SUFFIX, read_latents
 from facesynth.model.inference.sources import Source
 
@@ -28,35 +28,36 @@ if TYPE_CHECKING:
 
 
 class Reading(Protocol):
-    """The interface."""
+    """The interface of readings."""
 
-    def read(self, source: Source, /) -> tuple[Any, str]:
-        """What is encoded of a source, and a note on how it was read; PictureError if it cannot be."""
+    def read(self, source: Source, file: Picture, /) -> tuple[Any, str]:
+        """The item of a source, and a note on how it was converted, if it was; raises PictureError if it cannot be read."""
 
     def encode(self, items: Sequence[Any], /) -> Tensor:
         """The latents (N, n_styles, style_dim) of items."""
 
-    def shown(self, source: Source, /) -> NDArray[np.uint8] | None:
-        """What a contact sheet shows of a source."""
+    def shown(self, item: Any, /) -> NDArray[np.uint8] | None:
+        """The (H, W, 3) uint8 picture of an item for a contact sheet, if it has one."""
 
 
 class ConditionReading:
-    """Pictures that the model encodes."""
+    """Conditions, whose latents the encoder predicts."""
 
     def __init__(self, translator: Translator) -> None:
         self.translator = translator
 
-    def read(self, source: Source) -> tuple[NDArray[np.uint8], str]:
-        """The condition at the model's input size."""
-        return _read_condition(source.path, self.translator)
+    def read(self, _: Source, file: Picture) -> tuple[NDArray[np.uint8], str]:
+        """The condition at the model's input size, (S, S) or (S, S, 3) uint8, and a note on how it was converted."""
+        condition = _read_condition(file, self.translator)
+        return condition.pixels, condition.note
 
     def encode(self, items: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """By the encoder."""
+        """The encoder's latents, (N, n_styles, style_dim), of conditions (S, S) or (S, S, 3) uint8."""
         return self.translator.encode(np.stack(items))
 
-    def shown(self, source: Source) -> NDArray[np.uint8]:
-        """The condition as people see it."""
-        return show_condition(self.read(source)[0], self.translator.config.condition, self.translator.scheme)
+    def shown(self, item: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The condition as an RGB picture for display, (S, S, 3) uint8."""
+        return show_condition(item, self.translator.config.condition, self.translator.scheme)
 
 
 class LatentsReading:
@@ -65,20 +66,20 @@ class LatentsReading:
     def __init__(self, translator: Translator) -> None:
         self.translator = translator
 
-    def read(self, source: Source) -> tuple[Tensor, str]:
+    def read(self, _: Source, file: Picture) -> tuple[Tensor, str]:
         """The latents (n_styles, style_dim)."""
-        return _read_latents(source.path, self.translator), ""
+        return _read_latents(file, self.translator), ""
 
     def encode(self, items: Sequence[Tensor]) -> Tensor:
-        """As they are."""
+        """The latents (n_styles, style_dim) of the items, stacked to (N, n_styles, style_dim)."""
         return torch.stack(list(items))
 
-    def shown(self, _: Source) -> None:
-        """Nothing."""
+    def shown(self, _: Tensor) -> None:
+        """No picture."""
 
 
 class Way:
-    """Latents on the straight way from one input to another.
+    """Latents interpolated linearly between those of two inputs.
 
     Parameters
     ----------
@@ -86,37 +87,41 @@ class Way:
     first, last : Path
         Pictures or files of latents.
     frames : int
-        How many, both ends among them.
+        The number of latents, including both ends.
 
     Attributes
     ----------
     sources : list of Source
-        One a frame.
+        One per frame.
+    files : dict of Path to Picture
+        The two ends, each read once.
     ends : list of str
         Digests of the ends.
     """
 
     def __init__(self, translator: Translator, first: Path, last: Path, frames: int) -> None:
-        way = translator.interpolate(latents_of(first, translator), latents_of(last, translator), frames)
+        self.files = {path: Picture.read(path) for path in (first, last)}
+        begin, end = (latents_of(self.files[path], translator) for path in (first, last))
+        way = translator.interpolate(begin, end, frames)
         digits = len(str(frames - 1))
         names = [f"{first.stem}-{last.stem}_{number:0{digits}d}" for number in range(frames)]
         self.latents = dict(zip(names, way, strict=True))
         self.sources = [Source(name, first if 2 * number < frames else last) for number, name in enumerate(names)]
-        self.ends = [sha256(images.read_bytes(path)) for path in (first, last)]
+        self.ends = [self.files[path].digest for path in (first, last)]
 
-    def read(self, source: Source) -> tuple[Tensor, str]:
+    def read(self, source: Source, _: Picture) -> tuple[Tensor, str]:
         """The frame's latents (n_styles, style_dim)."""
         return self.latents[source.name], ""
 
     def encode(self, items: Sequence[Tensor]) -> Tensor:
-        """As they are."""
+        """The latents (n_styles, style_dim) of the items, stacked to (N, n_styles, style_dim)."""
         return torch.stack(list(items))
 
-    def shown(self, _: Source) -> None:
-        """Nothing."""
+    def shown(self, _: Tensor) -> None:
+        """No picture."""
 
 
-def latents_of(path: Path, translator: Translator) -> Tensor:
+def latents_of(file: Picture, translator: Translator) -> Tensor:
     """The latents (n_styles, style_dim) of a file of latents, or of a picture that the model encodes.
 
     Raises
@@ -124,18 +129,18 @@ def latents_of(path: Path, translator: Translator) -> Tensor:
     PictureError
         If it is neither.
     """
-    if path.suffix == SUFFIX:
-        return _read_latents(path, translator)
-    return translator.encode(_read_condition(path, translator)[0][None])[0]
+    if file.path.suffix == SUFFIX:
+        return _read_latents(file, translator)
+    return translator.encode(_read_condition(file, translator).pixels[None])[0]
 
 
-def _read_latents(path: Path, translator: Translator) -> Tensor:
-    return torch.from_numpy(read_latents(path, translator.config).copy()).to(translator.device)
+def _read_latents(file: Picture, translator: Translator) -> Tensor:
+    return torch.from_numpy(read_latents(file.path, translator.config, file.data).copy()).to(translator.device)
 
 
-def _read_condition(path: Path, translator: Translator) -> tuple[NDArray[np.uint8], str]:
+def _read_condition(file: Picture, translator: Translator) -> ReadCondition:
     config = translator.config
     try:
-        return read_input(path, config.condition, translator.scheme, config.input_size)
+        return read_condition(file, config.condition, translator.scheme, config.input_size)
     except WrongKindError as error:
         raise WrongKindError(f"{error}; {translator.path} is a {translator.task} checkpoint") from error

@@ -1,8 +1,8 @@
-"""The record of a folder of faces: which input each came from, and how it was made.
+"""The record of a folder of faces: the input of each face and the settings with which it was generated.
 
-It is one line of JSON an input, and one for every set of settings that a line refers to. Lines are added while the work goes
-on, so that a killed call loses nothing; at its end the file is written anew, in the order of the inputs. A line that a
-killed process left torn counts as not there.
+It holds one line of JSON per input, and one for every set of settings that these lines refer to. Lines are appended during the
+work, so that a killed process loses nothing; at the end the file is rewritten in the order of the inputs. An incomplete line
+left by a killed process is ignored.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ RECORD = "faces.jsonl"
 
 
 class Record:
-    """The record of a folder, as far as it is written.
+    """The record of a folder, which need not exist yet.
 
     Parameters
     ----------
     folder : Path
-        Where the faces are.
+        The folder of faces.
     settings : mapping
-        All that tells how faces are made now; plain values.
+        All settings that the faces depend on now; plain values.
 
     Raises
     ------
     OutputError
-        If there is one that cannot be read.
+        If an existing record cannot be read.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
@@ -62,7 +62,7 @@ class Record:
             return
 
     def has(self, name: str, digest: str, files: Sequence[str]) -> bool:
-        """Whether an input of this content was translated with the present settings, and its files are there."""
+        """Whether an input with this content was translated with the current settings and its files exist."""
         row = self.rows.get(name, {})
         is_same = (row.get("made"), row.get("sha256"), row.get("files")) == (self.made, digest, list(files))
         return is_same and all((self.folder / file).is_file() for file in files)
@@ -94,11 +94,11 @@ class Record:
         self.is_new = self.is_torn = False
 
     def drop(self, name: str) -> None:
-        """Forget an input, whose files are about to be written anew or cannot be made."""
+        """Remove an input whose files are about to be rewritten or cannot be generated."""
         self.rows.pop(name, None)
 
     def finish(self, order: Iterable[str]) -> None:
-        """Write the record anew: the inputs in this order, then those of earlier calls, by name.
+        """Rewrite the record: the inputs in this order, then those of earlier calls, by name.
 
         Raises
         ------

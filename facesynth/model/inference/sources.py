@@ -1,4 +1,4 @@
-"""The conditions that paths name: files, folders and dataset folders in; names and files out, in a fixed order."""
+"""The inputs of a translation: files, folders and dataset folders in; named sources out, in a fixed order."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from facesynth.errors import DatasetError, InputError
 from facesynth.files import pictures_in
+from facesynth.images import Picture
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import SPLITS, is_dataset, read_dataset
 from facesynth.model.data.columns import condition_column
-from facesynth.model.inference.inputs import kind_of
+from facesynth.model.data.conditions import kind_of
 from facesynth.model.inference.latents import SUFFIX, latents_in
 
 if TYPE_CHECKING:
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 
 
 SHIPPED_MODELS: Mapping[Condition, str] = MappingProxyType({"labels": "portrait-seg", "sketch": "portrait-sketch"})
-"""Which of the models that come with the package takes what."""
+"""The models that come with the package, by the condition that they take."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Something to translate: its name, its file, and the true photo where there is one."""
+    """An input: its name, its file, and the true photo if there is one."""
 
     name: str
     path: Path
@@ -38,23 +39,23 @@ class Source:
 def find_sources(
     inputs: Sequence[Path], given: Checkpoint | Translator, *, split: str | None = None, sketch: str | None = None
 ) -> list[Source]:
-    """The conditions that ``inputs`` name: files, folders of pictures, and dataset folders.
+    """The conditions in ``inputs``: files, folders of pictures, and dataset folders.
 
     Parameters
     ----------
     inputs : sequence of Path
     given : Checkpoint or Translator
-        Tells which condition of a dataset is meant.
+        Determines which condition of a dataset is used.
     split : str, optional
         The split of datasets: train, val, test, or all; val if not given.
     sketch : str, optional
-        The sketch method, where a dataset holds several.
+        The sketch method, if a dataset has several.
 
     Raises
     ------
     InputError
-        If an input does not exist, holds nothing or is of another label scheme, two inputs have the same name, or
-        ``split`` or ``sketch`` came where there is nothing to choose.
+        If an input does not exist, is empty or has another label scheme, two inputs have the same name, or ``split`` or
+        ``sketch`` is given without a dataset folder.
     """
     if split not in (None, *SPLITS, "all"):
         raise InputError(f"split is {split!r}; needed: {', '.join(SPLITS)} or all")
@@ -80,15 +81,21 @@ def find_sources(
     return of_different_names(sources)
 
 
-def shipped_model(inputs: Sequence[Path], sketch: str | None) -> str:
-    """The name of the model that comes with the package and takes what the first input is.
+def shipped_model(inputs: Sequence[Path], sketch: str | None) -> tuple[str, Picture | None]:
+    """The model that comes with the package and takes the kind of the first input.
 
     Parameters
     ----------
     inputs : sequence of Path
         Pictures, folders of them, dataset folders, or latents, which both models take.
     sketch : str, optional
-        The sketch method, which tells that the sketches of datasets are meant.
+        The sketch method; if given, the sketches of datasets are used.
+
+    Returns
+    -------
+    name : str
+    picture : Picture or None
+        The picture that was looked at, so that it need not be read again.
 
     Raises
     ------
@@ -100,14 +107,15 @@ def shipped_model(inputs: Sequence[Path], sketch: str | None) -> str:
     first = inputs[0]
     if is_dataset(first):
         has_maps = sketch is None and bool(read_dataset(first).columns_of("labels"))
-        return SHIPPED_MODELS["labels" if has_maps else "sketch"]
+        return SHIPPED_MODELS["labels" if has_maps else "sketch"], None
     if first.suffix == SUFFIX or (first.is_dir() and any(first.glob(f"*{SUFFIX}"))):
-        return SHIPPED_MODELS["labels"]
-    return SHIPPED_MODELS[kind_of(pictures_in([first])[0], CELEBAMASK_HQ)]
+        return SHIPPED_MODELS["labels"], None
+    picture = Picture.read(pictures_in([first])[0])
+    return SHIPPED_MODELS[kind_of(picture, CELEBAMASK_HQ)], picture
 
 
 def latents_sources(inputs: Sequence[Path]) -> list[Source]:
-    """The latents that ``inputs`` name: ``.npy`` files, and folders of them.
+    """The latents in ``inputs``: ``.npy`` files, and folders of them.
 
     Raises
     ------
@@ -118,12 +126,12 @@ def latents_sources(inputs: Sequence[Path]) -> list[Source]:
 
 
 def of_different_names(sources: Iterable[Source]) -> list[Source]:
-    """The sources, of which it is sure that no two have the same name.
+    """The sources, checked to have different names.
 
     Raises
     ------
     InputError
-        If two have.
+        If two have the same name.
     """
     named: dict[str, Source] = {}
     for source in sources:

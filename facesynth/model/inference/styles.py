@@ -1,8 +1,8 @@
-"""Styles: how a face departs from what the encoder makes of its condition. Text and numbers in; W+ layers, w and noise out.
+"""Styles of faces: text and numbers in; W+ layers, w and noise out.
 
-A W+ layer is spoken of by its number, or by the resolution of the map that goes into the layer that it steers: layers 2 k and
-2 k + 1 read maps of 4 * 2 ** k px. Everything random depends on the seed and the sample's number alone, so it is the same for
-every condition, and whatever the batch size, the order or the device.
+A W+ layer is named by its number, or by the resolution of the input of the generator's layer that it modulates: layers 2 k and
+2 k + 1 have inputs of 4 * 2 ** k px. All random numbers depend only on the seed and the number of the sample, so they are the
+same for every condition, batch size, order and device.
 
 References: Karras et al., "A Style-Based Generator Architecture for Generative Adversarial Networks", CVPR 2019, sections 3.1
 (mixing; coarse, middle and fine styles) and 3.2 (noise), appendix B (truncation); Richardson et al., "Encoding in Style", CVPR
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from facesynth.model.networks.generator import Generator
 
 RANGES = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, 1024), "all": (4, 1024)}
-"""The resolutions, first and last, that StyleGAN's paper calls so."""
+"""The lowest and highest resolution of each of StyleGAN's named ranges, pixels."""
 _PART = re.compile(r"(?P<low>\d+)(?:-(?P<high>\d+))?|(?P<from>\d+)px(?:-(?:(?P<to>\d+)px|(?P<up>up)))?")
 _FORMS = (
     "coarse, middle, fine, all, resolutions as 64px-up, 16px-32px or 8px, numbers as 8-17 or 3, or several with commas"
@@ -38,7 +38,7 @@ _FORMS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Styling:
-    """What is done to a face's latents, and how many faces are made of them.
+    """How a face's latents are modified, and how many faces are generated from them.
 
     Examples
     --------
@@ -47,17 +47,17 @@ class Styling:
     """
 
     samples: int = 0
-    """Faces a condition, each with a random style; 0 for one face in the style that the encoder gives."""
+    """Faces per condition, each with a random style; 0 for one face with the style predicted by the encoder."""
     seed: int = 0
-    """Of the random styles and the noise, at least 0."""
+    """Seed of the random styles and the noise, at least 0."""
     mix_layers: str = ""
-    """The W+ layers that a style goes into, as :func:`layers_of` reads them; those of the model's config if empty."""
+    """The W+ layers into which a style is mixed, in the form of :func:`layers_of`; those of the model's config if empty."""
     mix_alpha: float = 1.0
-    """Weight of the style in these layers, 0 to 1; at 1 it takes the place of what the encoder gave."""
+    """Weight of the style in these layers, 0 to 1; 1 replaces the encoder's latents."""
     truncation: float = 1.0
-    """psi: how far from the average latent the latents stay, 1 as they are, 0 the average face; more than 1 exaggerates."""
+    """psi, the scale of the latents' offset from the average latent: 1 keeps them, 0 is the average face."""
     noise: NoiseMode = "constant"
-    """Of every layer: its own, random ones by seed and sample, or none."""
+    """The noise of every layer: constant, random by seed and sample, or none."""
 
     def __post_init__(self) -> None:
         for name in ("samples", "seed"):
@@ -73,7 +73,7 @@ class Styling:
 
     @property
     def count(self) -> int:
-        """Faces a condition."""
+        """Faces per condition."""
         return max(self.samples, 1)
 
 
@@ -139,7 +139,7 @@ def _layers_of_part(part: str, config: ModelConfig) -> set[int]:
 
 
 def _at(low: int, high: int, config: ModelConfig) -> set[int]:
-    """The layers that read maps of ``low`` to ``high`` px."""
+    """The layers with inputs of ``low`` to ``high`` px."""
     return {layer for layer in range(config.n_styles) if low <= 4 << layer // 2 <= high}
 
 
@@ -148,17 +148,17 @@ def _have(config: ModelConfig) -> str:
 
 
 def random_styles(generator: Generator, styling: Styling) -> Tensor:
-    """The w of every sample's random z, (samples, style_dim); a longer list begins as a shorter one does."""
+    """The w of every sample's random z, (samples, style_dim) float32; a sample's w does not depend on their number."""
     device = generator.constant.device
     w = torch.empty(styling.samples, generator.style_dim, device=device)
-    for number in range(styling.samples):  # one by one, so that a style rounds the same whatever comes with it
+    for number in range(styling.samples):  # one by one, so that rounding does not depend on the batch
         z = np.random.default_rng([styling.seed, number]).standard_normal((1, generator.style_dim), np.float32)
         w[number] = generator.mapping(torch.from_numpy(z).to(device)).squeeze(0)
     return w
 
 
 def noise_sources(styling: Styling, number: int, count: int) -> list[torch.Generator] | None:
-    """Where each of ``count`` faces of a sample draws its random noise from, all alike; None where there is none to draw."""
+    """Equally seeded random number generators of the noise for ``count`` faces of a sample; None if no noise is random."""
     if styling.noise != "random":
         return None
     (seed,) = np.random.SeedSequence([styling.seed, number, 1]).generate_state(1, np.uint64)

@@ -6,8 +6,8 @@
     path, Pillow,       (S, S) uint8           (N, L, D)                  one set a sample            (N, T, T, 3) uint8
     array
 
-:class:`Translator` has every step, :meth:`Translator.translate` all of them, and calling it takes a picture to a face.
-Whole folders are :mod:`facesynth.model.inference.translate_files`'s work.
+:class:`Translator` has a method for every step; :meth:`Translator.translate` does all of them, and calling a translator turns a
+picture into a face. :mod:`facesynth.model.inference.translate_files` translates whole folders.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from facesynth.errors import InputError
 from facesynth.model.checkpoints import native, state_dict
 from facesynth.model.checkpoints.hub import fetch, is_repository
 from facesynth.model.checkpoints.load import load_model
+from facesynth.model.data.conditions import read_condition
 from facesynth.model.data.tensors import condition_tensor, to_pictures
 from facesynth.model.devices import choose_device, need_compiler, precise
-from facesynth.model.inference.inputs import read_input
 from facesynth.model.inference.model_card import CARD, card_values
 from facesynth.model.inference.styles import Styling, layers_of, noise_sources, random_styles
 from facesynth.model.networks.fused import fuse
@@ -59,14 +59,14 @@ class Translator(
     Parameters
     ----------
     given : Checkpoint
-        What :func:`facesynth.model.checkpoints.load.load_model` read.
+        A checkpoint from :func:`facesynth.model.checkpoints.load.load_model`.
     device : str
         auto, cpu, cuda or mps.
     precision : str
         float32; bf16 or fp16 for convolutions and products, the rest stays in float32.
     compiled : bool
-        Compile with :func:`torch.compile` what that makes faster: the first face of every batch size then takes longer.
-        On a CPU it needs a C++ compiler.
+        Compile the networks that this makes faster with :func:`torch.compile`; the first face of every batch size then takes
+        longer. On a CPU this needs a C++ compiler.
     """
 
     _hub_mixin_config: dict[str, Any] = {}  # noqa: RUF012 - not None, lest the mixin copy the checkpoint for a config
@@ -108,7 +108,7 @@ class Translator(
         Raises
         ------
         CheckpointError
-            If there is none, it is damaged, or it does not fit its own config.
+            If there is no such model, it is damaged, or it does not fit its own config.
         """
         return cls(load_model(path), **loading)
 
@@ -129,7 +129,7 @@ class Translator(
         Parameters
         ----------
         source : Path or str
-            What is there on this machine, as :meth:`from_checkpoint` takes it; else a repository of the Hub, ``owner/name``.
+            A path on this machine, as for :meth:`from_checkpoint`, or a repository of the Hub, ``owner/name``.
         revision, cache_dir, token, local_files_only, force_download
             As :func:`huggingface_hub.hf_hub_download` takes them.
         **loading
@@ -138,7 +138,7 @@ class Translator(
         Raises
         ------
         CheckpointError
-            If it is neither, cannot be had, or is damaged.
+            If the source is neither, cannot be fetched, or is damaged.
         """
         path = Path(source)
         if not path.exists() and is_repository(str(source)):
@@ -165,13 +165,13 @@ class Translator(
         )
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> Any:
-        """The model card, which says how to use the model and what is known of it."""
+        """The model card, which describes the model and its use."""
         return super().generate_model_card(
             *args, **{**card_values(self.config, self.task, self.scheme, self.info), **kwargs}
         )
 
     def push_to_hub(self, repo_id: str, *, model_card_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> str:
-        """Write the model and its card into a repository of the Hugging Face Hub, ``owner/name``, and return the commit's URL.
+        """Push the model and its card to a repository of the Hugging Face Hub, ``owner/name``, and return the commit's URL.
 
         Parameters
         ----------
@@ -193,8 +193,8 @@ class Translator(
         Parameters
         ----------
         source : Path or str, Pillow picture, or uint8 array
-            Of any size; what is not square is centred on background, paper or black. Label maps are of class ids or in the
-            scheme's colours; transparent paper is white; lines that are light on dark are turned round.
+            Of any size; a picture that is not square is padded with background, paper or black. Label maps hold class ids or
+            the scheme's colours; transparent paper becomes white; light lines on dark are inverted.
 
         Returns
         -------
@@ -203,19 +203,19 @@ class Translator(
         Raises
         ------
         PictureError
-            If it cannot be read.
+            If the picture cannot be read.
         WrongKindError
-            If it is another kind of picture.
+            If it is a picture of another kind.
         """
-        condition, note = read_input(
+        condition = read_condition(
             Path(source) if isinstance(source, str) else source,
             self.config.condition,
             self.scheme,
             self.config.input_size,
         )
-        if note:
-            log.info("%s: %s", source if isinstance(source, Path | str) else "the picture", note)
-        return condition
+        if condition.note:
+            log.info("%s: %s", condition.path, condition.note)
+        return condition.pixels
 
     @torch.inference_mode()
     def encode(self, conditions: NDArray[np.uint8]) -> Tensor:
@@ -255,7 +255,7 @@ class Translator(
         return average if bool(average.any()) else self.model.generator.mean_latent()
 
     def styles(self, samples: int, seed: int) -> Tensor:
-        """The w of ``samples`` random styles, (samples, style_dim); a longer list begins as a shorter one does."""
+        """The w of ``samples`` random styles, (samples, style_dim) float32; each is independent of their number."""
         return random_styles(self.model.generator, Styling(samples=samples, seed=seed))
 
     @torch.inference_mode()
@@ -267,17 +267,17 @@ class Translator(
         latents : (N, n_styles, style_dim) tensor
         styling : Styling
         style : (n_styles, style_dim) or (style_dim,) tensor, optional
-            One given style for all, in place of random ones.
+            One style for all faces, instead of random ones.
 
         Returns
         -------
         list of (N, n_styles, style_dim) tensors
-            One a sample.
+            One per sample.
 
         Raises
         ------
         InputError
-            If a given style came along with random ones, or the styling names layers that the model does not have.
+            If both a style and random ones are requested, or the styling names layers that the model does not have.
         """
         layers = layers_of(styling.mix_layers, self.config)
         if style is not None and styling.samples:
@@ -300,9 +300,9 @@ class Translator(
         ----------
         latents : (N, n_styles, style_dim) tensor
         styling : Styling, optional
-            Tells the noise; each layer's own if not given.
+            Gives the noise; each layer's constant noise by default.
         number : int
-            Which sample they are, for random noise.
+            Number of the sample, for random noise.
 
         Returns
         -------
@@ -326,7 +326,7 @@ class Translator(
         conditions : (N, S, S) uint8 array
             As :meth:`encode` takes them.
         style : (n_styles, style_dim) or (style_dim,) tensor, optional
-            One given style for all, in place of random ones: latents that :meth:`encode` gave, for example.
+            One style for all faces, instead of random ones: for example, latents from :meth:`encode`.
         **styling
             Fields of :class:`~facesynth.model.inference.styles.Styling`: ``samples``, ``seed``, ``mix_layers``, ``mix_alpha``,
             ``truncation``, ``noise``.
@@ -362,13 +362,13 @@ class Translator(
         style : tensor, optional
             As :meth:`translate` takes it.
         size : int, optional
-            Height and width of the face, pixels; the model's own if not given.
+            Height and width of the face, pixels; the model's output size by default.
         **styling
             Fields of :class:`~facesynth.model.inference.styles.Styling`.
 
         Returns
         -------
-        Pillow picture, or a list of them where ``samples`` are asked for
+        Pillow picture, or a list of them if ``samples`` is more than 0
         """
         faces = [Image.fromarray(face) for face in self.translate(self.read(picture)[None], style=style, **styling)[0]]
         if size is not None:
@@ -378,17 +378,22 @@ class Translator(
         return faces if styling.get("samples") else faces[0]
 
     def interpolate(self, first: Tensor, last: Tensor, frames: int) -> Tensor:
-        """Latents on the straight way from one face to another, in W+.
+        """Linear interpolation between the latents of two faces in W+.
 
         Parameters
         ----------
         first, last : (n_styles, style_dim) tensor
         frames : int
-            How many, both ends among them; at least 2.
+            The number of latents, including both ends; at least 2.
 
         Returns
         -------
         (frames, n_styles, style_dim) tensor
+
+        Raises
+        ------
+        InputError
+            If ``frames`` is less than 2.
         """
         if frames < 2:
             raise InputError(f"frames is {frames}; needed: at least 2")

@@ -1,1 +1,1 @@
-"""Loss terms and metrics: pictures, latents or scores in, one number out."""
+"""Loss terms and metrics: pictures, latents or discriminator scores in, scalars out."""

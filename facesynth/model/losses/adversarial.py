@@ -1,6 +1,6 @@
-"""StyleGAN2's training, as functions: scores, pictures and latents in; losses, penalties and rates out.
+"""StyleGAN2's losses and regularisers as functions: scores, pictures and latents in; losses, penalties and rates out.
 
-Nothing here holds a network or draws a random number of its own, so that each piece can be tried against arithmetic.
+No function holds a network or a source of random numbers of its own, so each can be tested against direct computation.
 
 References: Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014, section 3 (the non-saturating loss); Mescheder
 et al., "Which Training Methods for GANs do actually Converge?", ICML 2018, section 4.1 (R1); Karras et al., "A Style-Based
@@ -21,75 +21,96 @@ from facesynth.errors import InputError
 
 
 def generator_loss(fake_scores: Tensor) -> Tensor:
-    """The non-saturating loss: the mean of -log sigmoid of the scores of made pictures.
+    """The non-saturating loss: the mean of -log sigmoid of the scores of generated pictures.
 
     Parameters
     ----------
     fake_scores
-        (N,), as :class:`facesynth.model.networks.discriminator.Discriminator` gives them.
+        (N,), from :class:`facesynth.model.networks.discriminator.Discriminator`; any range.
 
     Returns
     -------
     Tensor
-        A scalar, at least 0.
+        A float32 scalar, at least 0.
+
+    References
+    ----------
+    Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014, section 3.
     """
     return F.softplus(-fake_scores.float()).mean()
 
 
 def discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-    """The logistic loss: -log sigmoid of photos' scores and -log (1 - sigmoid) of made pictures', each a mean.
+    """The logistic loss: the mean of -log sigmoid for photos plus the mean of -log (1 - sigmoid) for generated pictures.
 
     Parameters
     ----------
     real_scores, fake_scores
-        (N,) and (M,).
+        (N,) and (M,), any range.
 
     Returns
     -------
     Tensor
-        A scalar, at least 0.
+        A float32 scalar, at least 0.
+
+    References
+    ----------
+    Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014, section 3.
     """
     return F.softplus(-real_scores.float()).mean() + F.softplus(fake_scores.float()).mean()
 
 
 def gradient_penalty(scores: Tensor, pictures: Tensor) -> Tensor:
-    """R1 without its weight: the squared norm of each score's gradient at its picture, averaged over the batch.
+    """The unweighted R1 penalty: the squared norm of each score's gradient with respect to its picture, averaged.
 
     Parameters
     ----------
     scores
-        (N,), made from ``pictures``.
+        (N,), computed from ``pictures``.
     pictures
-        (N, 3, H, W) that requires gradients: what the discriminator saw, augmented if it was.
+        (N, 3, H, W) that requires gradients: the discriminator's input, after any augmentation.
 
     Returns
     -------
     Tensor
-        A scalar that can be differentiated again. The loss adds gamma / 2 times it.
+        A float32 scalar, at least 0, that can be differentiated again. The loss adds gamma / 2 times it.
+
+    References
+    ----------
+    Mescheder et al., "Which Training Methods for GANs do actually Converge?", ICML 2018, section 4.1.
     """
     (gradient,) = torch.autograd.grad(scores.sum(), pictures, create_graph=True)
     return gradient.float().square().sum(dim=(1, 2, 3)).mean()
 
 
 def path_lengths(pictures: Tensor, latents: Tensor, noise: Tensor) -> Tensor:
-    """How far a picture moves as its latent does, along a random direction of pictures: |J^T y| with y = noise / sqrt(H W).
+    """Path lengths |J^T y| with y = noise / sqrt(H W), where J is the Jacobian of a picture with respect to its latents.
 
-    The length is the root of the squared gradients, summed over the latent's dimensions and averaged over its layers. With
-    that division and that average a weight of 2 is the paper's ln 2 / (r^2 (ln r - ln 2)) at every resolution r.
+    A length is the square root of the squared gradients, summed over the latent's dimensions and averaged over its layers. With
+    this normalisation, a weight of 2 corresponds to the paper's ln 2 / (r^2 (ln r - ln 2)) at every resolution r.
 
     Parameters
     ----------
     pictures
-        (N, 3, H, W), made from ``latents``.
+        (N, 3, H, W), generated from ``latents``.
     latents
         (N, n_styles, style_dim) that requires gradients.
     noise
-        Standard normal, of the pictures' shape.
+        Standard normal, of the same shape as ``pictures``.
 
     Returns
     -------
     Tensor
-        (N,), which can be differentiated again.
+        (N,), float32, which can be differentiated again.
+
+    Raises
+    ------
+    InputError
+        If ``noise`` has another shape than ``pictures``.
+
+    References
+    ----------
+    Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020, section 3.2 and appendix B.
     """
     if noise.shape != pictures.shape:
         raise InputError(f"noise has shape {tuple(noise.shape)}; needed: that of the pictures, {tuple(pictures.shape)}")
@@ -102,7 +123,7 @@ def path_lengths(pictures: Tensor, latents: Tensor, noise: Tensor) -> Tensor:
 def path_penalty(
     lengths: Tensor, mean: Tensor, *, decay: float = 0.99, batch_mean: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Path length regularisation without its weight: how far the lengths are from their running mean, squared.
+    """The unweighted path length penalty: the mean squared difference of the lengths from their running mean.
 
     Parameters
     ----------
@@ -111,35 +132,40 @@ def path_penalty(
     mean
         The running mean so far, a scalar; 0 at first.
     decay
-        How much of it stays.
+        Decay of the running mean, 0 to 1.
     batch_mean
-        The mean length to take into it: that of ``lengths`` if not given, which is not all where processes share a step.
+        The mean length with which to update it, a scalar; the mean of ``lengths`` if not given. If a step is split among
+        processes, pass the mean over all of them.
 
     Returns
     -------
     penalty : Tensor
-        A scalar. Its gradient takes the mean as given.
+        A scalar, at least 0. The running mean is a constant in its gradient.
     mean : Tensor
-        The running mean with these lengths in it, a scalar without gradients.
+        The updated running mean, a scalar without gradients.
+
+    References
+    ----------
+    Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020, section 3.2 and appendix B.
     """
     mean = torch.lerp(lengths.detach().mean() if batch_mean is None else batch_mean, mean, decay)
     return (lengths - mean).square().mean(), mean
 
 
 def lazy_adam(learning_rate: float, interval: int, betas: tuple[float, float] = (0.0, 0.99)) -> dict[str, object]:
-    """Adam's settings where every ``interval`` steps one more is made for a regulariser alone.
+    """Adam's settings for lazy regularisation, in which every ``interval`` steps one extra step is for a regulariser alone.
 
-    That is k + 1 steps where k were meant, so the rate is multiplied by c = k / (k + 1), and the betas raised to the power
-    of c.
+    There are k + 1 steps instead of k, so the learning rate is multiplied by c = k / (k + 1), and the betas are raised to the
+    power of c.
 
     Parameters
     ----------
     learning_rate
-        The rate that is meant.
+        The learning rate without lazy regularisation.
     interval
-        Steps of the loss between two of the regulariser; 0 where there is none.
+        Steps of the loss between two steps of the regulariser; 0 if there is no regulariser.
     betas
-        The betas that are meant.
+        The betas without lazy regularisation.
 
     Returns
     -------
@@ -151,28 +177,32 @@ def lazy_adam(learning_rate: float, interval: int, betas: tuple[float, float] = 
     >>> lazy_adam(0.002, 4)["lr"]
     0.0016
     """
-    share = interval / (interval + 1) if interval else 1.0
-    return {"lr": learning_rate * share, "betas": (betas[0] ** share, betas[1] ** share), "eps": 1e-8}
+    c = interval / (interval + 1) if interval else 1.0
+    return {"lr": learning_rate * c, "betas": (betas[0] ** c, betas[1] ** c), "eps": 1e-8}
 
 
 def draw_crossovers(count: int, n_styles: int, probability: float, rng: torch.Generator) -> Tensor:
-    """Where style mixing changes over to the second w: any layer but the first, or behind the last for no mixing.
+    """Random crossover layers for style mixing.
 
     Parameters
     ----------
     count
-        Samples.
+        Number of samples.
     n_styles
-        W+ layers.
+        Number of W+ layers.
     probability
-        Share of the samples that are mixed.
+        Probability that a sample is mixed.
     rng
         On the CPU.
 
     Returns
     -------
     Tensor
-        (count,) int64, 1 to n_styles.
+        (count,) int64: the first layer that takes the second w, from 1 to n_styles - 1; n_styles for no mixing.
+
+    References
+    ----------
+    Karras et al., "A Style-Based Generator Architecture for GANs", CVPR 2019, section 3.1.
     """
     layers = torch.randint(1, n_styles, (count,), generator=rng)
     is_mixed = torch.rand(count, generator=rng) < probability
@@ -180,16 +210,16 @@ def draw_crossovers(count: int, n_styles: int, probability: float, rng: torch.Ge
 
 
 def cross_over(first: Tensor, second: Tensor, crossovers: Tensor, n_styles: int) -> Tensor:
-    """W+ latents that are one w up to a layer and another from there on.
+    """W+ latents with one w in the layers before a crossover and another w from there on.
 
     Parameters
     ----------
     first, second
         (N, style_dim).
     crossovers
-        (N,), the first layer that takes ``second``; n_styles where none does.
+        (N,) int64: the first layer that takes ``second``; n_styles if none does.
     n_styles
-        W+ layers.
+        Number of W+ layers.
 
     Returns
     -------
@@ -201,18 +231,18 @@ def cross_over(first: Tensor, second: Tensor, crossovers: Tensor, n_styles: int)
 
 
 def averaging_decay(batch_size: int, seen: int, half_life: float, ramp: float = 0.0) -> float:
-    """How much of the weights' running average stays after a step.
+    """The decay of the exponential moving average of the weights for one step.
 
     Parameters
     ----------
     batch_size
-        Images of the step.
+        Number of images in the step.
     seen
-        Images of the run so far, those of the step among them.
+        Number of images in the run so far, including this step.
     half_life
-        Images in which the weight of a step halves.
+        Number of images after which the contribution of a step has halved.
     ramp
-        If not 0, the half-life is at most so many times ``seen``, so that the first weights are soon forgotten.
+        If not 0, the half-life is at most ``ramp`` times ``seen``, so that the initial weights are forgotten soon.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""LPIPS: two batches of pictures in, their perceptual distance out. Files that are here already are read, none fetched.
+"""LPIPS: two batches of pictures in, their perceptual distance out. Weights are read from local files, never downloaded.
 
 =======  ==============================  ======================  =========================
-network  taps, each behind a ReLU        channels                weights by torchvision
+network  taps, each after a ReLU         channels                torchvision's weights
 =======  ==============================  ======================  =========================
 alex     1 2 3 4 5                       64 192 384 256 256      alexnet-owt-7be5be79.pth
 vgg      1_2 2_2 3_3 4_3 5_3             64 128 256 512 512      vgg16-397923af.pth
@@ -34,7 +34,7 @@ Network = Literal["alex", "vgg"]
 
 
 class _Backbone(NamedTuple):
-    """A network of torchvision's: its name, where its taps lie among its layers, their channels, its weights' file."""
+    """A network of torchvision: its name, the indices of the tapped layers, their channels, and the weights file."""
 
     name: str
     taps: tuple[int, ...]
@@ -52,18 +52,18 @@ _HEAD_KEYS = tuple(f"lin{i}.model.1.weight" for i in range(5))
 _SHIFT = (-0.030, -0.088, -0.188)
 _SCALE = (0.458, 0.448, 0.450)
 SMALLEST_SIDE = 32
-"""Pixels a side that pictures need at least."""
+"""Smallest height and width of the pictures, pixels."""
 
 
 class LPIPS(nn.Module):
-    """Perceptual distance: weighted squared differences of a network's normalised features.
+    """Perceptual distance: weighted squared differences of the normalised features of a frozen network.
 
-    The network is frozen; gradients reach the pictures only.
+    Gradients reach the pictures only.
 
     Parameters
     ----------
     backbone
-        State dict of torchvision's network, whole or its ``features.*`` alone.
+        State dict of torchvision's network, complete or only its ``features.*``.
     heads
         ``lin0.model.1.weight`` to ``lin4.model.1.weight``, each (1, C, 1, 1): the weight of every channel.
     network
@@ -72,7 +72,7 @@ class LPIPS(nn.Module):
     Raises
     ------
     CheckpointError
-        If a key is missing or not expected, or a tensor has the wrong shape.
+        If a key is missing or unexpected, or a tensor has the wrong shape.
     """
 
     shift: Tensor
@@ -98,7 +98,7 @@ class LPIPS(nn.Module):
         self.requires_grad_(False)
 
     def _normalised_features(self, pictures: Tensor) -> list[Tensor]:
-        """The maps at the taps, every pixel's channels scaled to unit length."""
+        """The tapped feature maps, normalised to unit length over the channels at every pixel."""
         maps: list[Tensor] = []
         features = (pictures - self.shift) / self.scale
         for index, layer in enumerate(self.features):
@@ -114,12 +114,17 @@ class LPIPS(nn.Module):
         Parameters
         ----------
         a, b
-            (N, 3, H, W) in [-1, 1], at least 32 px a side.
+            (N, 3, H, W) in [-1, 1]; H and W at least 32.
 
         Returns
         -------
         Tensor
             A scalar, at least 0 with the published heads.
+
+        Raises
+        ------
+        InputError
+            If the shapes differ from each other or from the above.
         """
         check_same_shape(a, b)
         if a.ndim != 4 or a.shape[1] != 3 or min(a.shape[2:]) < SMALLEST_SIDE:
@@ -139,15 +144,15 @@ def load_lpips(
     heads_path: str | PathLike[str] | None = None,
     network: Network = "alex",
 ) -> LPIPS:
-    """LPIPS from files that are already here; nothing is downloaded.
+    """LPIPS from local files; nothing is downloaded.
 
     Parameters
     ----------
     backbone_path
-        torchvision's weights of the network, .pth or .safetensors. Not given: the file in torchvision's own download cache.
+        torchvision's weights of the network, .pth or .safetensors; by default the file in torchvision's download cache.
     heads_path
-        The published heads (``alex.pth`` or ``vgg.pth`` of LPIPS v0.1), .pth or .safetensors. Not given: those inside the
-        installed ``lpips`` package.
+        The published heads (``alex.pth`` or ``vgg.pth`` of LPIPS v0.1), .pth or .safetensors; by default those in the installed
+        ``lpips`` package.
     network
         alex or vgg.
 
@@ -159,7 +164,7 @@ def load_lpips(
     Raises
     ------
     CheckpointError
-        If a file is missing, unreadable or holds something else; the text says what was looked for.
+        If a file is missing, unreadable or holds something else; the message says which file was expected.
     """
     used = _backbone(network)
     backbone = _default_backbone(used.file) if backbone_path is None else Path(backbone_path)
@@ -170,9 +175,9 @@ def load_lpips(
         )
     heads = _default_heads(network) if heads_path is None else Path(heads_path)
     if heads is None or not heads.is_file():
-        looked = "no lpips package is installed" if heads is None else f"there is no file {heads}"
+        problem = "no lpips package is installed" if heads is None else f"there is no file {heads}"
         raise CheckpointError(
-            f"LPIPS needs its heads, but {looked}; pip install --no-deps lpips, "
+            f"LPIPS needs its heads, but {problem}; pip install --no-deps lpips, "
             f"or give the path of its file weights/v0.1/{network}.pth"
         )
     return LPIPS(read_state(backbone), read_state(heads), network)
@@ -185,7 +190,7 @@ def _backbone(network: Network) -> _Backbone:
 
 
 def _features(network: Network) -> nn.Sequential:
-    """The network's convolutional layers, without memory."""
+    """The network's convolutional layers on the meta device, without allocated memory."""
     from torchvision.models import alexnet, vgg16  # here, because it is slow to import and only this needs it
 
     with torch.device("meta"):

@@ -1,7 +1,8 @@
-"""How alike two pictures look to a network that learnt without labels: the similarity term where there are no faces.
+"""The MoCo similarity loss: two batches of pictures in, one minus the cosine similarity of their features out.
 
-Pictures in, one number out. pSp uses it in the identity term's stead for what a face recogniser knows nothing of. The
-network is handed in as a state dict; :func:`facesynth.model.losses.moco.load_moco` reads it from the published file.
+The features are those of a network trained without labels. pSp uses this loss instead of the identity loss for subjects other
+than faces. The network is passed as a state dict; :func:`facesynth.model.losses.moco.load_moco` reads it from the published
+file.
 
 References: Chen et al., "Improved Baselines with Momentum Contrastive Learning", 2020 (MoCo v2's ResNet-50); Tov et al.,
 "Designing an Encoder for StyleGAN Image Manipulation", SIGGRAPH 2021 (the loss).
@@ -27,9 +28,9 @@ _SIZE = 224
 
 
 class MoCo(nn.Module):
-    """1 less the cosine of the pictures' features before the embedding, averaged over the batch.
+    """One minus the cosine similarity of the pictures' features before the embedding, averaged over the batch.
 
-    The network is frozen, in evaluation mode whatever the mode around it; gradients reach the pictures only.
+    The network is frozen and always in evaluation mode; gradients reach the first batch of pictures only.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ class MoCo(nn.Module):
     Raises
     ------
     CheckpointError
-        If a key is missing or not expected, or a tensor has the wrong shape.
+        If a key is missing or unexpected, or a tensor has the wrong shape.
     """
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
@@ -54,8 +55,8 @@ class MoCo(nn.Module):
         self.network = network
         self.requires_grad_(False).eval()
 
-    def train(self, mode: bool = True) -> MoCo:  # noqa: ARG002 - the statistics stay as they are
-        """Does nothing: the network is always evaluated."""
+    def train(self, mode: bool = True) -> MoCo:  # noqa: ARG002 - the statistics must not change
+        """Does nothing: the network always stays in evaluation mode."""
         return super().train(False)
 
     def features(self, pictures: Tensor) -> Tensor:
@@ -64,23 +65,44 @@ class MoCo(nn.Module):
         Parameters
         ----------
         pictures
-            (N, 3, H, W) in [-1, 1]; brought to 224 px by nearest neighbours, as the published code does.
+            (N, 3, H, W) in [-1, 1]; resized to 224 px by nearest-neighbour interpolation, as in the published code.
 
         Returns
         -------
         Tensor
-            (N, 2048), each of length 1.
+            (N, 2048), each of norm 1.
+
+        Raises
+        ------
+        InputError
+            If ``pictures`` has another shape.
         """
         if pictures.ndim != 4 or pictures.shape[1] != 3:
             raise InputError(f"pictures has shape {tuple(pictures.shape)}; needed: (N, 3, H, W)")
         return F.normalize(self.network(F.interpolate(pictures, size=(_SIZE, _SIZE))), dim=1)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """The term, a scalar, 0 to 2. Gradients reach ``a`` alone."""
+        """The loss of two batches of pictures.
+
+        Parameters
+        ----------
+        a, b
+            (N, 3, H, W) in [-1, 1]. Gradients reach ``a`` only.
+
+        Returns
+        -------
+        Tensor
+            A scalar, 0 to 2.
+
+        Raises
+        ------
+        InputError
+            If the shapes differ from each other or from the above.
+        """
         check_same_shape(a, b)
         with torch.no_grad():
-            wanted = self.features(b)
-        return 1.0 - (self.features(a) * wanted).sum(dim=1).mean()
+            target = self.features(b)
+        return 1.0 - (self.features(a) * target).sum(dim=1).mean()
 
 
 def _check(state: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> None:
@@ -96,12 +118,12 @@ def _check(state: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> None:
 
 
 def load_moco(path: Path | str) -> MoCo:
-    """The similarity term on the published MoCo v2 (``moco_v2_800ep_pretrain.pth.tar``).
+    """The similarity loss with the published MoCo v2 (``moco_v2_800ep_pretrain.pth.tar``).
 
     Raises
     ------
     CheckpointError
-        If the file is another one, or damaged.
+        If the file is not this network, or is damaged.
     """
     found = recognise(Path(path))
     if found.format != "moco":

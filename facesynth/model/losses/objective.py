@@ -11,7 +11,7 @@ identity     the persons                                                 IR-SE50
 moco         the pictures, by features learnt without labels             MoCo v2
 laplacian    the pictures' Laplacian pyramids
 lines        the pictures' lines
-parsing      the parts of the faces                                      a parser
+parsing      the faces' segmentations                                    a parser
 w_norm       the latents with the average latent
 ===========  ==========================================================  ===============
 
@@ -40,12 +40,12 @@ _COMPARED_AT = 256
 
 
 class Objective(nn.Module):
-    """The weighted sum of the terms that a config weighs.
+    """The weighted sum of the terms whose weights in a config are more than 0.
 
     Parameters
     ----------
     config
-        Its weights count here. L2 and W-norm are told even where they weigh nothing: they cost nothing.
+        Gives the weights. L2 and W-norm are reported even if their weight is 0, since they cost little.
     networks
         By name: ``lpips``, ``identity``, ``moco`` and ``parsing``, as far as terms that need them weigh more than 0. They are
         frozen and evaluated.
@@ -68,7 +68,7 @@ class Objective(nn.Module):
         used = {name for term, name in NETWORK_OF_TERM.items() if self.weights[term] > 0}
         self.networks = nn.ModuleDict({name: networks[name] for name in sorted(used)})
         self.terms = [name for name in TERMS if self.weights[name] > 0 or name in ("l2", "w_norm")]
-        """The terms that are told, in their order."""
+        """The reported terms, in order."""
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Objective:  # noqa: ARG002 - the networks stay as they are
@@ -83,7 +83,7 @@ class Objective(nn.Module):
         Parameters
         ----------
         faces, photos
-            (N, 3, S, S), photos in [-1, 1], faces near it.
+            (N, 3, S, S); photos in [-1, 1], faces near that range.
         latents
             (N, n_styles, style_dim).
         latent_avg
@@ -94,7 +94,7 @@ class Objective(nn.Module):
         loss : Tensor
             A scalar.
         terms : dict of str to Tensor
-            Every term before it is weighed, a scalar, the mean over the batch; and ``loss`` itself.
+            Every unweighted term, a scalar, averaged over the batch; and ``loss`` itself.
         """
         faces, photos = _shrunk(faces), _shrunk(photos)
         terms = {"l2": pixel.l2(faces, photos)}

@@ -1,7 +1,8 @@
-"""The terms of pSp's training loss that need no trained network: pictures or latents in, one number out.
+"""The terms of pSp's training loss that need no trained network: two batches of pictures, or latents, in; a scalar out.
 
-Those with one are :mod:`facesynth.model.losses.lpips`, :mod:`facesynth.model.losses.identity` and
-:mod:`facesynth.model.losses.moco`; :mod:`facesynth.model.losses.objective` adds all of them up.
+The terms that need a network are in :mod:`facesynth.model.losses.lpips`, :mod:`facesynth.model.losses.identity`,
+:mod:`facesynth.model.losses.moco` and :mod:`facesynth.model.losses.parsing`; :mod:`facesynth.model.losses.objective` sums all
+terms.
 
 Reference: Richardson et al., "Encoding in Style", CVPR 2021, section 3 (loss functions).
 """
@@ -17,10 +18,10 @@ from torch.nn import functional as F
 from facesynth.errors import InputError
 
 _GREY = (0.299, 0.587, 0.114)
-_WIDER = 1.6
+_SIGMA_RATIO = 1.6
 _CONTRAST = 0.02
-"""The difference of Gaussians at which a line is three quarters as strong as it can be."""
-_CROPPED_FROM = 256
+"""The difference of Gaussians at which a line has three quarters of its greatest strength."""
+_CROP_REFERENCE = 256
 _CROP_ROWS = (35, 223)
 _CROP_COLUMNS = (32, 220)
 
@@ -31,19 +32,24 @@ def l2(a: Tensor, b: Tensor) -> Tensor:
     Parameters
     ----------
     a, b
-        Pictures of one shape, any range.
+        Pictures of the same shape, any range.
 
     Returns
     -------
     Tensor
-        A scalar.
+        A scalar, at least 0.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ.
     """
     check_same_shape(a, b)
     return (a - b).square().mean()
 
 
 def w_norm(latents: Tensor, latent_avg: Tensor | None = None) -> Tensor:
-    """How far W+ latents are from the average latent: the L2 norm over layers and dimensions, averaged over the batch.
+    """The distance of W+ latents from the average latent: the L2 norm over layers and dimensions, averaged over the batch.
 
     Parameters
     ----------
@@ -55,7 +61,16 @@ def w_norm(latents: Tensor, latent_avg: Tensor | None = None) -> Tensor:
     Returns
     -------
     Tensor
-        A scalar.
+        A scalar, at least 0.
+
+    Raises
+    ------
+    InputError
+        If ``latents`` does not have three axes.
+
+    References
+    ----------
+    Richardson et al., "Encoding in Style", CVPR 2021, section 3 (loss functions).
     """
     if latents.ndim != 3:
         raise InputError(f"latents has shape {tuple(latents.shape)}; needed: (N, n_styles, style_dim)")
@@ -65,9 +80,9 @@ def w_norm(latents: Tensor, latent_avg: Tensor | None = None) -> Tensor:
 
 
 def laplacian(a: Tensor, b: Tensor) -> Tensor:
-    """Mean absolute difference of two batches' Laplacian pyramids, every level weighing the same.
+    """Mean absolute difference of the Laplacian pyramids of two batches, with equal weights for all levels.
 
-    It sees edges at every scale where L2 sees mostly areas, and needs no trained network.
+    It is sensitive to edges at every scale, whereas L2 mainly measures areas, and it needs no trained network.
 
     Parameters
     ----------
@@ -77,7 +92,12 @@ def laplacian(a: Tensor, b: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        A scalar.
+        A scalar, at least 0.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ.
 
     References
     ----------
@@ -85,7 +105,7 @@ def laplacian(a: Tensor, b: Tensor) -> Tensor:
     2 x 2 means in place of its Gaussian kernel.
     """
     check_same_shape(a, b)
-    difference = a - b  # the pyramid is linear: one of the difference is the difference of two
+    difference = a - b  # the pyramid is linear: that of the difference is the difference of the pyramids
     total, levels = difference.new_zeros(()), 0
     while difference.shape[-1] > 4:
         coarse = F.avg_pool2d(difference, 2)
@@ -95,12 +115,12 @@ def laplacian(a: Tensor, b: Tensor) -> Tensor:
 
 
 def lines(a: Tensor, b: Tensor) -> Tensor:
-    """Mean absolute difference of what a pencil would draw of two batches of pictures.
+    """Mean absolute difference of the line drawings of two batches of pictures.
 
-    Of the grey picture, in [0, 1], a difference of Gaussians is taken, whose standard deviations are 1/128 and 1.6/128 of the
-    side, and passed through a hyperbolic tangent: an edge of a contrast of 0.15 counts half as much as one of 0.65, and from
-    there on hardly any more, so that contours weigh rather by their length than by the colours beside them. XDoG draws where
-    the same difference is below a threshold.
+    The drawing of a grey picture, in [0, 1], is the hyperbolic tangent of a difference of Gaussians with standard deviations of
+    1/128 and 1.6/128 of the side. An edge with a contrast of 0.15 has half the strength of one with 0.65; for higher contrasts
+    the strength hardly increases, so contours count by their length rather than by the colours beside them. XDoG draws a line
+    where the same difference is below a threshold.
 
     Parameters
     ----------
@@ -111,6 +131,11 @@ def lines(a: Tensor, b: Tensor) -> Tensor:
     -------
     Tensor
         A scalar, 0 to 2.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ from each other or from the above.
 
     References
     ----------
@@ -124,17 +149,17 @@ def lines(a: Tensor, b: Tensor) -> Tensor:
     margin = kernel.shape[-1] // 2
     drawn = []
     for pictures in (a, b):
-        grey = (pictures * pictures.new_tensor(_GREY)[:, None, None]).sum(1, keepdim=True) / 2  # contrasts as of [0, 1]
+        grey = (pictures * pictures.new_tensor(_GREY)[:, None, None]).sum(1, keepdim=True) / 2  # contrasts as in [0, 1]
         padded = F.pad(grey, (margin,) * 4, mode="replicate")
         drawn.append((F.conv2d(padded, kernel) / _CONTRAST).tanh())
     return (drawn[0] - drawn[1]).abs().mean()
 
 
 def _difference_of_gaussians(sigma: float) -> Tensor:
-    """(1, 1, K, K): the narrower less the wider one, each of sum 1."""
-    margin = math.ceil(3 * _WIDER * sigma)
-    places = torch.arange(-margin, margin + 1, dtype=torch.float32)
-    narrow, wide = (torch.exp(-(places**2) / (2 * (scale * sigma) ** 2)) for scale in (1.0, _WIDER))
+    """The kernel (1, 1, K, K): the narrow Gaussian minus the wide one, each with sum 1."""
+    margin = math.ceil(3 * _SIGMA_RATIO * sigma)
+    offsets = torch.arange(-margin, margin + 1, dtype=torch.float32)
+    narrow, wide = (torch.exp(-(offsets**2) / (2 * (scale * sigma) ** 2)) for scale in (1.0, _SIGMA_RATIO))
     narrow, wide = narrow / narrow.sum(), wide / wide.sum()
     return (narrow[:, None] * narrow - wide[:, None] * wide)[None, None]
 
@@ -145,27 +170,37 @@ def face_crop(pictures: Tensor) -> Tensor:
     Parameters
     ----------
     pictures
-        (N, C, S, S), aligned as CelebA-HQ is; for other sizes the crop scales along.
+        (N, C, S, S), any range, aligned as in CelebA-HQ; the crop scales with S.
 
     Returns
     -------
     Tensor
-        (N, C, H, H); H is 188 for 256 px.
+        (N, C, H, H), a view; H is 188 for S = 256.
+
+    Raises
+    ------
+    InputError
+        If the pictures are not square.
     """
     if pictures.ndim != 4 or pictures.shape[2] != pictures.shape[3]:
         raise InputError(f"pictures has shape {tuple(pictures.shape)}; needed: (N, C, S, S)")
-    scale = pictures.shape[2] / _CROPPED_FROM
+    scale = pictures.shape[2] / _CROP_REFERENCE
     top, bottom, left, right = (round(edge * scale) for edge in (*_CROP_ROWS, *_CROP_COLUMNS))
     return pictures[:, :, top:bottom, left:right]
 
 
 def check_same_shape(a: Tensor, b: Tensor) -> None:
-    """See that two batches of pictures have one shape.
+    """Check that two batches have the same shape.
+
+    Parameters
+    ----------
+    a, b
+        Tensors of any shape.
 
     Raises
     ------
     InputError
-        If they don't.
+        If the shapes differ.
     """
     if a.shape != b.shape:
         raise InputError(f"a has shape {tuple(a.shape)} and b {tuple(b.shape)}; needed: one shape")

@@ -1,1 +1,1 @@
-"""The networks: encoders, StyleGAN2's generator and discriminator, pSp, the parser and the recogniser. Tensors in and out."""
+"""Networks: encoders, StyleGAN2's generator and discriminator, pSp, face parser, face recogniser; tensors in and out."""

@@ -1,7 +1,7 @@
-"""StyleGAN2's discriminator: pictures (N, 3, S, S) -> one score each, (N,), the higher the more real.
+"""StyleGAN2's discriminator: pictures (N, 3, S, S) in, one score each out, (N,); a higher score means more real.
 
 ===========================  =======================================
-part                         maps that come out
+layer                        output
 ===========================  =======================================
 from-RGB, 1 x 1              (C_S, S, S)
 block r, for S, S/2, .., 8   (C_{r/2}, r/2, r/2)
@@ -10,8 +10,8 @@ convolution                  (C_4, 4, 4)
 two linear layers            C_4, then 1
 ===========================  =======================================
 
-C_r = min(channel_max, channel_base // r). All layers have the equalised learning rate, and all but the shortcuts and the last
-a bias and a scaled leaky ReLU.
+C_r = min(channel_max, channel_base // r). All layers use the equalised learning rate. All except the shortcuts have a bias,
+and all except the shortcuts and the last one a scaled leaky ReLU.
 
 References: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020, section 4.1 (residual
 connections) and appendix B; "Progressive Growing of GANs", ICLR 2018, section 3 (minibatch standard deviation) and 4.1
@@ -38,23 +38,27 @@ _RESIDUAL_GAIN = math.sqrt(0.5)
 
 
 def minibatch_deviation(features: Tensor, group_size: int) -> Tensor:
-    """The maps with one more channel: how much the samples of a group differ, so that a lack of variety shows.
+    """Feature maps with the minibatch standard deviation appended as a channel, which reveals a lack of variety.
 
-    In a group, the standard deviation of every value over the samples is averaged to one number, which fills the channel.
-    Groups are as many as it takes for none to be larger than ``group_size``, and sample i is in group i modulo their number:
-    a batch that the size doesn't divide gets groups that differ by one sample, and a smaller one is a group.
+    In each group of samples, the standard deviation over the samples is computed for every value and averaged to a single
+    number, which fills the channel. There are as few groups as possible without exceeding ``group_size``, and sample i is in
+    group i modulo their number. If ``group_size`` does not divide N, the sizes of the groups therefore differ by one at most.
 
     Parameters
     ----------
     features
-        (N, C, H, W), N at least 1.
+        (N, C, H, W), floating point, N at least 1.
     group_size
-        Most samples in a group, at least 1.
+        The most samples in a group, at least 1.
 
     Returns
     -------
     Tensor
-        (N, C + 1, H, W).
+        (N, C + 1, H, W), of the same dtype.
+
+    References
+    ----------
+    Karras et al., "Progressive Growing of GANs", ICLR 2018, section 3.
     """
     n_samples = features.shape[0]
     n_groups = -(-n_samples // group_size)
@@ -68,19 +72,19 @@ def minibatch_deviation(features: Tensor, group_size: int) -> Tensor:
 
 
 def low_pass(features: Tensor, *, padding: int, stride: int = 1) -> Tensor:
-    """The [1, 3, 3, 1] filter over a map, of gain 1, with zeros beyond the border.
+    """Feature maps filtered with the [1, 3, 3, 1] low-pass filter of gain 1, zero-padded.
 
     Parameters
     ----------
     features
-        (N, C, H, W).
+        (N, C, H, W), floating point.
     padding, stride
-        As for a convolution with a 4 x 4 kernel.
+        As for a convolution with a 4 x 4 kernel, pixels.
 
     Returns
     -------
     Tensor
-        (N, C, (H + 2 padding - 4) // stride + 1, ...).
+        (N, C, (H + 2 padding - 4) // stride + 1, (W + 2 padding - 4) // stride + 1), of the same dtype.
     """
     taps = features.new_full((4,), 0.375)
     taps[::3] = 0.125
@@ -94,13 +98,13 @@ class EqualizedConv(nn.Module):
     Parameters
     ----------
     in_channels, out_channels
-        Channels of the maps that go in and come out.
+        Channels of the input and output maps.
     kernel_size
         Side of the kernel, odd.
     downsampling
         Halve the size: the [1, 3, 3, 1] filter, then the convolution with stride 2.
     bias
-        Whether there is one.
+        Whether to add a bias.
     """
 
     def __init__(
@@ -114,22 +118,22 @@ class EqualizedConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, in_channels, H, W) to (N, out_channels, H, W), or half that size if downsampling."""
+        """(N, in_channels, H, W) to (N, out_channels, H, W), or (N, out_channels, H / 2, W / 2) if downsampling."""
         weight = self.weight * self.gain
         if not self.downsampling:
             return F.conv2d(features, weight, self.bias, padding=self.padding)
-        if self.padding == 0:  # one by one: what the stride leaves out need not be filtered
+        if self.padding == 0:  # a 1 x 1 kernel: only the pixels that the stride selects need filtering
             return F.conv2d(low_pass(features, padding=1, stride=2), weight, self.bias)
         return F.conv2d(low_pass(features, padding=1 + self.padding), weight, self.bias, stride=2)
 
 
 class DiscriminatorBlock(nn.Module):
-    """One halving of the size: two 3 x 3 convolutions beside a 1 x 1 shortcut, their sum over sqrt(2).
+    """A residual block that halves the size: two 3 x 3 convolutions plus a 1 x 1 shortcut, divided by sqrt(2).
 
     Parameters
     ----------
     in_channels, out_channels
-        Channels of the maps that go in and come out.
+        Channels of the input and output maps.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -146,7 +150,7 @@ class DiscriminatorBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """StyleGAN2's residual discriminator; the module's first lines tell its parts.
+    """StyleGAN2's residual discriminator; the module's docstring lists its layers.
 
     Parameters
     ----------
@@ -170,12 +174,12 @@ class Discriminator(nn.Module):
         Parameters
         ----------
         pictures
-            (N, 3, input_size, input_size) in [-1, 1], N at least 1. A score depends on the rest of the batch.
+            (N, 3, input_size, input_size) in [-1, 1], N at least 1. A score depends on the other pictures of the batch.
 
         Returns
         -------
         Tensor
-            (N,), any range.
+            (N,), unbounded; a higher score means more real.
 
         Raises
         ------

@@ -1,12 +1,12 @@
-"""The pSp encoders: a condition (a label map's one-hot, a sketch or a photo) to codes for the W+ layers.
+"""The pSp encoders: a condition (one-hot label map, sketch or photo) in, codes for the W+ layers out.
 
-The contract, for input size S, trunk channels (C1, C2, C3, C4), style dimension D and L = 2 log2(output size) - 2; codes
-are relative to the average latent:
+Inputs and outputs, for input size S, trunk channels (C1, C2, C3, C4), style dimension D and L = 2 log2(output size) - 2; codes
+are offsets from the average latent:
 
 ======  ==========================  =========================================================
 in      (N, input_channels, S, S)   one-hot in {0, 1}; sketch in [0, 1]; photo in [-1, 1]
-out     (N, L, D)                   gradual, last-layer-w-plus: a code for every W+ layer
-out     (N, D)                      last-layer-w: one code for all of them
+out     (N, L, D)                   gradual, last-layer-w-plus: one code per W+ layer
+out     (N, D)                      last-layer-w: one code for all layers
 ======  ==========================  =========================================================
 
 ========  =================  ========  ==========  ============================
@@ -17,14 +17,14 @@ middle    stage 3            C3        8           3 .. 6
 coarse    stage 4            C4        16          0 .. 2
 ========  =================  ========  ==========  ============================
 
-* gradual: a pyramid brings every tap to D channels, adding the coarser ones to the finer; a style head turns one of its maps
-  into one code.
-* last-layer-w, last-layer-w-plus: the coarse tap alone, by one head (:class:`WHead`, :class:`WPlusHead`).
+* gradual: a feature pyramid projects every tap to D channels and adds the coarser maps to the finer ones; each style head
+  maps one of its maps to one code.
+* last-layer-w, last-layer-w-plus: a single head (:class:`WHead`, :class:`WPlusHead`) on the coarse tap.
 
-Taps lie at the ends of stages, so they are the same for trunks of 50, 100 and 152 units.
+Taps are at the ends of stages, so they are the same for trunks of 50, 100 and 152 layers.
 
-References: Richardson et al., "Encoding in Style", CVPR 2021, section 3 (the gradual encoder) and section 4.1 (the two that
-it is compared with); the trunk: Deng et al., "ArcFace", CVPR 2019 (improved residual units), with Hu et al.,
+References: Richardson et al., "Encoding in Style", CVPR 2021, section 3 (the gradual encoder) and section 4.1 (the two
+baselines); the trunk: Deng et al., "ArcFace", CVPR 2019 (improved residual units), with Hu et al.,
 "Squeeze-and-Excitation Networks", CVPR 2018, section 3.
 """
 
@@ -50,12 +50,12 @@ _SQUEEZE = 16
 _COARSE_LAYERS = 3
 _MIDDLE_LAYERS = 4
 _WINDOWS = 7
-_LARGE_STAGES = 1
-"""Stages of the trunk whose maps take most of the memory."""
+_CHECKPOINTED_STAGES = 1
+"""The first stages of the trunk, whose feature maps take most of the memory."""
 
 
 class FeatureTap(NamedTuple):
-    """A map that leaves the trunk: its name, its channels, and how many input pixels one of its pixels spans."""
+    """A feature map that the trunk outputs: its name, its channels, and its stride relative to the input."""
 
     name: str
     channels: int
@@ -69,19 +69,19 @@ def feature_taps(config: ModelConfig) -> tuple[FeatureTap, FeatureTap, FeatureTa
 
 
 def head_taps(config: ModelConfig) -> tuple[FeatureTap, ...]:
-    """For every W+ layer, the tap that its style head reads."""
+    """The tap that the style head of each W+ layer reads, in the order of the layers."""
     fine, middle, coarse = feature_taps(config)
     n_fine = config.n_styles - _COARSE_LAYERS - _MIDDLE_LAYERS
     return (coarse,) * _COARSE_LAYERS + (middle,) * _MIDDLE_LAYERS + (fine,) * n_fine
 
 
 class SqueezeExcitation(nn.Module):
-    """Channel attention: every channel scaled by a factor in (0, 1) that depends on all the channels' means.
+    """Channel attention: every channel scaled by a factor in (0, 1) that depends on the means of all channels.
 
     Parameters
     ----------
     channels
-        Channels of the map; the bottleneck has a sixteenth of them, at least 1.
+        Channels of the feature map; the bottleneck has a sixteenth of them, at least 1.
     """
 
     def __init__(self, channels: int) -> None:
@@ -102,7 +102,7 @@ class ResidualUnit(nn.Module):
     Parameters
     ----------
     in_channels, out_channels
-        Channels of the maps that go in and come out.
+        Channels of the input and output maps.
     stride
         1 or 2.
     """
@@ -127,19 +127,19 @@ class ResidualUnit(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(N, in_channels, H, W) to (N, out_channels, H / stride, W / stride)."""
         residual = self.conv_out(self.activation(self.conv_in(self.norm_in(features))))
-        # not by the shortcut's own stride, which with channels last and fewer than 16 of them crashes oneDNN
-        kept = features[:, :, :: self.stride, :: self.stride]
-        out: Tensor = self.attention(self.norm_out(residual)) + self.shortcut(kept)
+        # Not a strided convolution: with channels-last memory and fewer than 16 channels, that crashes oneDNN.
+        subsampled = features[:, :, :: self.stride, :: self.stride]
+        out: Tensor = self.attention(self.norm_out(residual)) + self.shortcut(subsampled)
         return out
 
 
 class Trunk(nn.Module):
-    """The IR-SE network: a convolution at full size, then four stages that each halve it in their first unit.
+    """The IR-SE network: a convolution at full size, then four stages whose first units each halve the size.
 
     Parameters
     ----------
     config
-        ``input_channels``, ``encoder_units`` and ``encoder_channels`` count here.
+        Only ``input_channels``, ``encoder_units`` and ``encoder_channels`` are used.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -156,55 +156,55 @@ class Trunk(nn.Module):
             width = channels
         self.taps = feature_taps(config)
         self.recomputes = False
-        """Whether large maps are made again for the gradients instead of kept: half the memory for a step a little longer."""
+        """Whether large feature maps are recomputed in the backward pass: half the memory for a slightly longer step."""
 
     def forward(self, condition: Tensor) -> dict[str, Tensor]:
-        """(N, input_channels, S, S) to the map of every tap, by name."""
+        """(N, input_channels, S, S) to the tapped feature maps, by name: (N, channels, S / stride, S / stride) each."""
         maps: dict[str, Tensor] = {}
-        features = self._large(self.stem, condition)
+        features = self._checkpointed(self.stem, condition)
         for index, stage in enumerate(self.stages):
             for unit in cast("nn.Sequential", stage):
-                features = self._large(unit, features) if index < _LARGE_STAGES else unit(features)
+                features = self._checkpointed(unit, features) if index < _CHECKPOINTED_STAGES else unit(features)
             if index:
                 maps[self.taps[index - 1].name] = features
         return maps
 
-    def _large(self, part: nn.Module, features: Tensor) -> Tensor:
-        """What a part makes of large maps, which are kept or made again."""
+    def _checkpointed(self, module: nn.Module, features: Tensor) -> Tensor:
+        """The output of a module, with gradient checkpointing in training if ``recomputes``."""
         if not (self.recomputes and self.training and torch.is_grad_enabled()):
-            return cast("Tensor", part(features))
+            return cast("Tensor", module(features))
         from torch.utils.checkpoint import checkpoint
 
-        made: Tensor = checkpoint(
-            part, features, use_reentrant=False, context_fn=lambda: (nullcontext(), _uncounted(part))
+        out: Tensor = checkpoint(
+            module, features, use_reentrant=False, context_fn=lambda: (nullcontext(), _fixed_statistics(module))
         )
-        return made
+        return out
 
 
 @contextmanager
-def _uncounted(part: nn.Module) -> Iterator[None]:
-    """Batch norms in ``part`` leave their running statistics as they are: they have counted these features already."""
-    norms = [module for module in part.modules() if isinstance(module, nn.BatchNorm2d)]
+def _fixed_statistics(module: nn.Module) -> Iterator[None]:
+    """Keep the running statistics of batch norms unchanged while features are recomputed that they already include."""
+    norms = [inner for inner in module.modules() if isinstance(inner, nn.BatchNorm2d)]
     before = [(norm.momentum, cast("Tensor", norm.num_batches_tracked).clone()) for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm, (momentum, counted) in zip(norms, before, strict=True):
+        for norm, (momentum, n_batches) in zip(norms, before, strict=True):
             norm.momentum = momentum
-            cast("Tensor", norm.num_batches_tracked).copy_(counted)
+            cast("Tensor", norm.num_batches_tracked).copy_(n_batches)
 
 
 class FeaturePyramid(nn.Module):
-    """All taps at one width, each with the enlarged coarser one added.
+    """A feature pyramid: all taps projected to one width, each with the upsampled coarser map added.
 
     Parameters
     ----------
     taps
         Finest first.
     width
-        Channels of every map that comes out. A coarsest tap that has them already goes in as it is.
+        Channels of every output map. If the coarsest tap has as many channels, it is not projected.
     """
 
     def __init__(self, taps: tuple[FeatureTap, ...], width: int) -> None:
@@ -220,26 +220,26 @@ class FeaturePyramid(nn.Module):
         )
 
     def forward(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The taps' maps, by name, to maps (N, width, H, W) of the same names and sizes."""
-        joined: dict[str, Tensor] = {}
+        """The taps' feature maps (N, channels, H, W), by name, to maps (N, width, H, W) of the same names and sizes."""
+        levels: dict[str, Tensor] = {}
         coarser: Tensor | None = None
         for name, lateral in reversed(list(self.lateral.items())):
             level: Tensor = lateral(maps[name])
             if coarser is not None:
                 level = level + F.interpolate(coarser, size=level.shape[2:], mode="bilinear", align_corners=True)
-            joined[name] = coarser = level
-        return joined
+            levels[name] = coarser = level
+        return levels
 
 
 class StyleHead(nn.Module):
-    """A map to one code: 3 x 3 convolutions of stride 2 until one pixel is left, then an equalised linear layer.
+    """A feature map to one code: 3 x 3 convolutions of stride 2 down to one pixel, then an equalised linear layer.
 
     Parameters
     ----------
     width
-        Channels of the map, and dimension of the code.
+        Channels of the feature map, and dimension of the code.
     map_size
-        Height and width of the map, pixels; a power of two, at least 2.
+        Height and width of the feature map, pixels; a power of two, at least 2.
     """
 
     def __init__(self, width: int, map_size: int) -> None:
@@ -257,7 +257,7 @@ class StyleHead(nn.Module):
 
 
 class WHead(nn.Module):
-    """A map to the one code that all W+ layers share: the mean of every channel, then an equalised linear layer.
+    """A feature map to the single code that all W+ layers share: the channels' means, then an equalised linear layer.
 
     Parameters
     ----------
@@ -270,13 +270,15 @@ class WHead(nn.Module):
         self.linear = EqualizedLinear(config.encoder_channels[-1], config.style_dim)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, C4, H, W) to (N, style_dim)."""
+        """(N, C4, H, W), C4 being the channels of the trunk's last stage, to (N, style_dim)."""
         code: Tensor = self.linear(features.mean(dim=(2, 3)))
         return code
 
 
 class WPlusHead(nn.Module):
-    """A map to the codes of all W+ layers: batch norm, the means of 7 x 7 windows, a linear and an equalised linear layer.
+    """A feature map to the codes of all W+ layers: batch norm, adaptive 7 x 7 average pooling, two linear layers.
+
+    The second linear layer is an equalised one.
 
     Parameters
     ----------
@@ -293,7 +295,7 @@ class WPlusHead(nn.Module):
         self.linear = EqualizedLinear(width, config.n_styles * config.style_dim)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, C4, H, W) to (N, n_styles, style_dim)."""
+        """(N, C4, H, W), C4 being the channels of the trunk's last stage, to (N, n_styles, style_dim)."""
         features = self.norm(features)
         rows, columns = (window_means(size, _WINDOWS).to(features) for size in features.shape[2:])
         means = rows @ features @ columns.t()
@@ -302,11 +304,22 @@ class WPlusHead(nn.Module):
 
 
 def window_means(size: int, count: int) -> Tensor:
-    """The matrix (count, size) that takes a row of pixels to the means of ``count`` windows which together cover it.
+    """Adaptive average pooling along one axis as a matrix, which runs on every device and for any sizes.
 
-    Window i begins at the pixel with i / count of the row before it and ends with the one that reaches to (i + 1) / count;
-    neighbours share a pixel where ``count`` doesn't divide ``size``. So adaptive average pooling has them; as a matrix it
-    runs on every device, for any two numbers.
+    Window i covers the pixels floor(i size / count) to ceil((i + 1) size / count) - 1, so adjacent windows overlap by one pixel
+    where ``count`` does not divide ``size``.
+
+    Parameters
+    ----------
+    size
+        Length of the axis, pixels.
+    count
+        Number of windows.
+
+    Returns
+    -------
+    Tensor
+        (count, size), float32. Its product with a row of pixels is the means of the windows.
     """
     matrix = torch.zeros(count, size)
     for window in range(count):
@@ -316,7 +329,7 @@ def window_means(size: int, count: int) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """What the encoders share: the trunk, and the check of what goes in. The module's first lines hold the contract.
+    """Base class of the encoders: the trunk and the check of the input. The module's docstring defines inputs and outputs.
 
     Parameters
     ----------
@@ -339,24 +352,25 @@ class Encoder(nn.Module):
         Parameters
         ----------
         condition
-            (N, input_channels, input_size, input_size), floating point: one-hot in {0, 1}, sketch in [0, 1] or photo in
-            [-1, 1].
+            (N, input_channels, input_size, input_size), floating point: one-hot labels in {0, 1}, a sketch in [0, 1] or a photo
+            in [-1, 1].
 
         Returns
         -------
         Tensor
-            (N, n_styles, style_dim), or (N, style_dim) for all layers, to be added to the average latent.
+            (N, n_styles, style_dim), or (N, style_dim) for one code that all layers share. Codes are offsets from the average
+            latent.
 
         Raises
         ------
         InputError
-            If ``condition`` has another shape, or holds integers.
+            If ``condition`` has another shape or an integer dtype.
         """
         self._check(condition)
         return self.codes(self.trunk(condition))
 
     def codes(self, maps: Mapping[str, Tensor]) -> Tensor:
-        """The map of every tap, by name, to the codes."""
+        """The taps' feature maps (N, channels, H, W), by name, to codes (N, n_styles, style_dim) or (N, style_dim)."""
         raise NotImplementedError
 
     def _check(self, condition: Tensor) -> None:
@@ -375,7 +389,7 @@ class Encoder(nn.Module):
 
 
 class GradualEncoder(Encoder):
-    """Trunk, pyramid and one style head for every W+ layer.
+    """Trunk, feature pyramid and one style head per W+ layer.
 
     Parameters
     ----------
@@ -392,13 +406,13 @@ class GradualEncoder(Encoder):
         )
 
     def codes(self, maps: Mapping[str, Tensor]) -> Tensor:
-        """The map of every tap, by name, to (N, n_styles, style_dim)."""
-        joined = self.pyramid(maps)
-        return torch.stack([head(joined[name]) for name, head in zip(self.head_taps, self.heads, strict=True)], dim=1)
+        """The taps' feature maps (N, channels, H, W), by name, to codes (N, n_styles, style_dim)."""
+        levels = self.pyramid(maps)
+        return torch.stack([head(levels[name]) for name, head in zip(self.head_taps, self.heads, strict=True)], dim=1)
 
 
 class LastLayerEncoder(Encoder):
-    """Trunk, and one head on its last map.
+    """Trunk and one head on its last feature map.
 
     Parameters
     ----------
@@ -411,7 +425,7 @@ class LastLayerEncoder(Encoder):
         self.head = WHead(config) if config.encoder_kind == "last-layer-w" else WPlusHead(config)
 
     def codes(self, maps: Mapping[str, Tensor]) -> Tensor:
-        """The map of every tap, by name, to (N, style_dim) or (N, n_styles, style_dim)."""
+        """The taps' feature maps (N, channels, H, W), by name, to codes (N, style_dim) or (N, n_styles, style_dim)."""
         codes: Tensor = self.head(maps[self.taps[-1].name])
         return codes
 
@@ -419,4 +433,4 @@ class LastLayerEncoder(Encoder):
 ENCODERS: Mapping[EncoderKind, type[Encoder]] = MappingProxyType(
     {"gradual": GradualEncoder, "last-layer-w": LastLayerEncoder, "last-layer-w-plus": LastLayerEncoder}
 )
-"""The encoder of every kind."""
+"""The encoder class of each kind."""

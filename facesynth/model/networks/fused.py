@@ -1,14 +1,14 @@
-"""The same network with frozen weights, several times faster on a CPU: for translating, never for training.
+"""Fused networks for inference on a CPU: a model in, a model with frozen weights out that is several times faster.
 
-:func:`fuse` puts layers in the place of others that give the same numbers, to rounding, with less memory moved:
+:func:`fuse` replaces layers by equivalent ones, up to rounding, that move less memory:
 
-* what a style does to a layer goes into whichever is smaller, its weight or its map; the gain of the activation goes along,
-  and what demodulation needs of a weight is summed once;
-* batch norm goes into the convolutions beside it. Its shift would be wrong where a convolution sees padding, so the rim is
-  put right afterwards;
-* style heads that read the same map make their first convolution in one.
+* modulation is applied to the weight or to the feature map, whichever is smaller, together with the gain of the activation;
+  the sums over weights that demodulation needs are precomputed;
+* batch norms are folded into the adjacent convolutions. At the border, where a convolution sees padding, their shift must not
+  apply, so the border is corrected afterwards;
+* the first convolutions of style heads that read the same feature map are merged.
 
-Maps are kept with their channels last in memory, which oneDNN's convolutions like.
+Feature maps use the channels-last memory format, which is faster with oneDNN's convolutions.
 
 Reference: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020, section 2.2 (modulation).
 """
@@ -68,7 +68,7 @@ def fuse(model: PSP) -> FusedPSP:
 
 
 def _fuse_generator(generator: Generator) -> Generator:
-    """Exchange a generator's layers for fused ones, in place."""
+    """Replace a generator's layers in place."""
     generator.first = cast("StyledLayer", FrozenStyledLayer(generator.first))
     generator.first_to_rgb = cast("ToRGB", FrozenToRGB(generator.first_to_rgb))
     for block in generator.blocks:
@@ -82,19 +82,19 @@ def _fuse_generator(generator: Generator) -> Generator:
 
 
 def is_minimal(weight: Tensor, size: int) -> bool:
-    """Whether a 3 x 3 kernel of stride 1 is to go through maps of that size by minimal filtering."""
+    """Whether minimal filtering is used for a kernel (O, I, k, k) with stride 1 on maps of this height and width, pixels."""
     return (
         weight.device.type == "cpu" and weight.shape[2] == 3 and winograd.pays(weight.shape[1], weight.shape[0], size)
     )
 
 
 def _ready(weight: Tensor, *, minimal: bool) -> Tensor:
-    """A kernel in the form that its convolution takes."""
+    """A kernel in the layout of its convolution."""
     return winograd.transformed(weight) if minimal else weight.contiguous(memory_format=torch.channels_last)
 
 
 class FrozenModulatedConv(nn.Module):
-    """A modulated convolution whose weight's energy is summed once, and its kernel made ready.
+    """A modulated convolution with precomputed weight energy and kernel layout.
 
     Parameters
     ----------
@@ -187,7 +187,10 @@ class FrozenStyledLayer(nn.Module):
         self.register_buffer("noise", layer.noise.detach())
 
     def forward(self, features: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
-        """As :class:`facesynth.model.networks.layers.StyledLayer`."""
+        """Features (N, I, H, W), style (N, style_dim) and noise to features (N, O, H, W), or twice that size if upsampling.
+
+        As :meth:`facesynth.model.networks.layers.StyledLayer.forward`.
+        """
         out: Tensor = self.conv(features.contiguous(memory_format=torch.channels_last), style, self.bias)
         if noise is not None and self.strength:
             out += self.strength * noise
@@ -211,7 +214,7 @@ class FrozenToRGB(nn.Module):
         self.register_buffer("bias", layer.bias.detach().flatten())
 
     def forward(self, features: Tensor, style: Tensor) -> Tensor:
-        """As :class:`facesynth.model.networks.layers.ToRGB`."""
+        """(N, I, H, W) and (N, style_dim) to (N, 3, H, W), as :meth:`facesynth.model.networks.layers.ToRGB.forward`."""
         rgb: Tensor = self.conv(features, style, self.bias)
         return rgb
 
@@ -220,7 +223,7 @@ class FrozenToRGB(nn.Module):
 
 
 def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """What a batch norm multiplies by and adds, in evaluation mode."""
+    """The scale and shift of a batch norm in evaluation mode, (C,) each."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = norm.weight.detach() * torch.rsqrt(norm.running_var + norm.eps)
@@ -228,7 +231,7 @@ def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 class FrozenConv(nn.Module):
-    """A 3 x 3 convolution, of padding 1, with the batch norms before and after it taken in.
+    """A 3 x 3 convolution with padding 1 into which the batch norms before and after it are folded.
 
     Parameters
     ----------
@@ -258,7 +261,7 @@ class FrozenConv(nn.Module):
         rim = None
         if before is not None:
             scale, shift = _scale_and_shift(before)
-            # A 3 x 3 map of the shift alone: its centre sees no padding, its rim sees what every map's rim sees.
+            # A 3 x 3 map of the shift alone: its centre sees no padding, its rim sees the same padding as any map's rim.
             sums = F.conv2d(shift[None, :, None, None].expand(1, -1, 3, 3), weight, padding=1)
             bias = bias + sums[0, :, 1, 1]
             rim = sums - sums[:, :, 1:2, 1:2]
@@ -274,7 +277,7 @@ class FrozenConv(nn.Module):
             out = winograd.convolve(features, self.weight, self.bias)
         else:
             out = F.conv2d(features, self.weight, self.bias, stride=self.stride, padding=1)
-        if self.rim is not None:  # of stride 1, as every first convolution of a unit is
+        if self.rim is not None:  # stride 1, as in the first convolution of every unit
             rim = self.rim
             out[:, :, 0, 1:-1] += rim[:, :, 0, 1:2]
             out[:, :, -1, 1:-1] += rim[:, :, 2, 1:2]
@@ -285,7 +288,7 @@ class FrozenConv(nn.Module):
 
 
 class FrozenUnit(nn.Module):
-    """A residual unit of two convolutions, everything between them in place.
+    """A residual unit of two fused convolutions.
 
     Parameters
     ----------
@@ -305,7 +308,7 @@ class FrozenUnit(nn.Module):
         self.stride = unit.stride
 
     def forward(self, features: Tensor) -> Tensor:
-        """As :class:`facesynth.model.networks.encoder.ResidualUnit`."""
+        """(N, in_channels, H, W) to (N, out_channels, H / stride, W / stride)."""
         out: Tensor = self.conv_out(self.activation(self.conv_in(features)))
         means = out.mean(dim=(2, 3), keepdim=True)
         factors = torch.sigmoid(self.attention.excite(F.relu(self.attention.squeeze(means))))
@@ -314,7 +317,7 @@ class FrozenUnit(nn.Module):
 
 
 class FrozenHeads(nn.Module):
-    """The style heads that read one map; their first convolutions are one.
+    """The style heads that read the same feature map, with their first convolutions merged.
 
     Parameters
     ----------
@@ -335,7 +338,7 @@ class FrozenHeads(nn.Module):
         self.linears = nn.ModuleList(head.linear for head in heads)
 
     def forward(self, features: Tensor) -> list[Tensor]:
-        """(N, width, H, W) to a code (N, width) a head."""
+        """(N, width, H, W) to one code (N, width) per head."""
         firsts = F.conv2d(features, self.weight, self.bias, stride=2, padding=1).chunk(len(self.rests), dim=1)
         return [
             linear(rest(first.contiguous(memory_format=torch.channels_last)).flatten(1))
@@ -344,7 +347,7 @@ class FrozenHeads(nn.Module):
 
 
 class FrozenEncoder(nn.Module):
-    """The encoder with batch norms taken into convolutions and style heads joined by the map that they read.
+    """The encoder with batch norms folded into convolutions and style heads grouped by the feature map that they read.
 
     Parameters
     ----------
@@ -387,7 +390,7 @@ class FrozenEncoder(nn.Module):
         )
 
     def forward(self, condition: Tensor) -> Tensor:
-        """As :class:`facesynth.model.networks.encoder.Encoder`."""
+        """(N, input_channels, input_size, input_size) to codes, as :meth:`facesynth.model.networks.encoder.Encoder.forward`."""
         self._check(condition)
         features = self.activation(self.stem(condition.contiguous(memory_format=torch.channels_last)))
         features = self.stages[0](features)

@@ -1,16 +1,16 @@
-"""A frozen generator to train an encoder through: latents in, pictures out, and gradients for the latents alone.
+"""A frozen generator for training an encoder: latents in, pictures out, and gradients only for the latents.
 
-:func:`freeze_for_training` gives a generator's twin, which shares its weights where their layout allows it. The generator
-itself stays as it is, with the state dict that checkpoints hold.
+:func:`freeze_for_training` returns a copy of a generator that shares its weights where their layout allows it. The generator
+itself does not change, nor does the state dict that checkpoints store.
 
-A layer is one step of the graph and keeps its output only, which the next layer keeps as its input anyway: from a leaky ReLU's
-output follow its input and, less bias and noise, the demodulated convolution, which is all that its gradients need. No weight
-has a gradient, so nothing is kept for one. The gradient of a convolution's input is a convolution with the kernel turned about;
-that of an upsampling one is a convolution of stride 2 after its blur.
+Each layer is one node of the autograd graph and saves only its output, which the next layer saves as its input anyway. The
+input of a leaky ReLU can be recovered from its output; minus bias and noise, this is the demodulated convolution, which is all
+that the gradients need. Weights have no gradients, so nothing is saved for them. The gradient with respect to a convolution's
+input is a convolution with the flipped kernel; that of an upsampling convolution is its blur, then a convolution of stride 2.
 
 References: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020, section 2.2 (the layers);
-Rota Bulò et al., "In-Place Activated BatchNorm for Memory-Optimized Training of DNNs", CVPR 2018, section 3 (inputs found
-again from outputs).
+Rota Bulò et al., "In-Place Activated BatchNorm for Memory-Optimized Training of DNNs", CVPR 2018, section 3 (recovering
+inputs from outputs).
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ _SLOPE = 0.2
 
 
 def freeze_for_training(generator: Generator) -> Generator:
-    """A twin of a generator whose layers pass gradients on to the latents, and keep as little as that needs.
+    """A copy of a generator with memory-efficient layers that propagate gradients only to the latents.
 
     Parameters
     ----------
     generator : Generator
-        float32. It stays as it is; the twin stands for its weights of now.
+        In float32. It is not changed. The copy represents its weights at the time of the call.
 
     Returns
     -------
     Generator
-        Takes the same latents and noise, gives the same pictures.
+        Takes the same latents and noise and returns the same pictures.
     """
     shared = {id(value): value for value in [*generator.parameters(), *generator.buffers()]}
     twin = copy.deepcopy(generator, shared)
@@ -58,12 +58,12 @@ def freeze_for_training(generator: Generator) -> Generator:
 
 
 class FrozenTrainingLayer(nn.Module):
-    """A layer of the synthesis network through which gradients reach features and styles.
+    """A frozen layer of the synthesis network with gradients for features and styles.
 
     Parameters
     ----------
     layer
-        The layer it stands for.
+        The layer that it replaces.
     """
 
     energy: Tensor
@@ -82,7 +82,10 @@ class FrozenTrainingLayer(nn.Module):
         self.register_buffer("noise", layer.noise)
 
     def forward(self, features: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
-        """As :class:`facesynth.model.networks.layers.StyledLayer`."""
+        """Features (N, I, H, W), style (N, style_dim) and noise to features (N, O, H, W), or twice that size if upsampling.
+
+        As :meth:`facesynth.model.networks.layers.StyledLayer.forward`, in float32.
+        """
         scales: Tensor = self.modulation(style) * self.scale
         factors = torch.rsqrt(scales.square() @ self.energy.t() + 1e-8) * _GAIN
         noise = None if noise is None else self.strength * _GAIN * noise
@@ -92,14 +95,15 @@ class FrozenTrainingLayer(nn.Module):
 
 
 class FrozenTrainingRGB(nn.Module):
-    """What a resolution adds to the picture: a matrix product a row of pixels, so that no scaled map is kept.
+    """A resolution's contribution to the picture: one matrix product per row of pixels, so that no scaled map is saved.
 
-    One product a sample would do, but the gradient of its weight, a few numbers out of all pixels, is slow on a CPU.
+    One product per sample would suffice, but the gradient of its weight, which reduces all pixels to a few numbers, is slow on
+    a CPU.
 
     Parameters
     ----------
     layer
-        The layer it stands for.
+        The layer that it replaces.
     """
 
     weight: Tensor
@@ -112,14 +116,17 @@ class FrozenTrainingRGB(nn.Module):
         self.register_buffer("bias", layer.bias.detach())
 
     def forward(self, features: Tensor, style: Tensor) -> Tensor:
-        """As :class:`facesynth.model.networks.layers.ToRGB`."""
+        """Features (N, I, H, W) and style (N, style_dim) to (N, 3, H, W), float32.
+
+        As :meth:`facesynth.model.networks.layers.ToRGB.forward`.
+        """
         weight = self.modulation(style)[:, :, None] * self.weight
         picture: Tensor = (features.permute(0, 2, 3, 1) @ weight[:, None]).permute(0, 3, 1, 2) + self.bias
         return picture
 
 
 class _Layer(torch.autograd.Function):
-    """Scaled, convolved and scaled again, with bias, noise and activation; the module's first lines say what it keeps."""
+    """Modulation, convolution, demodulation, bias, noise and activation; the module's docstring states what is saved."""
 
     @staticmethod
     def forward(
@@ -145,28 +152,28 @@ class _Layer(torch.autograd.Function):
         features, scales, factors, out, bias, noise = ctx.saved_tensors
         linear = F.leaky_relu(out, 1 / _SLOPE)
         grad = torch.ops.aten.leaky_relu_backward(grad.contiguous(memory_format=torch.channels_last), out, _SLOPE, True)
-        by_factors = _inner(grad, linear) - grad.sum(dim=(2, 3)) * bias
+        factors_grad = _inner(grad, linear) - grad.sum(dim=(2, 3)) * bias
         if noise is not None:
-            by_factors -= _inner(grad, noise.expand(len(grad), 1, -1, -1))
-        by_factors /= factors
-        by_scaled: Tensor = ctx.conv.input_gradient(grad.mul_(factors[:, :, None, None]))
-        by_scales = _inner(by_scaled, features)
-        by_features = by_scaled.mul_(scales[:, :, None, None])
-        return by_features, by_scales, by_factors, None, None, None
+            factors_grad -= _inner(grad, noise.expand(len(grad), 1, -1, -1))
+        factors_grad /= factors
+        scaled_grad: Tensor = ctx.conv.input_gradient(grad.mul_(factors[:, :, None, None]))
+        scales_grad = _inner(scaled_grad, features)
+        features_grad = scaled_grad.mul_(scales[:, :, None, None])
+        return features_grad, scales_grad, factors_grad, None, None, None
 
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:
-    """Sums over the pixels of the product of two maps, (N, C)."""
+    """The inner products over the pixels of two feature maps (N, C, H, W), (N, C)."""
     return (a * b).sum(dim=(2, 3))
 
 
 class _Convolution(nn.Module):
-    """The linear part of a layer, and what takes a gradient back through it; the weight is the layer's own.
+    """The convolution of a layer, without modulation, and its gradient; it shares the layer's weight.
 
     Parameters
     ----------
     conv
-        The layer it stands for.
+        The layer that it replaces.
     """
 
     weight: Tensor
@@ -183,8 +190,8 @@ class _Convolution(nn.Module):
         return F.conv2d(scaled, self.weight, padding=1)
 
     def input_gradient(self, grad: Tensor) -> Tensor:
-        """The gradient of what went in, from that of what came out."""
+        """The gradient with respect to the input, from that with respect to the output."""
         if not self.upsampling:
             return F.conv_transpose2d(grad, self.weight, padding=1)
-        blurred = F.conv2d(grad, binomial_kernel(grad), padding=2, groups=grad.shape[1])  # the filter is its own mirror
+        blurred = F.conv2d(grad, binomial_kernel(grad), padding=2, groups=grad.shape[1])  # the filter is symmetric
         return F.conv2d(blurred, self.weight.transpose(0, 1), stride=2)

@@ -1,6 +1,6 @@
 """StyleGAN2's generator: z (N, D) -> mapping -> w (N, D); W+ latents (N, L, D) -> synthesis -> pictures (N, 3, S, S).
 
-A picture is the sum of what every resolution's to-RGB layer adds, so its values are near [-1, 1] but not bound to it.
+A picture is the sum of the outputs of all to-RGB layers, so its values are near [-1, 1] but not limited to that range.
 Convolutions and to-RGB layers read the W+ layers like this:
 
 ==========================  ============
@@ -41,7 +41,7 @@ MEAN_LATENT_SAMPLES = 10_000
 
 
 class MappingNetwork(nn.Module):
-    """z to w: pixel norm, then fully connected layers that learn a hundred times slower than the rest.
+    """z to w: pixel norm, then fully connected layers with a hundredth of the learning rate.
 
     Parameters
     ----------
@@ -74,11 +74,11 @@ class SynthesisBlock(nn.Module):
     Parameters
     ----------
     in_channels, out_channels
-        Channels of the maps that go in and come out.
+        Channels of the input and output maps.
     style_dim
         Dimension of a style.
     resolution
-        Height and width of what comes out, pixels.
+        Height and width of the output, pixels.
     """
 
     def __init__(self, in_channels: int, out_channels: int, style_dim: int, resolution: int) -> None:
@@ -144,7 +144,7 @@ class Generator(nn.Module):
         noise
             ``constant``: each layer's own stored noise. ``random``: new noise for every sample. ``none``: no noise.
         rng
-            Source of the random noise, on any device, or one for each sample; the device's global one if not given.
+            Random number generator of the noise, on any device, or one for each sample; by default the device's global one.
 
         Returns
         -------
@@ -171,14 +171,14 @@ class Generator(nn.Module):
         return self.synthesise(latents, [_noise_map(layer, latents.shape[0], noise, rng) for layer in layers])
 
     def synthesise(self, latents: Tensor, noise: Sequence[Tensor | None]) -> Tensor:
-        """W+ latents to pictures by given noise, which draws nothing at random and so can be compiled as a whole.
+        """W+ latents and explicit noise to pictures; draws no random numbers, so it can be compiled as a whole.
 
         Parameters
         ----------
         latents
             (N, n_styles, style_dim).
         noise
-            For every convolution, lowest resolution first, what broadcasts to (N, 1, resolution, resolution), or None.
+            For every convolution, lowest resolution first, a tensor that broadcasts to (N, 1, resolution, resolution), or None.
 
         Returns
         -------
@@ -197,14 +197,14 @@ class Generator(nn.Module):
 
     @torch.no_grad()
     def mean_latent(self, n_samples: int = MEAN_LATENT_SAMPLES, seed: int = 0) -> Tensor:
-        """The average w of random z: the point that truncation pulls towards and pSp's codes start from.
+        """The average w of random z: the centre of truncation, and the origin of pSp's codes.
 
         Parameters
         ----------
         n_samples
-            How many z to average over, at least 1.
+            Number of z to average over, at least 1.
         seed
-            Seed of those z. They are drawn on the CPU, so that every device averages the same ones.
+            Seed of the z, which are drawn on the CPU so that they are the same for every device.
 
         Returns
         -------
@@ -223,7 +223,7 @@ class Generator(nn.Module):
 
 
 def truncate(latents: Tensor, average: Tensor, psi: float, *, cutoff: int | None = None) -> Tensor:
-    """Latents drawn towards the average, for better pictures of less variety: average + psi (latents - average).
+    """Truncated latents, for better pictures with less variety: average + psi (latents - average).
 
     Parameters
     ----------
@@ -232,9 +232,9 @@ def truncate(latents: Tensor, average: Tensor, psi: float, *, cutoff: int | None
     average
         (style_dim,), or (n_styles, style_dim) for latents that have layers.
     psi
-        1 leaves them as they are, 0 gives the average.
+        1 leaves latents unchanged, 0 gives the average.
     cutoff
-        Draw the first so many W+ layers alone; all if not given. Needs latents that have layers.
+        Number of W+ layers, from the first, to truncate; all by default. Needs latents that have layers.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""The pieces that a style-based generator is made of.
+"""Layers of a style-based generator: feature maps (N, C, H, W) and styles (N, D) in, feature maps out.
 
-Feature maps (N, C, H, W) flow through them, each steered by a style (N, D). Every piece treats the samples of a batch
-apart from each other, and all of it is plain PyTorch: cpu, cuda and mps, float32 or under bfloat16 autocast.
+Every layer processes the samples of a batch independently. All layers are plain PyTorch and run on cpu, cuda and mps, in
+float32 or under bfloat16 autocast.
 
 References: Karras et al., "Progressive Growing of GANs", ICLR 2018, section 4.1 (equalised learning rate); Karras et
 al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020, section 2.2 and appendix B (demodulation).
@@ -19,28 +19,28 @@ _LEAKY_SLOPE = 0.2
 
 
 def scaled_leaky_relu(features: Tensor) -> Tensor:
-    """Leaky ReLU of slope 0.2 times sqrt(2), which keeps the second moment of a normal input near 1.
+    """Leaky ReLU with slope 0.2, times sqrt(2), which keeps the second moment of a normal input near 1.
 
     Parameters
     ----------
     features
-        Any shape, any range.
+        Floating-point tensor of any shape and range.
 
     Returns
     -------
     Tensor
-        The same shape.
+        Of the same shape and dtype.
     """
     return F.leaky_relu(features, _LEAKY_SLOPE) * math.sqrt(2.0)
 
 
 def pixel_norm(vectors: Tensor) -> Tensor:
-    """Every vector scaled to a mean square of 1.
+    """Vectors scaled to a mean square of 1 each.
 
     Parameters
     ----------
     vectors
-        (N, D).
+        (N, D), any range.
 
     Returns
     -------
@@ -52,10 +52,20 @@ def pixel_norm(vectors: Tensor) -> Tensor:
 
 
 def binomial_kernel(like: Tensor) -> Tensor:
-    """The (C, 1, 4, 4) depthwise filter [1, 3, 3, 1] x [1, 3, 3, 1] for a map with C channels.
+    """The depthwise low-pass filter [1, 3, 3, 1] x [1, 3, 3, 1].
 
-    Its taps sum to 4, which makes up for the three zeros that upsampling by 2 puts beside every pixel. Filling it in on
-    the device spares a copy from the host in every layer.
+    Its taps sum to 4, which compensates for the three zeros that upsampling by 2 inserts next to every pixel. It is built on
+    the device, to avoid a copy from the host in every layer.
+
+    Parameters
+    ----------
+    like
+        (N, C, H, W); gives the number of channels, the dtype and the device.
+
+    Returns
+    -------
+    Tensor
+        (C, 1, 4, 4).
     """
     taps = like.new_full((4,), 0.75)
     taps[::3] = 0.25
@@ -63,7 +73,7 @@ def binomial_kernel(like: Tensor) -> Tensor:
 
 
 def blur_upsampled(features: Tensor) -> Tensor:
-    """The [1, 3, 3, 1] low-pass filter over a map that a strided transposed 3 x 3 convolution has just made.
+    """The output of a transposed 3 x 3 convolution with stride 2, filtered with the [1, 3, 3, 1] low-pass filter.
 
     Parameters
     ----------
@@ -73,23 +83,23 @@ def blur_upsampled(features: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        (N, C, 2 H, 2 W), with the gain of 4 that zero insertion needs.
+        (N, C, 2 H, 2 W), of the same dtype, with the gain of 4 that zero insertion requires.
     """
     return F.conv2d(features, binomial_kernel(features), padding=1, groups=features.shape[1])
 
 
 def upsample(picture: Tensor) -> Tensor:
-    """A picture at twice its size, by zero insertion and the [1, 3, 3, 1] filter; zeros lie beyond the border.
+    """A picture upsampled by 2 with zero insertion and the [1, 3, 3, 1] filter, zero-padded.
 
     Parameters
     ----------
     picture
-        (N, C, H, W).
+        (N, C, H, W), any range.
 
     Returns
     -------
     Tensor
-        (N, C, 2 H, 2 W).
+        (N, C, 2 H, 2 W), of the same dtype.
     """
     return F.conv_transpose2d(picture, binomial_kernel(picture), stride=2, padding=1, groups=picture.shape[1])
 
@@ -100,11 +110,11 @@ class EqualizedLinear(nn.Module):
     Parameters
     ----------
     in_features, out_features
-        Dimensions of the vectors that go in and come out.
+        Dimensions of the input and output vectors.
     bias_init
-        First value of every bias.
+        Initial value of every bias.
     lr_multiplier
-        How much slower than the rest of the network this layer learns. Weights and bias are stored divided by it.
+        Learning rate relative to the rest of the network. Weights and bias are stored divided by it.
     """
 
     def __init__(
@@ -122,17 +132,17 @@ class EqualizedLinear(nn.Module):
 
 
 class ModulatedConv(nn.Module):
-    """A convolution whose weight each sample's style scales by input channel, with unit variance restored afterwards.
+    """A convolution whose weight is scaled per input channel by each sample's style, then demodulated to unit variance.
 
-    Scaling the weight's input channels is the same as scaling the input, and demodulating its output channels the same
-    as scaling the output. So one shared convolution serves the whole batch, and no weight is ever built for a sample.
+    Scaling the weight's input channels is equivalent to scaling the input, and demodulating its output channels is equivalent
+    to scaling the output. One convolution with a shared weight therefore serves the whole batch.
 
     Parameters
     ----------
     in_channels, out_channels
-        Channels of the maps that go in and come out.
+        Channels of the input and output maps.
     kernel_size
-        Side of the kernel, odd; 3 where ``upsampling``.
+        Side of the kernel, odd; 3 if ``upsampling``.
     style_dim
         Dimension of a style.
     demodulate
@@ -160,9 +170,19 @@ class ModulatedConv(nn.Module):
         self.modulation = EqualizedLinear(style_dim, in_channels, bias_init=1.0)
 
     def demodulation(self, scales: Tensor) -> Tensor:
-        """Output factors (N, out_channels) that undo what ``scales`` (N, in_channels) do to the variance; float32.
+        """The factors for the output channels that restore unit variance.
 
-        A product and a sum, because autocast would take a matrix product to bfloat16.
+        This is a product and a sum, because autocast would compute a matrix product in bfloat16.
+
+        Parameters
+        ----------
+        scales
+            (N, in_channels), the modulation.
+
+        Returns
+        -------
+        Tensor
+            (N, out_channels), float32.
         """
         energy = self.weight.float().square().sum(dim=(2, 3))
         return torch.rsqrt((scales.float().square()[:, None, :] * energy).sum(dim=2) + 1e-8)
@@ -186,13 +206,13 @@ class StyledLayer(nn.Module):
     Parameters
     ----------
     in_channels, out_channels
-        Channels of the maps that go in and come out.
+        Channels of the input and output maps.
     style_dim
         Dimension of a style.
     resolution
-        Height and width of what comes out, pixels.
+        Height and width of the output, pixels.
     upsampling
-        Whether what goes in is half that size.
+        Whether the input has half that size.
     """
 
     noise: Tensor
@@ -209,7 +229,22 @@ class StyledLayer(nn.Module):
         self.register_buffer("noise", torch.randn(resolution, resolution))
 
     def forward(self, features: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
-        """Features, style (N, style_dim) and noise, which broadcasts to (N, 1, resolution, resolution), to features."""
+        """One pass through the layer.
+
+        Parameters
+        ----------
+        features
+            (N, in_channels, resolution, resolution), or half that height and width if upsampling.
+        style
+            (N, style_dim).
+        noise
+            A tensor that broadcasts to (N, 1, resolution, resolution), or None for no noise.
+
+        Returns
+        -------
+        Tensor
+            (N, out_channels, resolution, resolution).
+        """
         out: Tensor = self.conv(features, style)
         if noise is not None:
             out = out + (self.noise_strength * noise).to(out.dtype)
@@ -217,7 +252,7 @@ class StyledLayer(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """What a resolution adds to the picture: modulated 1 x 1 convolution to three channels, not demodulated.
+    """A resolution's contribution to the picture: modulated 1 x 1 convolution to three channels, without demodulation.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """pixel2style2pixel: a condition -> encoder -> W+ latents, partly replaced by styles -> generator -> a face.
 
-The encoder's codes are offsets from the average latent, which the model carries as a buffer. Reading and writing files
-is :mod:`facesynth.model.checkpoints.native`'s work.
+The encoder's codes are offsets from the average latent, which the model stores as a buffer.
+:mod:`facesynth.model.checkpoints.native` reads and writes files.
 
 Reference: Richardson et al., "Encoding in Style: a StyleGAN Encoder for Image-to-Image Translation", CVPR 2021,
 section 3 (the architecture) and section 4 (multi-modal synthesis by style mixing).
@@ -45,7 +45,7 @@ class LatentModel(nn.Module):
         Returns
         -------
         Tensor
-            (N, n_styles, style_dim): the encoder's codes plus the average latent. One code for all layers is repeated.
+            (N, n_styles, style_dim): the encoder's codes plus the average latent. A single code is repeated for all layers.
         """
         codes: Tensor = self.encoder(condition)
         if codes.ndim == 2:
@@ -53,7 +53,7 @@ class LatentModel(nn.Module):
         return codes + self.latent_avg
 
     def mix(self, latents: Tensor, styles: Tensor, layers: Iterable[int], alpha: float = 1.0) -> Tensor:
-        """Some W+ layers blended with other styles; the rest as they were.
+        """Latents with some W+ layers blended with other styles.
 
         Parameters
         ----------

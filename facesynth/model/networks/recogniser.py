@@ -1,4 +1,7 @@
-"""IR-SE50 with its head: the face recogniser whose embedding is compared by the identity term."""
+"""IR-SE50 with its head, the face recogniser of the identity loss: aligned faces (N, 3, 112, 112) in, embeddings (N, 512) out.
+
+Reference: Deng et al., "ArcFace", CVPR 2019.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ from facesynth.model.config.model import ModelConfig
 from facesynth.model.networks.encoder import Trunk
 
 FACE_SIZE = 112
-"""Height and width of the aligned faces that it takes, pixels."""
+"""Height and width of the aligned input faces, pixels."""
 
 
 class FaceRecogniser(nn.Module):
-    """IR-SE50 with its head: aligned faces to 512 numbers, of length 1 together."""
+    """IR-SE50 with its head: aligned faces to embeddings of 512 dimensions and norm 1."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,6 +28,6 @@ class FaceRecogniser(nn.Module):
         self.norm_out = nn.BatchNorm1d(width)
 
     def forward(self, faces: Tensor) -> Tensor:
-        """(N, 3, 112, 112) in [-1, 1] to (N, 512)."""
+        """Aligned faces (N, 3, 112, 112) in [-1, 1] to embeddings (N, 512) of norm 1."""
         features: Tensor = self.norm_in(self.trunk(faces)["coarse"])
         return F.normalize(self.norm_out(self.linear(features.flatten(1))), dim=1)

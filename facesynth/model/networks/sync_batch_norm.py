@@ -1,9 +1,9 @@
-"""Batch norm over the photos of all processes: every process's features in, normalised by the statistics of all.
+"""Synchronised batch norm: each process's features in, the features normalised by the statistics over all processes out.
 
-The encoder's batch norms learn by the statistics of a step's photos. Where these are shared out to several processes, the
-statistics are still those of all of them, as in one process. PyTorch's own SyncBatchNorm does the same on CUDA alone.
+When a batch is split among several processes, the encoder's batch norms use the statistics of the whole batch, as in a single
+process. PyTorch's SyncBatchNorm does the same, but only on CUDA.
 
-Reference: Ioffe and Szegedy, "Batch Normalization", ICML 2015, algorithm 1 and the gradients behind it.
+Reference: Ioffe and Szegedy, "Batch Normalization", ICML 2015, algorithm 1 and the gradients after it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 
 class _Normalise(torch.autograd.Function):
-    """(x - mean) / sqrt(variance + eps) * weight + bias, where mean and variance depend on every process's x."""
+    """(x - mean) / sqrt(variance + eps) * weight + bias, where mean and variance depend on the x of all processes."""
 
     @staticmethod
     def forward(
@@ -32,28 +32,29 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, scale = ctx.saved_tensors
         gradient = gradients[0].float()
-        normal = (x.float() - _wide(mean)) * _wide(scale)
-        own = torch.stack([gradient.sum(dim=(0, 2, 3)), (gradient * normal).sum(dim=(0, 2, 3))])
-        of_all = own.clone()
-        distributed.all_reduce(of_all)
+        normalised = (x.float() - _wide(mean)) * _wide(scale)
+        local_sums = torch.stack([gradient.sum(dim=(0, 2, 3)), (gradient * normalised).sum(dim=(0, 2, 3))])
+        global_sums = local_sums.clone()
+        distributed.all_reduce(global_sums)
         count = x.numel() // x.shape[1] * distributed.get_world_size()
-        of_bias, of_weight = of_all / count
-        inner = (gradient - _wide(of_bias) - normal * _wide(of_weight)) * _wide(weight * scale)
-        return inner.to(x.dtype), own[1], own[0], None, None, None
+        bias_mean, weight_mean = global_sums / count
+        x_gradient = (gradient - _wide(bias_mean) - normalised * _wide(weight_mean)) * _wide(weight * scale)
+        return x_gradient.to(x.dtype), local_sums[1], local_sums[0], None, None, None
 
 
 def _wide(channels: Tensor) -> Tensor:
+    """(C,) as (C, 1, 1), which broadcasts over feature maps."""
     return channels[:, None, None]
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
-    """:class:`torch.nn.BatchNorm2d` that in training takes the statistics of all processes together.
+    """:class:`torch.nn.BatchNorm2d` with statistics over all processes in training.
 
-    Every process must have as many photos as the others.
+    All processes must have the same number of photos.
     """
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, num_features, H, W) to the same shape."""
+        """(N, num_features, H, W), N per process, to the same shape and dtype."""
         if not self.training:
             return super().forward(features)
         assert self.running_mean is not None
@@ -69,20 +70,20 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
 
 
 def _statistics(features: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Mean and variance a channel over all processes, and how many values each is of; from those of each process."""
+    """Mean and variance per channel over all processes, (C,) float32 each, and the number of values per channel."""
     variance, mean = torch.var_mean(features.float(), dim=(0, 2, 3), correction=0)
-    own = torch.stack([mean, variance])
-    world = distributed.get_world_size()
-    each = [torch.empty_like(own) for _ in range(world)]
-    distributed.all_gather(each, own)
-    means, variances = torch.stack(each).unbind(dim=1)
+    local = torch.stack([mean, variance])
+    world_size = distributed.get_world_size()
+    gathered = [torch.empty_like(local) for _ in range(world_size)]
+    distributed.all_gather(gathered, local)
+    means, variances = torch.stack(gathered).unbind(dim=1)
     mean = means.mean(dim=0)
-    between = (means - mean).square().mean(dim=0)
-    return mean, variances.mean(dim=0) + between, features.numel() // features.shape[1] * world
+    variance_between = (means - mean).square().mean(dim=0)
+    return mean, variances.mean(dim=0) + variance_between, features.numel() // features.shape[1] * world_size
 
 
 def share_batch_norms(module: nn.Module) -> None:
-    """Turn every 2D batch norm in ``module`` into a shared one, in place; names, weights and statistics stay."""
+    """Convert every 2D batch norm in ``module`` to a synchronised one, in place; names, weights and statistics stay."""
     for inner in module.modules():
         if type(inner) is nn.BatchNorm2d:
             inner.__class__ = SharedBatchNorm2d

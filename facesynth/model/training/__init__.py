@@ -1,7 +1,7 @@
 """Training: pSp models (:mod:`~facesynth.model.training.psp`), generators (:mod:`~facesynth.model.training.gan`), and the
 loop, log, run folder and optimisers that both use.
 
-The names below are loaded when they are first used.
+The public names below are imported on first use.
 """
 
 from typing import TYPE_CHECKING

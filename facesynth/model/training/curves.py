@@ -1,7 +1,7 @@
-"""Loss curves: the rows of one run's ``metrics.csv``, or of several, into a picture.
+"""Loss curves: the ``metrics.csv`` of one run or several in, a PNG out.
 
-A panel a term. Of one run, training raw and smoothed with validation on top; of several, a colour each, training smoothed
-and validation as points.
+There is one panel per term. For one run it shows the training values, raw and smoothed, and the validation values. For several
+runs each has its own colour, with smoothed training values and validation values as points.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_COLUMNS = 3
-"""Most panels beside each other."""
+"""The most panels in a row."""
 COLOURS = ("#1f6fb2", "#d1495b", "#3a8f5c", "#b07aa1", "#e08a1e", "#5b5b5b", "#17a2b8", "#8c564b")
 _NO_TERMS = ("step", "split", "gradient_norm", "seconds", "images_per_second")
 _RAW, _SMOOTH, _VALIDATION = "#9ec5e8", "#1f6fb2", "#d1495b"
 
 
 def plot_losses(metrics: Path, picture: Path) -> None:
-    """Draw the curves of a ``metrics.csv``: every term, training raw and smoothed, validation as points.
+    """Plot every term of a ``metrics.csv``: training values raw and smoothed, validation values as points.
 
     Parameters
     ----------
     metrics : Path
-        The rows.
+        The ``metrics.csv``.
     picture : Path
-        A PNG.
+        The PNG to write.
 
     Raises
     ------
     InputError
-        If the rows cannot be read.
+        If the metrics cannot be read.
     OutputError
         If the picture cannot be written.
     """
@@ -56,19 +56,19 @@ def plot_losses(metrics: Path, picture: Path) -> None:
 
 
 def compare_runs(runs: Sequence[Path], picture: Path) -> None:
-    """Draw the curves of several runs over each other.
+    """Plot the terms of several runs in the same panels.
 
     Parameters
     ----------
     runs : sequence of Path
         Run folders.
     picture : Path
-        A PNG.
+        The PNG to write.
 
     Raises
     ------
     InputError
-        If there are none, more than can be told apart, or one has no ``metrics.csv``.
+        If there are no runs or more than there are colours, or a run has no ``metrics.csv``.
     OutputError
         If the picture cannot be written.
     """
@@ -87,12 +87,12 @@ def compare_runs(runs: Sequence[Path], picture: Path) -> None:
 
 
 def _names(runs: Sequence[Path]) -> list[str]:
-    """The folders' names, with those above them as far as it takes to tell them apart."""
-    parts = [run.resolve().parts for run in runs]
+    """The folders' names, with as many parent folders as needed to make them distinct."""
+    paths = [run.resolve().parts for run in runs]
     depth = 1
-    while len({part[-depth:] for part in parts}) < len({*parts}):
+    while len({path[-depth:] for path in paths}) < len({*paths}):
         depth += 1
-    return ["/".join(part[-depth:]) for part in parts]
+    return ["/".join(path[-depth:]) for path in paths]
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -122,10 +122,9 @@ def _draw_panels(tables: Sequence[pd.DataFrame], draw: Any, picture: Path, note:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    told = dict.fromkeys(name for rows in tables for name in rows.columns if name not in _NO_TERMS)
-    terms = [term for term in told if any(term in rows and rows[term].notna().any() for rows in tables)] or [
-        next(iter(told))
-    ]
+    columns_of_terms = dict.fromkeys(name for rows in tables for name in rows.columns if name not in _NO_TERMS)
+    terms = [term for term in columns_of_terms if any(term in rows and rows[term].notna().any() for rows in tables)]
+    terms = terms or [next(iter(columns_of_terms))]
     columns = 2 if len(terms) == 4 else min(MOST_COLUMNS, len(terms))
     lines = -(-len(terms) // columns)
     figure = Figure(figsize=(4.6 * columns, 3.4 * lines), layout="constrained")
@@ -149,5 +148,5 @@ def _draw_panels(tables: Sequence[pd.DataFrame], draw: Any, picture: Path, note:
 
 
 def _smooth(values: pd.Series[float]) -> pd.Series[float]:
-    """Mean over a window of a fiftieth of the run, at least 5 steps, centred."""
+    """The centred moving average over a fiftieth of the run, at least 5 steps."""
     return values.rolling(max(len(values) // 50, 5), min_periods=1, center=True).mean()

@@ -1,7 +1,7 @@
-"""One process or several: Accelerate set up for a run, and each process's share of a step's photos.
+"""Distributed training: the setup of Accelerate, and the split of a step's batch into micro-batches of each process.
 
-A step sees the same photos however many processes share them, and everything random is drawn for the whole step and then
-shared out, so that a run on several devices is the run on one, up to rounding.
+A step uses the same photos for any number of processes. All random numbers are drawn for the whole step and then distributed,
+so a run on several devices equals a run on one, up to rounding.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ if TYPE_CHECKING:
     from facesynth.model.data.order import TrainingOrder
 
 TRACKERS = ("tensorboard", "wandb")
-"""Trackers by the name of the package that each needs, which is Accelerate's name for it too."""
+"""The trackers, by the name of the package that each needs, which is also Accelerate's name of the tracker."""
 EVENTS = "events"
-"""A run's folder of TensorBoard events."""
+"""The folder of TensorBoard events within a run folder."""
 
 
 def start(device: str, config: RunConfig, out: Path, trackers: Sequence[str] = ()) -> Accelerator:
-    """Accelerate, ready for a run in this process.
+    """An Accelerator configured for a run in this process.
 
     Parameters
     ----------
     device
         auto, cpu, cuda or mps.
     config
-        ``precision``, ``batch_size`` and ``accumulate`` count here.
+        Only ``precision``, ``batch_size`` and ``accumulate`` are used.
     out
-        The run folder, where events go.
+        The run folder, in which events are written.
     trackers
-        Of :data:`TRACKERS`.
+        Names from :data:`TRACKERS`.
 
     Raises
     ------
     InputError
-        If the device is not there or cannot compute in the config's precision, a tracker is unknown or not installed, or
-        the step's photos cannot be shared out evenly.
+        If the device is not available or does not support the config's precision, a tracker is unknown or not installed, or
+        the batch cannot be split evenly.
     """
     chosen = choose_device(device)
     if config.precision == "fp16" and chosen.type != "cuda":
@@ -64,7 +64,7 @@ def start(device: str, config: RunConfig, out: Path, trackers: Sequence[str] = (
             raise InputError(f"tracker {name!r} is not known; give one of: {', '.join(TRACKERS)}")
         if importlib.util.find_spec(name) is None:
             raise InputError(f"tracker {name!r} needs its package; pip install 'facesynth[{name}]'")
-    # Accelerate keeps its state for the process; a second run in it may have another device or precision.
+    # Accelerate's state is global in the process; a second run in it may have another device or precision.
     AcceleratorState._reset_state(reset_partial_state=not distributed.is_initialized())
     GradientState._reset_state()
     accelerator = Accelerator(
@@ -74,16 +74,16 @@ def start(device: str, config: RunConfig, out: Path, trackers: Sequence[str] = (
         log_with=list(trackers) or None,
         project_dir=str(out / EVENTS),
     )
-    if distributed.is_initialized():  # PyTorch's, of 1 x 1 convolutions, whose layout can be told in two ways
+    if distributed.is_initialized():  # 1 x 1 convolutions: their strides are ambiguous
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides", UserWarning)
     if config.batch_size % (accelerator.num_processes * config.accumulate):
-        shares = f"{accelerator.num_processes} processes with {config.accumulate} parts each"
-        raise InputError(f"batch_size is {config.batch_size}; needed: a multiple of {shares}")
+        split = f"{accelerator.num_processes} processes with {config.accumulate} micro-batches each"
+        raise InputError(f"batch_size is {config.batch_size}; needed: a multiple of {split}")
     return accelerator
 
 
 def track(accelerator: Accelerator, out: Path, settings: Mapping[str, Any], step: int) -> None:
-    """Begin tracking a run, or go on with it after ``step``."""
+    """Start tracking a run, or resume it after ``step``."""
     flat = {name: value if isinstance(value, int | float | str) else str(value) for name, value in settings.items()}
     begin: dict[str, dict[str, Any]] = {"tensorboard": {"purge_step": step + 1}}
     if accelerator.is_main_process and any(str(name) == "wandb" for name in accelerator.log_with):
@@ -92,43 +92,60 @@ def track(accelerator: Accelerator, out: Path, settings: Mapping[str, Any], step
 
 
 def _wandb_id(out: Path) -> str:
-    """What W&B knows the run by, which a run that goes on goes on with."""
+    """W&B's id of the run, which is stored so that a resumed run uses it again."""
     path = make_folder(out / "wandb") / "run-id"
     if not path.is_file():
         write_text(path, secrets.token_hex(8))
     return path.read_text("utf-8")
 
 
-class Shares(Sampler[list[Pick]]):
-    """Each step's batch of pairs, as the parts that one process takes one after another.
+class MicroBatches(Sampler[list[Pick]]):
+    """The micro-batches of one process, in order, for all steps.
 
     Parameters
     ----------
     order
         The batches of all processes together.
-    process, n_processes, n_parts
-        Which process this is, how many there are, and how many parts each makes of its share.
+    process
+        The index of this process.
+    n_processes
+        The number of processes.
+    n_micro_batches
+        The number of micro-batches per process and step.
     """
 
-    def __init__(self, order: TrainingOrder, process: int, n_processes: int, n_parts: int) -> None:
-        self.order, self.n_parts = order, n_parts
-        self.places = places(order.batch_size, process, n_processes, n_parts)
+    def __init__(self, order: TrainingOrder, process: int, n_processes: int, n_micro_batches: int) -> None:
+        self.order, self.n_micro_batches = order, n_micro_batches
+        self.indices = micro_batch_indices(order.batch_size, process, n_processes, n_micro_batches)
 
     def __len__(self) -> int:
-        return len(self.order) * self.n_parts
+        return len(self.order) * self.n_micro_batches
 
     def __iter__(self) -> Iterator[list[Pick]]:
         for batch in self.order:
-            yield from ([batch[place] for place in part] for part in self.places)
+            yield from ([batch[index] for index in indices] for indices in self.indices)
 
 
-def places(batch_size: int, process: int, n_processes: int, n_parts: int) -> list[range]:
-    """Where in a step's batch the photos of each part of a process's share are."""
-    size = batch_size // (n_processes * n_parts)
+def micro_batch_indices(batch_size: int, process: int, n_processes: int, n_micro_batches: int) -> list[range]:
+    """The indices, in a step's batch, of the photos of each micro-batch of a process.
+
+    The parameters are those of :class:`MicroBatches`.
+    """
+    size = batch_size // (n_processes * n_micro_batches)
     return [range(first, first + size) for first in range(process * size, batch_size, n_processes * size)]
 
 
-def noise_sources(seed: int, step: int, places: Sequence[int], device: torch.device) -> list[torch.Generator]:
-    """A source of the generator's noise for every photo, which depends on the seed, the step and its place alone."""
-    seeds = (np.random.SeedSequence([seed, step, place]).generate_state(1, np.uint64)[0] for place in places)
+def noise_sources(seed: int, step: int, indices: Sequence[int], device: torch.device) -> list[torch.Generator]:
+    """Random number generators of the noise for each photo, seeded by ``seed``, ``step`` and the photo's index only.
+
+    Parameters
+    ----------
+    seed, step
+        The run's seed and the number of the step.
+    indices
+        The photos' indices in the step's batch.
+    device
+        The device of the random number generators.
+    """
+    seeds = (np.random.SeedSequence([seed, step, index]).generate_state(1, np.uint64)[0] for index in indices)
     return [torch.Generator(device).manual_seed(int(value) >> 1) for value in seeds]

@@ -1,8 +1,8 @@
-"""The loop that every training run goes through: steps, with a validation, samples and a checkpoint at every interval.
+"""The training loop: batches in; training steps, and at every interval a validation, samples and a checkpoint, out.
 
-What is trained, and how a step moves it, is a subclass's: :mod:`facesynth.model.training` has that of models,
-:mod:`facesynth.model.training.gan.train` that of generators. Nothing random is carried from step to step, so a run that goes on
-from a checkpoint is the run that was never interrupted.
+Subclasses define what is trained and how: :mod:`facesynth.model.training.psp.train` for models,
+:mod:`facesynth.model.training.gan.train` for generators. No random state is carried from step to step, so a resumed run gives
+the same result as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -39,27 +39,27 @@ if TYPE_CHECKING:
 
 Config = TypeVar("Config", bound=RunConfig)
 Report = Callable[[str, int, Mapping[str, float]], None]
-"""Called with the split, the steps done and the loss terms: after every step, and after every validation."""
+"""Called with the split, the number of steps done and the loss terms, after every step and every validation."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How a run is carried out, which changes nothing that it computes but rounding.
+    """How a run is executed; these settings affect its results only by rounding.
 
     Attributes
     ----------
     device : str
         auto, cpu, cuda or mps.
     workers : int
-        Processes that read pictures; on a CPU only where they don't all fit in memory.
+        Processes that read pictures; on a CPU used only if the pictures do not all fit in memory.
     keep : int
-        How many of the newest checkpoints stay.
+        How many of the newest checkpoints are kept.
     compile : bool
-        Have :func:`torch.compile` compile encoder and generator.
+        Compile encoder and generator with :func:`torch.compile`.
     trackers : sequence of str
-        tensorboard or wandb: where the terms are told as well.
+        tensorboard or wandb, to which the terms are logged as well.
     command : str, optional
-        The command line that began the run, for its README.
+        The command line that started the run, for its README.
     """
 
     device: str = "auto"
@@ -72,7 +72,7 @@ class Execution:
 
 @contextmanager
 def held(out: Path, accelerator: Accelerator) -> Iterator[None]:
-    """A run folder, made and held by the first process for all."""
+    """Create and lock a run folder, in the main process on behalf of all."""
     if accelerator.is_main_process:
         make_folder(out)
     with locked(out) if accelerator.is_main_process else nullcontext():
@@ -80,29 +80,29 @@ def held(out: Path, accelerator: Accelerator) -> Iterator[None]:
 
 
 class Loop(ABC, Generic[Config]):
-    """All state that runs have in common; :meth:`run` takes it from wherever it is to its end.
+    """The state and the loop that all runs share; :meth:`run` does the remaining steps.
 
-    A subclass builds what it trains and then calls :meth:`take_up`.
+    The constructor of a subclass builds what is trained and then calls :meth:`take_up`.
 
     Parameters
     ----------
     config
-        Of the run.
+        The run's config.
     settings
-        The same with all else that tells this run from another, as plain values.
+        The config and everything else that distinguishes this run from others, as plain values.
     pictures
-        Those of the training split.
+        The training split.
     folder
     accelerator
-    how
+    execution
     report
-        Told of every step and every validation, in the first process alone.
+        Called after every step and every validation, in the main process only.
     """
 
     terms: Sequence[str]
-    """What is told of a step or a validation, as far as each has it."""
+    """The columns of the metrics; a step or validation may lack some."""
     advice: str
-    """What to try where a loss diverges."""
+    """What to try if a loss diverges, for the message."""
 
     def __init__(
         self,
@@ -111,25 +111,26 @@ class Loop(ABC, Generic[Config]):
         pictures: PairedFaces | Photos,
         folder: RunFolder,
         accelerator: Accelerator,
-        how: Execution,
+        execution: Execution,
         report: Report | None,
     ) -> None:
         self.settings, self.pictures = settings, pictures
-        self.folder, self.accelerator, self.how, self.report = folder, accelerator, how, report
+        self.folder, self.accelerator, self.execution, self.report = folder, accelerator, execution, report
         self.device: torch.device = accelerator.device
         self.config = config
         self.step, self.best, self.best_step = 0, float("inf"), 0
-        self.places = distributed.places(
+        self.places = distributed.micro_batch_indices(
             config.batch_size, accelerator.process_index, accelerator.num_processes, config.accumulate
         )
+        """The indices, in a step's batch, of each of this process's micro-batches."""
 
     @abstractmethod
     def restore(self, state: Any) -> None:
-        """Take over a state that :attr:`folder` has read."""
+        """Restore a state that :attr:`folder` has read."""
 
     @abstractmethod
-    def train_step(self, parts: Sequence[Any]) -> dict[str, float]:
-        """One step on the parts of this process's share; its terms are the same in every process."""
+    def train_step(self, micro_batches: Sequence[Any]) -> dict[str, float]:
+        """One training step on this process's micro-batches; returns its terms, which are the same in every process."""
 
     @abstractmethod
     def validate(self) -> dict[str, float]:
@@ -137,18 +138,18 @@ class Loop(ABC, Generic[Config]):
 
     @abstractmethod
     def sheet(self) -> NDArray[np.uint8]:
-        """A sheet of samples, as an (H, W, 3) picture."""
+        """A sheet of samples, (H, W, 3) uint8."""
 
     @abstractmethod
     def write_model(self, path: Path, info: Mapping[str, Any]) -> None:
-        """Write what a reader of the run wants of it."""
+        """Write the trained network."""
 
     @abstractmethod
     def write_state(self, path: Path, info: Mapping[str, Any]) -> None:
-        """Write all that is needed to go on."""
+        """Write the state needed to resume."""
 
     def take_up(self) -> None:
-        """Go on from the newest state that can be read, if there is one."""
+        """Resume from the newest readable state, if there is one."""
         state = self.folder.newest()
         if state is not None:
             self.step, self.best, self.best_step = (state.info[name] for name in ("step", "best", "best_step"))
@@ -157,44 +158,44 @@ class Loop(ABC, Generic[Config]):
         self.metrics = Metrics(self.folder.metrics, self.step if self.started else -1, self.terms)
 
     def run(self) -> None:
-        """The steps that are left, and the curves."""
+        """Do the remaining steps and draw the loss curves."""
         config, is_main = self.config, self.accelerator.is_main_process
         if is_main:
-            self.folder.begin(self.settings, config, self.how.command, self._where())
-        if self.how.trackers:
+            self.folder.begin(self.settings, config, self.execution.command, self._device_name())
+        if self.execution.trackers:
             distributed.track(self.accelerator, self.folder.root, self.settings, self.step)
-        began = time.monotonic() - self.metrics.seconds
+        start = time.monotonic() - self.metrics.seconds
         if not self.started:
-            self._at_interval(began)
+            self._at_interval(start)
         before = time.monotonic()
-        with closing(self._steps()) as steps:  # whatever happens, its reading processes end with it
-            for parts in steps:
+        with closing(self._steps()) as steps:  # closing it ends the worker processes
+            for micro_batches in steps:
                 try:
-                    terms = self.train_step(parts)
+                    terms = self.train_step(micro_batches)
                 except DivergenceError:
                     if is_main:
-                        self.metrics.write()  # how it came to that
+                        self.metrics.write()  # they show how the loss diverged
                     raise
                 self.step += 1
                 now = time.monotonic()
-                self.metrics.add(self.step, "train", terms, now - began, config.batch_size / (now - before))
-                self._tell("train", terms)
+                self.metrics.add(self.step, "train", terms, now - start, config.batch_size / (now - before))
+                self._report("train", terms)
                 if self.step % config.interval == 0 or self.step == config.steps:
-                    self._at_interval(began)
+                    self._at_interval(start)
                 before = time.monotonic()
         self.accelerator.end_training()
         if is_main:
             self.folder.prune()
-            if self.metrics.lines:  # none where somebody has removed the file of a finished run
+            if self.metrics.lines:  # none if the file of a finished run was removed
                 plot_losses(self.metrics.path, self.folder.curves)
 
     def check(self, values: Mapping[str, float]) -> None:
-        """Stop where a term of the step is no finite number.
+        """Check that the terms of the current step are finite.
 
         Raises
         ------
         DivergenceError
-            Naming the term and the photos.
+            If one is not; the message names the term and the photos.
         """
         name = next((name for name in values if not math.isfinite(values[name])), None)
         if name is None:
@@ -203,15 +204,15 @@ class Loop(ABC, Generic[Config]):
         ids = ", ".join(self.pictures.ids[pick.pair] for pick in batch)
         raise self._divergence(f"the {name.replace('_', ' ')} is {values[name]} at step {self.step + 1}, photos {ids}")
 
-    # -------------------------------------------------------------------------------------------------------------- parts
+    # ----------------------------------------------------------------------------------------------------------- internals
 
-    def _where(self) -> str:
+    def _device_name(self) -> str:
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
         count = self.accelerator.num_processes
         return f"{name}, {count} processes" if count > 1 else name
 
-    def _tell(self, split: str, terms: Mapping[str, float]) -> None:
-        if self.how.trackers:
+    def _report(self, split: str, terms: Mapping[str, float]) -> None:
+        if self.execution.trackers:
             self.accelerator.log({f"{split}/{name}": value for name, value in terms.items()}, step=self.step)
         if self.report and self.accelerator.is_main_process:
             self.report(split, self.step, terms)
@@ -220,27 +221,29 @@ class Loop(ABC, Generic[Config]):
         return TrainingOrder(len(self.pictures), self.config.batch_size, self.config.seed, start, stop)
 
     def _steps(self) -> Generator[tuple[Any, ...]]:
-        """The share of this process in every step, in its parts."""
+        """The micro-batches of every step that belong to this process."""
         config, accelerator = self.config, self.accelerator
         order = self._order(self.step, config.steps)
-        shares = distributed.Shares(order, accelerator.process_index, accelerator.num_processes, config.accumulate)
-        # On a CPU reading ahead would take from the steps what it saves, but for files that are waited for.
-        workers = 0 if self.pictures.cached and self.device.type == "cpu" else self.how.workers
-        parts = batches(self.pictures, shares, workers=workers)
-        yield from zip(*[parts] * config.accumulate, strict=True)
+        sampler = distributed.MicroBatches(
+            order, accelerator.process_index, accelerator.num_processes, config.accumulate
+        )
+        # On a CPU, prefetching competes with the training steps, so it pays only if pictures are read from files.
+        workers = 0 if self.pictures.cached and self.device.type == "cpu" else self.execution.workers
+        micro_batches = batches(self.pictures, sampler, workers=workers)
+        yield from zip(*[micro_batches] * config.accumulate, strict=True)
 
     def _divergence(self, what: str) -> DivergenceError:
         states = self.folder.states()
         last = f"the last checkpoint, {states[-1]}, is from before that" if states else "there is no checkpoint yet"
         return DivergenceError(f"{what}; {last}: try {self.advice} in another --out")
 
-    def _at_interval(self, began: float) -> None:
-        """Validate, and leave metrics, samples, the best model and last the checkpoint."""
+    def _at_interval(self, start: float) -> None:
+        """Validate, then write metrics, samples, the best model and finally the checkpoint."""
         terms = self.validate()
-        broken = next((name for name, value in terms.items() if not math.isfinite(value)), None)
-        if broken:
-            raise self._divergence(f"the validation {broken} is {terms[broken]} after step {self.step}")
-        self.metrics.add(self.step, "val", terms, time.monotonic() - began)
+        not_finite = next((name for name, value in terms.items() if not math.isfinite(value)), None)
+        if not_finite:
+            raise self._divergence(f"the validation {not_finite} is {terms[not_finite]} after step {self.step}")
+        self.metrics.add(self.step, "val", terms, time.monotonic() - start)
         metric = self.config.metric
         is_best = terms[metric] < self.best
         if is_best:
@@ -250,8 +253,8 @@ class Loop(ABC, Generic[Config]):
             self.metrics.write()
             if is_best:
                 self.write_model(self.folder.model, {"step": self.step, "val": terms})
-            reached = {"step": self.step, "best": self.best, "best_step": self.best_step}
-            self.write_state(self.folder.state(self.step), reached)
+            progress = {"step": self.step, "best": self.best, "best_step": self.best_step}
+            self.write_state(self.folder.state(self.step), progress)
             self.folder.prune()
         self.accelerator.wait_for_everyone()
-        self._tell("val", terms)
+        self._report("val", terms)

@@ -1,4 +1,4 @@
-"""The memory that autograd keeps for a backward pass, counted while a forward pass runs."""
+"""The memory that autograd saves for a backward pass: a forward pass in, bytes per storage out."""
 
 from __future__ import annotations
 
@@ -11,15 +11,26 @@ from torch import Tensor
 
 @contextlib.contextmanager
 def kept_by_autograd(known: Iterable[int]) -> Iterator[dict[int, int]]:
-    """The bytes of every storage that autograd keeps in the block, by its place, but those known already."""
+    """The sizes of the storages that autograd saves within the context, filled in as the forward pass runs.
+
+    Parameters
+    ----------
+    known
+        Addresses of storages that are not counted, such as those of weights.
+
+    Yields
+    ------
+    dict of int to int
+        Bytes by the address of the storage.
+    """
     bytes_of: dict[int, int] = {}
     alive: list[Tensor] = []
-    seen = set(known)
+    excluded = set(known)
 
     def keep(tensor: Tensor) -> Tensor:
-        if (place := _place(tensor)) not in seen:
-            bytes_of[place] = tensor.untyped_storage().nbytes()
-            alive.append(tensor)  # so that no other storage takes the place
+        if (address := _place(tensor)) not in excluded:
+            bytes_of[address] = tensor.untyped_storage().nbytes()
+            alive.append(tensor)  # so that its address is not reused
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
@@ -27,5 +38,6 @@ def kept_by_autograd(known: Iterable[int]) -> Iterator[dict[int, int]]:
 
 
 def _place(tensor: Tensor) -> int:
-    place: int = tensor.untyped_storage()._cdata
-    return place
+    """The address of a tensor's storage."""
+    address: int = tensor.untyped_storage()._cdata
+    return address

@@ -1,4 +1,4 @@
-"""The record of a run: every loss term at every step, as rows; :mod:`facesynth.model.training.curves` draws them."""
+"""The metrics log of a run: loss terms in, rows of ``metrics.csv`` out; :mod:`facesynth.model.training.curves` plots them."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from facesynth.files import write_text
 from facesynth.model.config.train import TERMS
 
 MODEL_TERMS = ("loss", *TERMS, "gradient_norm")
-"""What is told of a model's training."""
+"""The metrics of a model's training."""
 
 
 class Metrics:
     """The rows of ``metrics.csv``.
 
-    Columns: ``step`` (optimiser steps done), ``split``, the terms, ``seconds`` of work so far, and photos a second in that
-    step. A model's terms are those of its loss, ``loss`` for their weighted sum, and the length of all gradients together.
-    Training rows are of one batch, validation rows of the whole split.
+    The columns are ``step`` (optimiser steps done), ``split``, the terms, ``seconds`` (training time so far), and
+    ``images_per_second`` in that step. The terms of a model are those of its loss, their weighted sum ``loss``, and the norm
+    of all gradients together. Training rows are averages over a batch, validation rows over the whole split.
 
     Parameters
     ----------
     path : Path
-        The file; rows already in it are taken over.
+        The file; existing rows are kept.
     last : int
-        Rows of later steps are dropped: a run that goes on from a checkpoint makes them again.
+        Rows of later steps are dropped, since a resumed run writes them again.
     terms : sequence of str
-        The columns between; a row may lack some.
+        The columns of terms; a row may lack some.
 
     Raises
     ------
     InputError
-        If the file is there but holds something else.
+        If the file exists but does not hold metrics.
     """
 
     def __init__(self, path: Path, last: int, terms: Sequence[str] = MODEL_TERMS) -> None:
@@ -43,12 +43,12 @@ class Metrics:
         self.seconds = 0.0
         if path.is_file():
             try:
-                self._take_over(path.read_text("utf-8").splitlines(), last)
+                self._read_rows(path.read_text("utf-8").splitlines(), last)
             except (OSError, ValueError, KeyError) as error:
                 raise InputError(f"{path} cannot be read as a run's metrics: {error}; remove it") from error
 
-    def _take_over(self, lines: list[str], last: int) -> None:
-        """Rows of an earlier facesynth have fewer columns."""
+    def _read_rows(self, lines: list[str], last: int) -> None:
+        """Read the existing rows; those of earlier versions of facesynth may have fewer columns."""
         for row in csv.DictReader(lines):
             if int(row["step"]) <= last:
                 self.lines.append(",".join(row.get(name) or "" for name in self.columns))
@@ -57,7 +57,7 @@ class Metrics:
     def add(
         self, step: int, split: str, terms: Mapping[str, float], seconds: float, images_per_second: float | None = None
     ) -> None:
-        """Add a row; it is in the file after the next :meth:`write`."""
+        """Add a row; the next :meth:`write` writes it to the file."""
         values = ",".join(f"{terms[name]:.6g}" if name in terms else "" for name in self.terms)
         rate = "" if images_per_second is None else f"{images_per_second:.4g}"
         self.lines.append(f"{step},{split},{values},{seconds:.2f},{rate}")
@@ -68,5 +68,5 @@ class Metrics:
         return [float(row[term]) for row in rows if row["split"] == "val"]
 
     def write(self) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file, atomically."""
         write_text(self.path, "\n".join([",".join(self.columns), *self.lines]) + "\n")

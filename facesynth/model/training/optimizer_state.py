@@ -1,7 +1,7 @@
-"""What a run needs to go on, as tensors and numbers: the state of its optimisers, packed for a checkpoint and back.
+"""The state of optimisers in checkpoints: an optimiser in, named tensors and numbers out, and back.
 
-Parameters are told by their place in the optimiser, so the names in a checkpoint are ``<optimiser>.<place>.<key>``; a run with
-one optimiser calls it ``optimizer``.
+Parameters are identified by their index in the optimiser, so the names in a checkpoint are ``<optimiser>.<index>.<key>``. A run
+with a single optimiser calls it ``optimizer``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,21 @@ if TYPE_CHECKING:
 
 
 def pack_optimizer(optimizer: Optimizer, prefix: str = "optimizer") -> tuple[dict[str, Tensor], dict[str, float]]:
-    """An optimiser's state: the tensors by their names in a checkpoint, and the numbers."""
+    """An optimiser's state for a checkpoint.
+
+    Parameters
+    ----------
+    optimizer
+    prefix
+        The optimiser's name in the checkpoint.
+
+    Returns
+    -------
+    tensors : dict of str to tensor
+        By ``<prefix>.<index>.<key>``, of the shapes and dtypes that the optimiser keeps.
+    numbers : dict of str to float
+        By ``<index>.<key>``, for the checkpoint's ``info``.
+    """
     tensors: dict[str, Tensor] = {}
     numbers: dict[str, float] = {}
     for index, values in optimizer.state_dict()["state"].items():
@@ -30,7 +44,17 @@ def pack_optimizer(optimizer: Optimizer, prefix: str = "optimizer") -> tuple[dic
 
 
 def restore_optimizer(optimizer: Optimizer, state: Checkpoint | GeneratorState, prefix: str = "optimizer") -> None:
-    """Take over what :func:`pack_optimizer` packed; the numbers are in the state's ``info``, under the prefix."""
+    """Restore an optimiser's state saved by :func:`pack_optimizer`.
+
+    Parameters
+    ----------
+    optimizer
+        An optimiser of the same parameters in the same order; changed in place.
+    state
+        Its tensors are in the checkpoint's tensors, its numbers in ``info``, both under ``prefix``.
+    prefix
+        The optimiser's name in the checkpoint.
+    """
     values: dict[int, dict[str, Any]] = {}
     for name, value in state.state_of(prefix).items():
         index, key = name.split(".", 1)

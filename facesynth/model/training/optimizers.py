@@ -1,8 +1,8 @@
-"""Optimisers: gradients in, parameters moved in place. Ranger, Muon, and the choice of one for a run.
+"""Optimisers: gradients in, parameters updated in place. Ranger, Muon, and the choice of one for a run.
 
-Ranger is RAdam's step on centralised gradients, with Lookahead's slow weights.
+Ranger is RAdam on centralised gradients, with Lookahead's slow weights.
 
-All that a run needs to go on is in ``state_dict``: moments, step counts and the slow weights.
+``state_dict`` holds everything that is needed to resume: moments, step counts and the slow weights.
 
 References: Liu et al., "On the Variance of the Adaptive Learning Rate and Beyond", ICLR 2020, algorithm 2 (RAdam);
 Zhang et al., "Lookahead Optimizer", NeurIPS 2019, algorithm 1; Yong et al., "Gradient Centralization", ECCV 2020,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def _rectified_rate(step: int, beta1: float, beta2: float, threshold: float) -> tuple[float, bool]:
-    """RAdam's factor on the learning rate, and whether the second moment is known well enough to divide by it."""
+    """RAdam's factor of the learning rate, and whether the second moment is reliable enough to divide by it."""
     unbias1 = 1.0 - beta1**step
     unbias2 = 1.0 - beta2**step
     longest = 2.0 / (1.0 - beta2) - 1.0
@@ -51,15 +51,15 @@ class Ranger(Optimizer):
     betas
         Decay of the first and the second moment.
     eps
-        Added to the root of the second moment.
+        Added to the square root of the second moment.
     sync_every
-        Lookahead's k: steps between two moves of the slow weights.
+        Lookahead's k: steps between two updates of the slow weights.
     slow_step
-        Lookahead's alpha: how far the slow weights then go towards the fast ones, 0 to 1.
+        Lookahead's alpha: the step of the slow weights towards the fast ones, 0 to 1.
     sma_threshold
-        RAdam divides by the second moment once its average covers more than this many steps.
+        RAdam divides by the second moment once its approximated simple moving average is longer than this many steps.
     weight_decay
-        Parameters shrink by ``lr * weight_decay`` a step.
+        Parameters shrink by the fraction ``lr * weight_decay`` per step.
 
     Raises
     ------
@@ -114,7 +114,7 @@ class Ranger(Optimizer):
         Parameters
         ----------
         closure
-            Computes the loss again, with gradients, and returns it; optional.
+            Recomputes the loss, with gradients, and returns it; optional.
 
         Returns
         -------
@@ -128,10 +128,10 @@ class Ranger(Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._move(parameter, group)
+                    self._update(parameter, group)
         return loss
 
-    def _move(self, parameter: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, parameter: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
         if not state:
             state["step"] = 0
@@ -163,19 +163,23 @@ class Ranger(Optimizer):
 
 
 def orthogonalized(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """A matrix with nearly the same singular vectors, and singular values near 1, by a Newton-Schulz iteration.
+    """A matrix with nearly the same singular vectors and singular values near 1, by a Newton-Schulz iteration.
 
     Parameters
     ----------
     matrix
-        (M, N), not all zero.
+        (M, N), floating point, not all zero.
     iterations
-        Of the quintic polynomial; 5 bring the singular values to between about 0.7 and 1.2.
+        Number of iterations of the quintic polynomial; 5 bring the singular values to between about 0.7 and 1.2.
 
     Returns
     -------
     Tensor
-        (M, N).
+        (M, N), of the same dtype.
+
+    References
+    ----------
+    Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
     """
     is_tall = matrix.shape[0] > matrix.shape[1]
     x: Tensor = matrix.mT if is_tall else matrix
@@ -190,24 +194,24 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
 class Muon(Optimizer):
-    """Orthogonalised momentum for the kernels of convolutions, Adam for the rest.
+    """Orthogonalised momentum for convolution kernels, Adam for all other parameters.
 
-    A kernel (out, in, k, k), k more than 1, counts as the matrix (out, in k k). Its elements move by ``lr`` in the mean
-    square, which is about what Adam's do, so both go by one learning rate. A generator that starts from nothing learns
-    its pictures from a fraction of the steps that Adam needs.
+    A kernel (out, in, k, k), k more than 1, is treated as the matrix (out, in k k). The root mean square of its update is
+    ``lr``, about as for Adam, so both use the same learning rate. A generator that is trained from scratch needs a fraction of
+    the steps that it needs with Adam.
 
     Parameters
     ----------
     params
-        Parameters or parameter groups; a group with ``"orthogonal": False`` is Adam's altogether.
+        Parameters or parameter groups; Adam updates all parameters of a group with ``"orthogonal": False``.
     lr
         Learning rate.
     momentum
-        Decay of the momentum of kernels, with Nesterov's look ahead.
+        Decay of the kernels' momentum, which is Nesterov's.
     betas
         Decay of Adam's first and second moment.
     eps
-        Added to the root of Adam's second moment.
+        Added to the square root of Adam's second moment.
 
     Raises
     ------
@@ -241,7 +245,7 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step on every parameter that has a gradient; it takes no closure."""
+        """One step on every parameter that has a gradient; a closure is not supported."""
         if closure is not None:
             raise InputError("closure came; Muon takes a gradient once a step: call backward, then step()")
         for group in self.param_groups:
@@ -249,22 +253,22 @@ class Muon(Optimizer):
                 if parameter.grad is None:
                     continue
                 if group["orthogonal"] and parameter.ndim == 4 and parameter.shape[-1] > 1:
-                    self._move_kernel(parameter, group)
+                    self._update_kernel(parameter, group)
                 else:
-                    self._move_rest(parameter, group)
+                    self._update_by_adam(parameter, group)
 
-    def _move_kernel(self, parameter: Tensor, group: dict[str, Any]) -> None:
+    def _update_kernel(self, parameter: Tensor, group: dict[str, Any]) -> None:
         state, gradient = self.state[parameter], parameter.grad
         assert gradient is not None
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
         momentum = state["momentum"].lerp_(gradient, 1 - group["momentum"])
-        ahead = gradient.lerp(momentum, group["momentum"])
-        direction = orthogonalized(ahead.reshape(parameter.shape[0], -1))
+        nesterov = gradient.lerp(momentum, group["momentum"])
+        direction = orthogonalized(nesterov.reshape(parameter.shape[0], -1))
         root_mean_square = max(direction.shape) ** -0.5
         parameter.add_(direction.view_as(parameter), alpha=-group["lr"] / root_mean_square)
 
-    def _move_rest(self, parameter: Tensor, group: dict[str, Any]) -> None:
+    def _update_by_adam(self, parameter: Tensor, group: dict[str, Any]) -> None:
         state, gradient = self.state[parameter], parameter.grad
         assert gradient is not None
         if not state:
@@ -280,7 +284,15 @@ class Muon(Optimizer):
 
 
 def make_optimizer(config: TrainConfig, model: PSP, codes: nn.Parameter) -> torch.optim.Optimizer:
-    """The config's optimiser of the encoder and, as far as they are trained, the generator and the codes."""
+    """The config's optimiser for the encoder and, if they are trained, the generator and the style codes.
+
+    Parameters
+    ----------
+    config
+    model
+    codes
+        (n_photos, ...), the learnt style codes of the photos; used only if ``config.style_probability`` is not 0.
+    """
     groups: list[dict[str, Any]] = [
         {"params": list(model.encoder.parameters()), "orthogonal": config.optimizer == "muon"}
     ]
@@ -296,6 +308,13 @@ def make_optimizer(config: TrainConfig, model: PSP, codes: nn.Parameter) -> torc
 
 
 def set_rates(optimizer: torch.optim.Optimizer, share: float) -> None:
-    """Have the next step go by a share of the learning rates that the optimiser was made with."""
+    """Set the learning rates to a fraction of those with which the optimiser was created.
+
+    Parameters
+    ----------
+    optimizer
+    share
+        The fraction, 0 to 1.
+    """
     for group in optimizer.param_groups:
         group["lr"] = group.setdefault("full_lr", group["lr"]) * share

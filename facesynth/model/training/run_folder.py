@@ -1,15 +1,15 @@
-"""The folder of a run: whose it is, its states, and what a reader of it finds.
+"""The folder of a run: its settings, training states and results, and the README that describes them.
 
 ::
 
-    RUN/README.md            the command and the environment that made it, and what is what
+    RUN/README.md            the command and the environment of the run, and a description of the files
     RUN/config.yaml          the resolved config; the same command again continues, another one is refused
     RUN/metrics.csv          every loss term at every step, and on the validation split at every interval
     RUN/losses.png           the same as curves
     RUN/samples/             condition | face | photo of the same validation photos at every interval
     RUN/model.safetensors    the best model by the config's metric on the validation split
     RUN/checkpoints/         the newest states of the run
-    RUN/events/              what TensorBoard shows, where it was asked for
+    RUN/events/              the events for TensorBoard, if requested
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from facesynth.model.config.train import RunConfig, TrainConfig
 log = logging.getLogger(__name__)
 
 KEPT_STATES = 2
+"""Default number of newest states that are kept."""
 
 _README = """# {title}
 
@@ -67,22 +68,27 @@ _FILES = {
 
 
 class RunFolder:
-    """A run's folder, which need not be there yet.
+    """A run's folder, which need not exist yet.
 
     Parameters
     ----------
     root : Path
     keep : int
-        How many of the newest states stay.
+        How many of the newest states are kept.
+
+    Raises
+    ------
+    InputError
+        If ``keep`` is less than 1.
     """
 
     configs: ClassVar[Mapping[str, Any]] = MappingProxyType({"": TrainConfig, "model.": ModelConfig})
-    """The config's classes, by the prefix that their fields have among the settings."""
+    """The config's classes, by the prefix of their fields in the settings."""
     files: ClassVar[Mapping[str, str]] = MappingProxyType(_FILES)
-    """What the README says of each file."""
+    """The README's description of each file."""
 
     function: ClassVar[str] = "facesynth.model.training.psp.train.train"
-    """What the README says a run without a command line was started by."""
+    """The function that the README names if the run was not started from the command line."""
 
     def __init__(self, root: Path, keep: int = KEPT_STATES) -> None:
         if keep < 1:
@@ -93,66 +99,66 @@ class RunFolder:
         self.model = root / native.MODEL_FILE
 
     def state(self, step: int) -> Path:
-        """Where the state after so many steps is kept."""
+        """The path of the state after ``step`` steps."""
         return self.root / "checkpoints" / f"step-{step:08d}.safetensors"
 
     def samples(self, step: int) -> Path:
-        """Where the sample sheet after so many steps is kept."""
+        """The path of the sample sheet after ``step`` steps."""
         return self.root / "samples" / f"step-{step:08d}.png"
 
     def states(self) -> list[Path]:
-        """The states that are there, oldest first."""
+        """The paths of the existing states, oldest first."""
         return sorted((self.root / "checkpoints").glob("step-*.safetensors"))
 
     def prune(self) -> None:
-        """Remove all states but the newest."""
+        """Remove all but the newest states."""
         for old in self.states()[: -self.keep]:
             old.unlink()
 
     def load(self, path: Path) -> Any:
-        """Read a state."""
+        """Read a training state."""
         return native.load(path)
 
     def title(self, config: Any) -> str:
-        """What the README calls the run."""
+        """The run's title in the README."""
         return f"{config.task}, {config.model.output_size} px"
 
     def newest(self) -> Any:
-        """The newest state that can be read; one that cannot is passed over with a warning."""
+        """The newest readable state, or None; damaged ones are skipped with a warning."""
         for path in reversed(self.states()):
             try:
                 return self.load(path)
             except CheckpointError as error:
-                log.warning("passing over a damaged checkpoint: %s", error)
+                log.warning("skipping a damaged checkpoint: %s", error)
         return None
 
     def refuse_another(self, settings: Mapping[str, Any]) -> None:
-        """See that the folder holds no run of other settings; more steps are welcome.
+        """Check that the folder does not hold a run with other settings; the number of steps may differ.
 
         Raises
         ------
         InputError
-            If it does; the text names the first setting that differs.
+            If it does; the message names the first setting that differs.
         CheckpointError
-            If its ``config.yaml`` is none.
+            If its ``config.yaml`` cannot be read.
         """
         if not self.config.is_file():
             return
         try:
-            noted = {**self._defaults(), **_flat(yaml.safe_load(self.config.read_text("utf-8")))}
+            recorded = {**self._defaults(), **_flat(yaml.safe_load(self.config.read_text("utf-8")))}
         except (yaml.YAMLError, AttributeError, ValueError, OSError) as error:
             raise CheckpointError(f"{self.config} cannot be read: {' '.join(str(error).split())}") from error
         now = _flat(settings)
-        different = [name for name in now if noted.get(name) != now[name] and name != "steps"]
+        different = [name for name in now if recorded.get(name) != now[name] and name != "steps"]
         if different and self.states():  # without a state there is nothing to lose
             name = different[0]
             raise InputError(
-                f"{self.root} holds a run with another {name} ({noted.get(name)}, now {now[name]}); "
+                f"{self.root} holds a run with another {name} ({recorded.get(name)}, now {now[name]}); "
                 "give the same options to continue it, or another --out"
             )
 
     def _defaults(self) -> dict[str, Any]:
-        """What a setting was before it could be chosen: a run of an earlier facesynth doesn't note it."""
+        """The defaults of all settings, for those that a run of an earlier version of facesynth does not record."""
         return {
             prefix + field.name: plain(field.default)
             for prefix, kind in self.configs.items()
@@ -161,7 +167,23 @@ class RunFolder:
         }
 
     def begin(self, settings: Mapping[str, Any], config: RunConfig, command: str | None, device: str) -> None:
-        """Make the folders, and note the settings and what carries them out."""
+        """Create the folders, and write the settings and the README.
+
+        Parameters
+        ----------
+        settings
+            All settings of the run, as plain values.
+        config
+        command
+            The command line that started the run, if any.
+        device
+            The device's name.
+
+        Raises
+        ------
+        OutputError
+            If a file cannot be written.
+        """
         for folder in ("checkpoints", "samples"):
             make_folder(self.root / folder)
         write_text(self.config, yaml.safe_dump(dict(settings), sort_keys=False))
@@ -187,16 +209,16 @@ class RunFolder:
 
 
 def plain(value: Any) -> Any:
-    """Nested dataclass fields as YAML and JSON hold them: tuples as lists."""
+    """Nested dataclass fields as plain values for YAML and JSON: tuples become lists."""
     if isinstance(value, dict):
         return {name: plain(inner) for name, inner in value.items()}
     return [plain(inner) for inner in value] if isinstance(value, tuple | list) else value
 
 
 def _flat(nested: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings as one, with dotted names."""
+    """Nested mappings as a flat dict with dotted names."""
     flat: dict[str, Any] = {}
     for name, value in nested.items():
         inner = _flat(value) if isinstance(value, Mapping) else None
-        flat |= {f"{name}.{key}": below for key, below in inner.items()} if inner is not None else {name: value}
+        flat |= {f"{name}.{key}": nested for key, nested in inner.items()} if inner is not None else {name: value}
     return flat

@@ -1,1 +1,1 @@
-"""What every preparation stage runs on: parallel, resumable work over ids, its journal, the manifest and the report."""
+"""The engine of the preparation stages: parallel, resumable work on photos, journals, the manifest and the report."""

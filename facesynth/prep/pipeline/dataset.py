@@ -1,18 +1,21 @@
-"""Stages run into a dataset folder: pictures first, then the findings, the manifest and the audit page.
+"""Running stages into a dataset folder: pictures first, then the findings, the manifest and the report.
 
-Everything is merged by id, a photo at a time: what a run needs in memory hardly grows with the number of photos.
+Journals and manifest are merged by id, one photo at a time, so memory hardly grows with the number of photos.
 """
 
 from __future__ import annotations
 
 import csv
 import heapq
+import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from facesynth.errors import InputError
@@ -20,19 +23,19 @@ from facesynth.files import locked, make_folder, replacing
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme
 from facesynth.manifest import is_dataset, is_path_column, iter_rows, read_columns, read_info, write_rows
 from facesynth.prep.pipeline.findings import Finding
-from facesynth.prep.pipeline.journal import Columns, Failure, Tasks, read_journal, settle_journals
+from facesynth.prep.pipeline.journal import Columns, Failure, Tasks, read_journal, settle_journals, stage_names
 from facesynth.prep.pipeline.report import write_report
 from facesynth.prep.pipeline.run import Outcome, run_stages
 from facesynth.prep.pipeline.workers import Progress, Workers
 
 FINDINGS = "report.csv"
 FINDING_COLUMNS = ("stage", "id", "level", "finding", "detail")
-"""Columns of ``report.csv``; the level is ``error`` where the photo is left out, else ``warning``."""
+"""Columns of ``report.csv``; the level is ``error`` if the photo is left out, else ``warning``."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage is called and writes.
+    """The name and the outputs of a stage.
 
     Attributes
     ----------
@@ -40,9 +43,9 @@ class Stage:
     folders : tuple of str
         Folders inside the dataset folder that it writes to.
     columns : tuple of str
-        Manifest columns that are its own.
+        Manifest columns that it owns.
     parameters : mapping
-        What is recorded of it in ``dataset.json``.
+        Parameters that are recorded in ``dataset.json``.
     """
 
     name: str
@@ -53,16 +56,22 @@ class Stage:
 
 @dataclass
 class Prepared(Outcome):
-    """What a call did.
+    """The result of a preparation call.
 
     Attributes
     ----------
+    written, kept : int
+        Photos processed by this call, and photos that were already up to date.
+    failures : list of Failure
+        Photos that could not be processed, by id.
+    noticed : dict of str to int
+        Number of photos by kind of warning.
     root : Path
-        The folder that was filled.
+        The folder that was written.
     splits : dict of str to int
-        Photos of the manifest by split.
+        Photos in the manifest by split.
     outdated : dict of str to int
-        Pictures that were taken out of the manifest, by column, as what they were made of has changed.
+        Pictures that were removed from the manifest, by column, because their source has changed.
     """
 
     root: Path = Path()
@@ -84,52 +93,56 @@ def run_into(
     force: bool = False,
     progress: Progress | None = None,
 ) -> Prepared:
-    """Run stages into the dataset folder ``out``, each photo once for all of them, and write its manifest last.
+    """Run stages into the dataset folder ``out``; each photo is read once for all of them, and the manifest is written last.
 
     Parameters
     ----------
     out : Path
-        Made if missing.
+        Created if missing.
     stages : sequence of Stage
     tasks : Tasks
-        One a photo, sorted by id.
+        One per photo, sorted by id.
     scheme : LabelScheme, optional
-        The scheme of the label maps, where the stages write them.
+        The scheme of the label maps, if the stages write any.
     sources : sequence of Path
-        Folders that pictures come from.
+        Folders that pictures are read from.
     remarks : iterable of (str, Finding)
         Findings that belong to no photo.
     has_splits : bool
-        The tasks' splits were asked for. Else a photo keeps the split that it has, unless only now there is a CelebA file
+        The splits of the tasks were requested explicitly. Otherwise a photo keeps its split, unless a CelebA file becomes known
         that gives it the official one.
     strict : bool
         A photo with any finding is a failure.
     workers, force, progress
-        As in :func:`facesynth.prep.pipeline.run.run_stages`.
+        As for :func:`facesynth.prep.pipeline.run.run_stages`.
+
+    Returns
+    -------
+    Prepared
 
     Raises
     ------
     InputError
-        If the folder's label maps are of another scheme.
+        If the folder's label maps have another scheme.
     OutputError
         If ``out`` cannot be written, or another run is writing it.
     """
     make_folder(out)
     with locked(out):
-        before, recorded = read_info(out) if is_dataset(out) else (None, {})
-        if scheme and before and before != scheme and "labels" in read_columns(out):
-            raise InputError(f"{out} is of scheme {before.name}, not {scheme.name}; give another folder")
+        previous_scheme, recorded = read_info(out) if is_dataset(out) else (None, {})
+        if scheme and previous_scheme and previous_scheme != scheme and "labels" in read_columns(out):
+            raise InputError(f"{out} is of scheme {previous_scheme.name}, not {scheme.name}; give another folder")
         for stage in stages:
             for folder in stage.folders:
                 make_folder(out / folder)
         names = [stage.name for stage in stages]
-        settle_journals(out)
+        settle_journals(out, but=names)
         outcome = run_stages(
             out,
             names,
             tasks,
             is_path=is_path_column,
-            agrees=_Agreement(sorted_rows(out)) if before else _always,
+            agrees=_Agreement(sorted_rows(out)) if previous_scheme else _always,
             sources=sources,
             remarks=remarks,
             workers=workers,
@@ -139,56 +152,19 @@ def run_into(
         done = Prepared(outcome.written, outcome.kept, outcome.failures, root=out)
         parameters = {stage.name: {**stage.parameters, **({"strict": True} if strict else {})} for stage in stages}
         recorded = {**recorded, **parameters}
-        _write_findings(out, recorded)
-        _count_findings(out, names, done, strict=strict)
         keeps_splits = not (has_splits or force)
-        manifest = _Manifest(out, stages, recorded, scheme or before or CELEBAMASK_HQ, strict, keeps_splits)
-        manifest.write(done)
+        _Merge(out, stages, recorded, scheme or previous_scheme or CELEBAMASK_HQ, strict, keeps_splits, done).write()
         write_report(out)
     return done
 
 
-def _is_failure(entry: Mapping[str, Any], *, strict: bool) -> bool:
-    return "columns" not in entry or (strict and "findings" in entry)
-
-
-def _write_findings(out: Path, recorded: Mapping[str, Mapping[str, Any]]) -> None:
-    """``report.csv`` anew, from the journals of all stages."""
-    with (
-        replacing(out / FINDINGS, keep_same=True) as beside,
-        beside.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
-    ):
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(FINDING_COLUMNS)
-        for stage in settle_journals(out):
-            level = "error" if recorded.get(stage, {}).get("strict") else "warning"
-            for entry in read_journal(out, stage):
-                if "failure" in entry:
-                    writer.writerow((stage, entry["id"], "error", *entry["failure"]))
-                for finding in entry.get("findings", ()):
-                    writer.writerow((stage, entry["id"], level, *finding))
-
-
-def _count_findings(out: Path, names: Iterable[str], done: Prepared, *, strict: bool) -> None:
-    noticed: Counter[str] = Counter()
-    failed = {failure.id for failure in done.failures}
-    for name in names:
-        for entry in read_journal(out, name):
-            if findings := entry.get("findings"):
-                noticed.update({kind for kind, _ in findings})
-                if strict and entry["id"] not in failed:
-                    failed.add(entry["id"])
-                    done.failures.append(Failure(entry["id"], findings[0][0], "; ".join(text for _, text in findings)))
-    done.failures.sort(key=lambda failure: failure.id)
-    done.noticed = {} if strict else dict(sorted(noticed.items()))
-
-
 @dataclass
-class _Manifest:
-    """The manifest with the stages' columns: new rows added, other columns left alone, columns of failures emptied.
+class _Merge:
+    """The journals of all stages, gone over once by id: into the findings, the manifest and the account of the call.
 
-    What was made of a photo or label map that is now another one is emptied too: no row holds what doesn't belong together.
-    Pictures that no row names any more are taken away, once the manifest is written.
+    In the manifest the stages' columns are updated, other columns stay, and columns of failures are emptied. Columns derived
+    from a photo or label map that has been replaced are emptied too, so that a row never mixes old and new files. Pictures
+    that no row names any more are deleted after the manifest is written.
     """
 
     out: Path
@@ -197,43 +173,55 @@ class _Manifest:
     scheme: LabelScheme
     strict: bool
     keeps_splits: bool
+    done: Prepared
 
-    def write(self, done: Prepared) -> None:
-        """Write it, and count what is in it."""
+    def write(self) -> None:
+        """Write findings and manifest, and complete the account."""
         has_rows = is_dataset(self.out)
-        if not has_rows and not any(
-            not _is_failure(entry, strict=self.strict)
-            for stage in self.stages
-            for entry in read_journal(self.out, stage.name)
-        ):
-            return
         columns = set(read_columns(self.out)) if has_rows else set()
         for stage in self.stages:
             columns.update(stage.columns)
-        left: list[str] = []
-        write_rows(self.out, self._rows(done, left), columns, self.scheme, self.recorded)
-        for name in left:
+        unnamed: list[str] = []
+        with ExitStack() as stack:
+            findings = {stage: stack.enter_context(_Spool()) for stage in stage_names(self.out)}
+            rows = self._rows(findings, unnamed, has_rows=has_rows)
+            first = next(rows, None)
+            if first is not None or has_rows:
+                kept = iter(()) if first is None else chain((first,), rows)
+                write_rows(self.out, kept, columns, self.scheme, self.recorded)
+        for name in unnamed:
             (self.out / name).unlink(missing_ok=True)
 
-    def _rows(self, done: Prepared, left: list[str]) -> Iterator[Columns]:
+    def _rows(self, findings: Mapping[str, _Spool], unnamed: list[str], *, has_rows: bool) -> Iterator[Columns]:
+        """The manifest's rows. After the last one the findings are written and counted."""
         own = {column for stage in self.stages for column in stage.columns}
-        from_labels = {
-            name.replace("sketches-", "sketch_", 1)
-            for name, values in self.recorded.items()
-            if values.get("uses_labels")
-        }
         empty = {stage.name: dict.fromkeys(stage.columns, "") for stage in self.stages}
+        noticed: Counter[str] = Counter()
+        failed = {failure.id for failure in self.done.failures}
         streams = {
-            "": sorted_rows(self.out) if is_dataset(self.out) else iter(()),
+            "": sorted_rows(self.out) if has_rows else iter(()),
             **{stage.name: read_journal(self.out, stage.name) for stage in self.stages},
+            **{name: read_journal(self.out, name) for name in findings if name not in empty},
         }
         for entries in _by_id(streams):
             before: Columns = entries.pop("", {})
             row, named = dict(before), _pictures(before)
             is_known = bool(row)
+            from_labels: set[str] = set()
             for name, entry in entries.items():
+                findings[name].add(self._findings_of(name, entry))
+                if self.recorded.get(name, {}).get("uses_labels"):
+                    from_labels |= entry.get("columns", {}).keys()
+                if name not in empty:
+                    continue
+                if noted := entry.get("findings"):
+                    noticed.update({kind for kind, _ in noted})
+                    if self.strict and entry["id"] not in failed:
+                        failed.add(entry["id"])
+                        reason = "; ".join(text for _, text in noted)
+                        self.done.failures.append(Failure(entry["id"], noted[0][0], reason))
                 named |= _pictures(entry.get("columns", {}))
-                if not _is_failure(entry, strict=self.strict):
+                if "columns" in entry and not (self.strict and "findings" in entry):
                     is_known = True
                     row.update(entry["columns"])
                 elif row:
@@ -244,11 +232,55 @@ class _Manifest:
                 row.update(dict.fromkeys((column, f"{column}_sha256"), ""))
                 if column == "labels":
                     row.update(dict.fromkeys(("classes", "class_pixels"), ""))
-                done.outdated[column] = done.outdated.get(column, 0) + 1
-            left += named - (_pictures(row) if is_known else set())
+                self.done.outdated[column] = self.done.outdated.get(column, 0) + 1
+            unnamed += named - (_pictures(row) if is_known else set())
             if is_known:
-                done.splits[row["split"]] = done.splits.get(row["split"], 0) + 1
+                self.done.splits[row["split"]] = self.done.splits.get(row["split"], 0) + 1
                 yield row
+        self.done.failures.sort(key=lambda failure: failure.id)
+        self.done.noticed = {} if self.strict else dict(sorted(noticed.items()))
+        _write_findings(self.out, findings)
+
+    def _findings_of(self, stage: str, entry: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+        """Rows of ``report.csv``."""
+        level = "error" if self.recorded.get(stage, {}).get("strict") else "warning"
+        if "failure" in entry:
+            yield (stage, entry["id"], "error", *entry["failure"])
+        for finding in entry.get("findings", ()):
+            yield (stage, entry["id"], level, *finding)
+
+
+class _Spool:
+    """Rows of CSV that are written out later; many of them lie in a temporary file meanwhile."""
+
+    _IN_MEMORY = 1 << 20
+
+    def __init__(self) -> None:
+        self.stream = SpooledTemporaryFile(  # noqa: SIM115 - closed by __exit__
+            self._IN_MEMORY, "w+", encoding="utf-8", errors="backslashreplace", newline=""
+        )
+        self._writer = csv.writer(self.stream, lineterminator="\n")
+
+    def add(self, rows: Iterable[Sequence[str]]) -> None:
+        self._writer.writerows(rows)
+
+    def __enter__(self) -> _Spool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stream.close()
+
+
+def _write_findings(out: Path, findings: Mapping[str, _Spool]) -> None:
+    """``report.csv`` anew, stage by stage."""
+    with (
+        replacing(out / FINDINGS, keep_same=True) as beside,
+        beside.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
+    ):
+        csv.writer(stream, lineterminator="\n").writerow(FINDING_COLUMNS)
+        for spool in findings.values():
+            spool.stream.seek(0)
+            shutil.copyfileobj(spool.stream, stream)
 
 
 def _pictures(columns: Columns) -> set[str]:
@@ -257,7 +289,7 @@ def _pictures(columns: Columns) -> set[str]:
 
 
 def _outdated(before: Columns, row: Columns, own: Collection[str], from_labels: Collection[str]) -> list[str]:
-    """The columns of a row whose pictures were made of, or with, another photo or label map than the row has now."""
+    """The columns of a row whose pictures were derived from a photo or label map that has been replaced."""
     photo, labels = (name in before and before.get(name) != row.get(name) for name in ("photo_sha256", "labels_sha256"))
     return [
         column
@@ -271,9 +303,9 @@ def _outdated(before: Columns, row: Columns, own: Collection[str], from_labels: 
 
 
 class _Agreement:
-    """Whether a stage's entries have the digests that the manifest gives, asked for in order of the ids.
+    """Whether the digests in a stage's entries match those of the manifest; to be called in order of the ids.
 
-    Where they differ, another stage has put its own in the place since.
+    If they differ, another stage has replaced the file since.
     """
 
     def __init__(self, rows: Iterator[Columns]) -> None:
@@ -289,12 +321,12 @@ class _Agreement:
         return all(row.get(name, "") in ("", value) for name, value in columns.items() if name.endswith("_sha256"))
 
 
-def _always(_: str, __: Columns) -> bool:
+def _always(_id: str, _columns: Columns) -> bool:
     return True
 
 
 def _by_id(streams: Mapping[str, Iterator[Mapping[str, Any]]]) -> Iterator[dict[str, Any]]:
-    """What streams sorted by id hold of each id, by the streams' names."""
+    """Merge streams that are sorted by id: for each id, the entries by stream name."""
 
     def named(name: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         return ((entry["id"], name, entry) for entry in streams[name])
@@ -305,7 +337,7 @@ def _by_id(streams: Mapping[str, Iterator[Mapping[str, Any]]]) -> Iterator[dict[
 
 
 def sorted_rows(root: Path) -> Iterator[Columns]:
-    """The manifest's rows by id, whatever order somebody left them in."""
+    """The rows of the manifest sorted by id, whatever their order in the file."""
     last = ""
     for row in iter_rows(root):
         if row["id"] <= last:

@@ -1,6 +1,6 @@
-"""What preparation finds wrong or odd with a photo: the vocabulary of ``report.csv`` and of the report's page.
+"""The kinds of findings that preparation reports in ``report.csv`` and in the report.
 
-An error leaves the photo out of the manifest; a warning is kept beside it. With ``--strict`` warnings are errors.
+An error leaves the photo out of the manifest; a warning does not. With ``--strict`` warnings are errors.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from facesynth.errors import InputError
 KINDS: Mapping[str, str] = MappingProxyType(
     {
         "no-photo": "part masks or a condition without a photo",
-        "no-parts": "a photo without any part mask",
+        "no-parts": "a photo without part masks",
         "no-condition": "a photo without a condition of the same name",
-        "no-split": "the photo is not in the list that gives the splits",
-        "no-labels": "the photo has no label map, which the drawing needs",
-        "unreadable": "a file that cannot be decoded, or is no picture of the kind that was asked for",
+        "no-split": "the photo is missing from the list of splits",
+        "no-labels": "the photo has no label map, and the drawing needs one",
+        "unreadable": "a file that cannot be decoded, or is not a picture of the required kind",
         "blank-map": "every part mask is empty",
-        "unknown-part": "a part that the label scheme does not have",
-        "empty-part": "a part mask without a pixel set",
+        "unknown-part": "a part that is not in the label scheme",
+        "empty-part": "a part mask with no pixel set",
         "full-part": "a part mask with every pixel set",
-        "overlap": "two parts that cover one another, and normally do not",
-        "islands": "specks away from the rest of a part",
-        "threshold": "a part mask with grey values, cut at half of its white",
+        "overlap": "two parts overlap that normally lie side by side",
+        "islands": "small regions separate from the rest of a part",
+        "threshold": "a part mask with grey values, thresholded at half of its maximum",
         "resized": "a part mask of another size, resized by nearest neighbour",
-        "colours": "a colour-coded map with pixels whose colour is no class's",
-        "proportions": "a photo and a condition of different proportions",
-        "no-id": "a picture whose file name gives no id",
-        "duplicate": "two files of the same name or id",
+        "colours": "a colour-coded map with pixels whose colour belongs to no class",
+        "proportions": "a photo and a condition with different aspect ratios",
+        "no-id": "a picture whose file name is not a valid id",
+        "duplicate": "two files with the same name or id",
     }
 )
-"""Every kind of finding, and what it means."""
+"""The kinds of findings and their meanings."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class Finding:
     kind : str
         One of :data:`KINDS`.
     detail : str
-        What came and, for an error, what was needed; one line.
+        One line: what was found and, for an error, what was needed.
     """
 
     kind: str
     detail: str
 
 
-class Refused(InputError):  # noqa: N818, it names the photo's fate
+class Refused(InputError):  # noqa: N818, named for what happens to the photo
     """A photo cannot be prepared.
 
     Parameters
@@ -60,7 +60,7 @@ class Refused(InputError):  # noqa: N818, it names the photo's fate
     kind : str
         One of :data:`KINDS`.
     detail : str
-        What came and what was needed; one line.
+        One line: what was found and what was needed.
     """
 
     def __init__(self, kind: str, detail: str) -> None:

@@ -1,4 +1,4 @@
-"""What stages have done, photo by photo: journals that survive a kill, and the tasks and results that they tell of."""
+"""Journals: what each stage has done for each photo, in files that survive a kill; and the tasks and results in them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import heapq
 import json
 import os
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -24,7 +24,7 @@ Columns = dict[str, str]
 
 
 class Done(NamedTuple):
-    """What a stage made of a photo: its manifest columns, and what was noticed on the way."""
+    """The result of a stage for a photo: its manifest columns and its findings."""
 
     columns: Columns
     findings: tuple[Finding, ...] = ()
@@ -32,7 +32,7 @@ class Done(NamedTuple):
 
 @dataclass(frozen=True)
 class Failure:
-    """A photo that a stage could not do.
+    """A photo that a stage could not process.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Failure:
     kind : str
         One of :data:`facesynth.prep.pipeline.findings.KINDS`.
     reason : str
-        What came and what was needed, in one line.
+        One line: what was found and what was needed.
     """
 
     id: str
@@ -50,22 +50,22 @@ class Failure:
 
 @dataclass(frozen=True)
 class Task:
-    """One photo's work in one or several stages.
+    """The work on one photo for one or several stages.
 
     Attributes
     ----------
     id : str
     known : dict of str to str
-        Manifest columns that are known without any work.
+        Manifest columns that are known in advance.
     keys : mapping of str to str
-        By stage, changes when the work must be done again.
+        By stage: a digest that changes when the work must be repeated.
     work : callable
-        Called in a worker with the stages that are not current and ``arguments``; returns for each a :class:`Done`, or a
-        :class:`~facesynth.prep.pipeline.findings.Refused` where it cannot be done for that one, or
-        raises :class:`~facesynth.errors.InputError`, which becomes a :class:`Failure`. Must be importable by its name.
+        Called in a worker with the stages that are out of date and ``arguments``. Returns for each stage a :class:`Done`, or a
+        :class:`~facesynth.prep.pipeline.findings.Refused` if that stage is impossible, or raises
+        :class:`~facesynth.errors.InputError`, which becomes a :class:`Failure`. Must be importable by its name.
     arguments : tuple
     problem : Refused, optional
-        Why the photo cannot be done at all.
+        Why the photo cannot be processed at all.
     """
 
     id: str
@@ -77,7 +77,7 @@ class Task:
 
 
 class Tasks(Protocol):
-    """Tasks of known number that can be gone over more than once, sorted by id."""
+    """A known number of tasks, sorted by id, that can be iterated more than once."""
 
     def __len__(self) -> int: ...
 
@@ -90,35 +90,35 @@ def make_key(*parts: Any) -> str:
 
 
 class Journal:
-    """What a stage has done: one JSON line a photo, appended as it happens, sorted by id when a run ends.
+    """The record of a stage: one JSON line per photo, appended as it is finished, sorted by id at the end of a run.
 
-    Of a line it keeps in memory where it is and a hash of its id, 16 bytes.
+    In memory a line takes 16 bytes: its offset and a hash of its id.
 
     Parameters
     ----------
     root : Path
         The dataset folder.
     stage : str
-        The stage's name, and the file's: ``.stages/<stage>.jsonl``.
+        Name of the stage and of its file, ``.stages/<stage>.jsonl``.
     count : int
-        Photos of this run; they are told apart by their place in it, which is the order of their ids.
+        Number of photos in this run; they are identified by their index in the order of the ids.
     """
 
     def __init__(self, root: Path, stage: str, count: int) -> None:
         self.root, self.stage = root, stage
         self.path = root / ".stages" / f"{stage}.jsonl"
         make_folder(self.path.parent)
-        self._seen = array("q", [-1]) * count
+        self._entry_offsets = array("q", [-1]) * count
         self._remarks: list[dict[str, Any]] = []
         self._stream = self.path.open("ab+")
         self._scan()
 
     def _scan(self) -> None:
-        """Find where each line of the runs before is; of two with the same id the later one counts."""
+        """Find the lines of earlier runs; of two with the same id the later one counts."""
         hashes, offsets, end = array("Q"), array("q"), 0
         self._stream.seek(0)
         for line in self._stream:
-            if not line.endswith(b"\n"):  # the line that a killed run was writing
+            if not line.endswith(b"\n"):  # a killed run was writing this line
                 break
             with suppress(ValueError, KeyError, TypeError):
                 hashes.append(_hash(json.loads(line)["id"]))
@@ -131,11 +131,11 @@ class Journal:
             self._stream.truncate(end)
 
     def _find(self, identifier: str) -> tuple[int, dict[str, Any]] | None:
-        """Where the entry of an id is, and the entry."""
+        """The offset of an id's entry, and the entry."""
         wanted = np.uint64(_hash(identifier))
         first, last = (int(np.searchsorted(self._hashes, wanted, side)) for side in ("left", "right"))
-        for place in range(last - 1, first - 1, -1):
-            offset = int(self._offsets[place])
+        for index in range(last - 1, first - 1, -1):
+            offset = int(self._offsets[index])
             entry = self._read(offset)
             if entry["id"] == identifier:
                 return offset, entry
@@ -148,29 +148,29 @@ class Journal:
     def _read_line(self, offset: int) -> bytes:
         data = b""
         while not data.endswith(b"\n"):
-            piece = os.pread(self._stream.fileno(), 4096, offset + len(data))
-            if not piece:
+            chunk = os.pread(self._stream.fileno(), 4096, offset + len(data))
+            if not chunk:
                 break
-            data += piece[: piece.find(b"\n") + 1 or None]
+            data += chunk[: chunk.find(b"\n") + 1 or None]
         return data
 
-    def check(self, place: int, task: Task, agrees: Callable[[str, Columns], bool]) -> bool:
-        """Whether the task's result is there and current; its entry then counts as one of this run.
+    def check(self, index: int, task: Task, agrees: Callable[[str, Columns], bool]) -> bool:
+        """Whether the task's result exists and is current; if so its entry counts as one of this run.
 
-        ``agrees`` tells by id and columns whether others have not put something else in its place since.
+        ``agrees`` returns, for an id and its columns, whether the files have not been replaced by another stage.
         """
-        found = self._find(task.id)
-        if not found:
+        previous = self._find(task.id)
+        if not previous:
             return False
-        offset, entry = found
+        offset, entry = previous
         if "columns" not in entry or entry["key"] != task.keys[self.stage] or not self._has_files(entry["files"]):
             return False
         if not agrees(task.id, entry["columns"]):
             return False
         if any(entry["columns"].get(name) != value for name, value in task.known.items()):
-            self._append(place, entry | {"columns": entry["columns"] | task.known})
+            self._append(index, entry | {"columns": entry["columns"] | task.known})
         else:
-            self._seen[place] = offset
+            self._entry_offsets[index] = offset
         return True
 
     def _has_files(self, files: Mapping[str, int]) -> bool:
@@ -179,18 +179,18 @@ class Journal:
         except OSError:
             return False
 
-    def _append(self, place: int, entry: Mapping[str, Any]) -> None:
+    def _append(self, index: int, entry: Mapping[str, Any]) -> None:
         line = _line_of(entry)
         try:
             self._stream.write(line)
             self._stream.flush()
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
-        self._seen[place] = self._end
+        self._entry_offsets[index] = self._end
         self._end += len(line)
 
-    def done(self, place: int, task: Task, done: Done, is_path: Callable[[str], bool]) -> None:
-        """Note what a stage made of a photo, with the sizes of its files."""
+    def done(self, index: int, task: Task, done: Done, is_path: Callable[[str], bool]) -> None:
+        """Record the result of a stage for a photo, with the sizes of its files."""
         columns = task.known | done.columns
         files = {
             name: os.stat(self.root / name).st_size for column, name in columns.items() if is_path(column) and name
@@ -198,19 +198,19 @@ class Journal:
         entry: dict[str, Any] = {"id": task.id, "key": task.keys[self.stage], "files": files, "columns": columns}
         if done.findings:
             entry["findings"] = [_pair(finding) for finding in done.findings]
-        self._append(place, entry)
+        self._append(index, entry)
 
-    def failed(self, place: int, failure: Failure) -> None:
-        """Note that a photo could not be done."""
-        self._append(place, {"id": failure.id, "failure": [failure.kind, failure.reason]})
+    def failed(self, index: int, failure: Failure) -> None:
+        """Record that a photo could not be processed."""
+        self._append(index, {"id": failure.id, "failure": [failure.kind, failure.reason]})
 
     def remarked(self, name: str, finding: Finding) -> None:
-        """Note a finding that belongs to no photo."""
+        """Record a finding that belongs to no photo."""
         self._remarks.append({"id": name, "findings": [_pair(finding)]})
 
     def finish(self) -> None:
-        """Sort the file by id and leave only the entries of this run in it."""
-        lines = (self._read_line(offset) for offset in self._seen if offset >= 0)
+        """Sort the file by id and keep only the entries of this run."""
+        lines = (self._read_line(offset) for offset in self._entry_offsets if offset >= 0)
         remarks = map(_line_of, sorted(self._remarks, key=itemgetter("id")))
         with replacing(self.path, keep_same=True) as beside, beside.open("wb") as stream:
             in_order: Iterator[bytes] = heapq.merge(lines, remarks, key=_id_of)
@@ -218,7 +218,7 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Close the file; what was noted stays."""
+        """Close the file; its entries stay."""
         self._stream.close()
 
     def __enter__(self) -> Journal:
@@ -247,8 +247,8 @@ def _pair(finding: Finding) -> list[str]:
 def read_journal(root: Path, stage: str) -> Iterator[dict[str, Any]]:
     """The entries of a stage's finished journal, sorted by id.
 
-    Each has an ``id``, and either ``columns`` or a ``failure`` (kind and reason) or, where it belongs to no photo, neither;
-    ``findings`` (pairs of kind and detail) where something was noticed.
+    Each has an ``id``, and ``columns`` or a ``failure`` (kind and reason), or neither if it belongs to no photo. ``findings``
+    (pairs of kind and detail) are present if something was noticed.
     """
     path = root / ".stages" / f"{stage}.jsonl"
     with path.open("rb") as stream:
@@ -256,11 +256,16 @@ def read_journal(root: Path, stage: str) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def settle_journals(root: Path) -> list[str]:
-    """Put in order the journals that killed runs left unfinished, and return the names of all stages, sorted."""
-    paths = sorted((root / ".stages").glob("*.jsonl"))
-    for path in paths:
-        if not _is_settled(path):
+def stage_names(root: Path) -> list[str]:
+    """The names of all stages that have a journal, sorted."""
+    return sorted(path.stem for path in (root / ".stages").glob("*.jsonl"))
+
+
+def settle_journals(root: Path, *, but: Collection[str] = ()) -> None:
+    """Sort the journals that killed runs left unfinished, except those of the stages ``but``, which run now."""
+    for name in stage_names(root):
+        path = root / ".stages" / f"{name}.jsonl"
+        if name not in but and not _is_settled(path):
             lines = {}
             with path.open("rb") as stream:
                 for line in stream:
@@ -268,11 +273,10 @@ def settle_journals(root: Path) -> list[str]:
                         lines[_id_of(line)] = line
             with replacing(path) as beside, beside.open("wb") as out:
                 out.writelines(lines[name] for name in sorted(lines))
-    return [path.stem for path in paths]
 
 
 def _is_settled(path: Path) -> bool:
-    """Whether every line is whole and has a larger id than the one before."""
+    """Whether every line is complete and the ids ascend."""
     last = ""
     with path.open("rb") as stream:
         for line in stream:

@@ -1,7 +1,7 @@
-"""The audit page of a dataset folder: ``DATA/report.html``, one file that needs nothing beside it.
+"""The report of a dataset folder, ``DATA/report.html``: one self-contained file.
 
-Findings and rows are gone over once, a line at a time. What is kept are counts and the few photos that are shown; those
-come into the page as small pictures. The same folder gives the same bytes, wherever it lies.
+Findings and rows are read once, line by line. Only counts and the few photos to be shown are kept; the photos are embedded as
+small pictures. The same folder gives the same bytes, whatever its path.
 """
 
 from __future__ import annotations
@@ -35,32 +35,32 @@ if TYPE_CHECKING:
 PAGE = "report.html"
 FINDINGS = "report.csv"
 OVERLAYS, PAIRS, EXAMPLES = 12, 6, 3
-"""Most label maps, photos with their sketches, and findings of a kind that are shown."""
+"""Largest numbers of label maps, of photos with sketches, and of findings per kind on the page."""
 LARGE, SMALL = 320, 224
-"""Longest sides of the pictures: those that are looked at, and those beside findings; pixels."""
+"""Longer side of the pictures in the galleries, and of those beside findings; pixels."""
 OPACITY = 0.45
-"""Of a label map over its photo; the background stays clear."""
+"""Opacity of a label map over its photo; the background is transparent."""
 BUDGET = 900_000
-"""Most bytes of pictures in the page; base64 makes four thirds of them."""
+"""Total size of the pictures on the page, bytes; base64 adds a third."""
 
 Row = Mapping[str, str]
 T = TypeVar("T")
 
 
 def write_report(root: Path) -> None:
-    """Write the audit page of a dataset folder; a page that would not change is left untouched.
+    """Write the report of a dataset folder; an unchanged file is left untouched.
 
     Parameters
     ----------
     root : Path
-        The dataset folder. Without a manifest, where no photo could be prepared, the page shows the findings alone.
+        The dataset folder. If it has no manifest because no photo could be prepared, the report shows only the findings.
 
     Raises
     ------
     DatasetError
         If the manifest or ``report.csv`` cannot be read.
     OutputError
-        If the page cannot be written.
+        If the report cannot be written.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -73,7 +73,7 @@ def write_report(root: Path) -> None:
 
 
 def visible(text: object, longest: int = 400) -> str:
-    r"""Text of unknown origin on one line: what does not print is spelt out, and a long text ends in dots.
+    r"""Text of unknown origin on one line: unprintable characters are escaped, and long text is truncated.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def visible(text: object, longest: int = 400) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """A part of a whole as a percentage for people.
+    """A fraction as a percentage for display.
 
     Examples
     --------
@@ -106,12 +106,12 @@ def _number(value: int) -> str:
 
 
 class Spread(Generic[T]):
-    """Some items of a stream, spread evenly over it, without knowing its length beforehand.
+    """Evenly spaced items of a stream of unknown length.
 
     Parameters
     ----------
     count : int
-        How many are wanted.
+        Number of items.
 
     Examples
     --------
@@ -129,7 +129,7 @@ class Spread(Generic[T]):
         self._seen = 0
 
     def add(self, item: T) -> None:
-        """Take note of the next item."""
+        """Process the next item."""
         if self._seen % self._step == 0:
             if len(self._kept) == 8 * self.count:
                 self._kept = self._kept[::2]
@@ -139,14 +139,14 @@ class Spread(Generic[T]):
         self._seen += 1
 
     def chosen(self) -> list[T]:
-        """The items: all of them if they are few."""
+        """The chosen items; all of them if there are few."""
         count = min(self.count, len(self._kept))
         return [self._kept[index * len(self._kept) // count] for index in range(count)]
 
 
 @dataclass
 class _Group:
-    """The findings of a kind."""
+    """The findings of one kind."""
 
     kind: str
     meaning: str
@@ -157,16 +157,16 @@ class _Group:
 
 @dataclass
 class _Findings:
-    """What ``report.csv`` holds: groups of findings, and which photos they are about."""
+    """The content of ``report.csv``: findings grouped by kind, and the photos that they are about."""
 
     groups: dict[str, _Group] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     noticed: set[str] = field(default_factory=set)
 
     def add(self, stage: str, identifier: str, level: str, kind: str, detail: str) -> None:
-        if kind not in KINDS:  # of another version: kept, but never a group for each
+        if kind not in KINDS:  # of another version: all of these share one group
             kind, detail = "other", f"{kind}: {detail}" if detail else kind
-        group = self.groups.setdefault(kind, _Group(kind, KINDS.get(kind, "what this version has no name for")))
+        group = self.groups.setdefault(kind, _Group(kind, KINDS.get(kind, "kinds that this version does not know")))
         if level == "warning":
             group.warnings += 1
             self.noticed.add(identifier)
@@ -177,27 +177,27 @@ class _Findings:
             group.examples.append({"stage": stage, "id": identifier, "detail": detail, "level": level})
 
     def sorted(self) -> list[_Group]:
-        """What left photos out first, then by number."""
+        """Kinds with errors first, then by number."""
         return sorted(self.groups.values(), key=lambda group: (-bool(group.errors), -group.errors - group.warnings))
 
 
 def _read_findings(root: Path) -> _Findings:
-    found, path = _Findings(), root / FINDINGS
+    findings, path = _Findings(), root / FINDINGS
     if not path.is_file():
-        return found
+        return findings
     try:
         with path.open(encoding="utf-8", errors="backslashreplace", newline="") as stream:
             for row in csv.DictReader(stream, restval=""):
                 values = (row.get("stage", ""), row.get("id", ""), row.get("level", "error"))
-                found.add(*values, row.get("finding", ""), row.get("detail", ""))
+                findings.add(*values, row.get("finding", ""), row.get("detail", ""))
     except (OSError, csv.Error) as error:
         raise DatasetError(f"{path} cannot be read as CSV: {' '.join(str(error).split())}") from error
-    return found
+    return findings
 
 
 @dataclass
 class _Counts:
-    """What the rows of the manifest come to, and those of them that are shown."""
+    """Counts over the rows of the manifest, and the rows that are shown."""
 
     splits: Counter[str] = field(default_factory=Counter)
     columns: dict[str, Counter[str]] = field(default_factory=dict)
@@ -230,7 +230,7 @@ class _Counts:
 
 
 def _gather(root: Path) -> dict[str, Any]:
-    """Everything that the template shows."""
+    """The variables of the template."""
     findings, counts = _read_findings(root), _Counts()
     groups = findings.sorted()
     wanted = {example["id"] for group in groups for example in group.examples}
@@ -287,7 +287,7 @@ def _classes(scheme: LabelScheme | None, counts: _Counts) -> list[dict[str, Any]
 
 
 def _parameters(values: Any) -> dict[str, str]:
-    """A stage's parameters as text, those that were left to be decided by the photo left out."""
+    """A stage's parameters as text, without those that are None."""
     if not isinstance(values, Mapping):
         values = {"": values}
     return {
@@ -301,7 +301,7 @@ def _parameters(values: Any) -> dict[str, str]:
 
 
 def _files_of(root: Path, identifier: str) -> Row:
-    """What lies in the folder of a photo that the manifest doesn't have, as a row would name it."""
+    """The files of a photo that is not in the manifest, in the form of a row."""
     row: dict[str, str] = {}
     if is_usable_id(identifier):
         for column, folder in (("photo", "photos"), ("labels", "labels")):
@@ -318,15 +318,15 @@ def _is_file(path: Path) -> bool:
 
 
 class _Pictures:
-    """Small pictures of a dataset's files, as the template shows them: ``source`` or, where there is none, ``note``.
+    """Small pictures of a dataset's files for the template: ``source``, or a ``note`` if there is no picture.
 
     Parameters
     ----------
     root : Path
     scheme : LabelScheme, optional
-        Of the label maps; where nothing says, CelebAMask-HQ's.
+        The scheme of the label maps; by default CelebAMask-HQ's.
     limit : int
-        Most bytes of a picture.
+        Largest size of a picture, bytes.
     """
 
     def __init__(self, root: Path, scheme: LabelScheme | None, limit: int) -> None:
@@ -334,7 +334,7 @@ class _Pictures:
         self._scheme = scheme or CELEBAMASK_HQ
 
     def subject(self, row: Row, size: int) -> dict[str, str]:
-        """A photo with its label map laid over it, or whichever of the two there is."""
+        """A photo under its label map, or the one of the two that exists."""
         if row.get("photo") and row.get("labels"):
             return self.overlay(row, size)
         if row.get("photo"):
@@ -344,16 +344,16 @@ class _Pictures:
         return {"source": "", "note": "no picture of it here", "alt": ""}
 
     def overlay(self, row: Row, size: int) -> dict[str, str]:
-        """A photo with its label map laid over it."""
+        """A photo under its label map."""
 
-        def laid_over() -> NDArray[np.uint8]:
+        def blend() -> NDArray[np.uint8]:
             photo = self._photo(row["photo"], size)
             ids = images.resize(self._labels(row["labels"]), photo.shape[:2], labels=True)
             colours = images.colourise(ids, self._scheme)
             mixed = cv2.addWeighted(photo, 1 - OPACITY, colours, OPACITY, 0)
             return np.where(ids[..., None] > 0, mixed, photo).astype(np.uint8)
 
-        return self._embed(laid_over, "photo under its label map")
+        return self._embed(blend, "photo under its label map")
 
     def pair(self, row: Row, sketches: Iterable[str]) -> Iterator[dict[str, str]]:
         """A photo, and each of its sketches."""
@@ -384,9 +384,7 @@ class _Pictures:
                 warnings.simplefilter("ignore")
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
                 pixels = draw()
-        except (
-            Exception
-        ) as error:  # whatever is wrong with a picture, the page is written; `prep check` says what it is
+        except Exception as error:  # the page is written even if a picture is bad; `prep check` reports it
             is_missing = isinstance(error.__cause__ or error, FileNotFoundError)
             return {"source": "", "note": f"{what}: {'missing' if is_missing else 'cannot be read'}", "alt": what}
         data = base64.b64encode(_compress(Image.fromarray(pixels), self.limit)).decode()
@@ -401,14 +399,14 @@ class _Pictures:
 
 
 def _fit(shape: tuple[int, ...], size: int) -> tuple[int, int]:
-    """Height and width with the longer side ``size``, never larger than it is."""
+    """Height and width scaled down so that the longer side is at most ``size``."""
     height, width = shape[:2]
     scale = min(size / max(height, width, 1), 1.0)
     return max(round(height * scale), 1), max(round(width * scale), 1)
 
 
 def _compress(picture: Image.Image, limit: int) -> bytes:
-    """The picture as WebP of at most ``limit`` bytes: of lower quality where it must be, and then smaller."""
+    """The picture as WebP of at most ``limit`` bytes: the quality is reduced first, then the size."""
     while True:
         for quality in (80, 60, 40, 20):
             buffer = io.BytesIO()

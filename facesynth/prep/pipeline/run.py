@@ -1,8 +1,7 @@
-"""Stages over photos: what was done before is found in journals, what is missing is done, failures are kept.
+"""Running stages over photos: results that are current are kept, the rest is done, failures are recorded.
 
-A run goes over the photos twice: once to see what is current, by keys and file sizes, and once to do the rest. Neither
-holds more of a photo in memory than its id and where its journal line is, so a run over 30 000 photos needs little more
-than one over 3 000.
+A run iterates over the photos twice: once to find what is current, by keys and file sizes, and once to do the rest. For each
+photo only its id and the offset of its journal line are kept in memory.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ from facesynth.prep.pipeline.workers import Progress, Workers, call_one_thread, 
 
 @dataclass
 class Outcome:
-    """What a run did.
+    """The result of a run.
 
     Attributes
     ----------
     written, kept : int
-        Photos done now, and found done.
+        Photos processed by this run, and photos that were already up to date.
     failures : list of Failure
-        In order of id.
+        Photos that could not be processed, by id.
     noticed : dict of str to int
-        Photos by the kind of finding that is no failure.
+        Number of photos by kind of warning.
     """
 
     written: int = 0
@@ -42,19 +41,19 @@ class Outcome:
 
 
 def _attempt(
-    place: int, task: Task, todo: tuple[str, ...]
+    index: int, task: Task, stages: tuple[str, ...]
 ) -> tuple[int, Task, tuple[str, ...], Mapping[str, Done | Refused] | Failure]:
-    return place, task, todo, _outcome(task, todo)
+    return index, task, stages, _outcome(task, stages)
 
 
-def _outcome(task: Task, todo: tuple[str, ...]) -> Mapping[str, Done | Refused] | Failure:
+def _outcome(task: Task, stages: tuple[str, ...]) -> Mapping[str, Done | Refused] | Failure:
     if task.problem:
         return Failure(task.id, task.problem.kind, _line(task.problem))
     try:
-        made: Mapping[str, Done | Refused] = call_one_thread(task.work, todo, *task.arguments)
+        results: Mapping[str, Done | Refused] = call_one_thread(task.work, stages, *task.arguments)
     except InputError as error:
         return Failure(task.id, error.kind if isinstance(error, Refused) else "unreadable", _line(error))
-    return made
+    return results
 
 
 def _without(text: str, folders: Iterable[Path]) -> str:
@@ -80,29 +79,29 @@ def run_stages(
     force: bool = False,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Do what stages have not done yet, and leave it in their journals.
+    """Do the work of the stages that is missing or out of date, and record it in their journals.
 
     Parameters
     ----------
     root : Path
         The dataset folder; must exist.
     stages : collection of str
-        Names, at most 32; a photo is given to all of them that need it in one call.
+        Names, at most 32. A photo is processed in one call for all stages that need it.
     tasks : Tasks
-        One a photo, sorted by id.
+        One per photo, sorted by id.
     is_path : callable
-        Tells by its name whether a column holds the path of a file inside ``root``.
+        Returns, for a column name, whether the column holds the path of a file inside ``root``.
     agrees : callable
-        Tells by id and columns, in order of the ids, whether what a stage wrote has not been replaced by others.
+        Returns, for an id and its columns, whether the stage's files have not been replaced since; called in order of the ids.
     sources : sequence of Path
-        Folders that are left out of the paths in failures, so that what is kept doesn't depend on where they are.
+        Folders that are removed from the paths in failures, so that journals do not depend on their location.
     remarks : iterable of (str, Finding)
-        What was noticed that belongs to no photo, with a name for it.
+        Findings that belong to no photo, each with a name.
     workers : Workers
     force : bool
-        Do all again.
+        Repeat all work.
     progress : callable, optional
-        Shows how far the work is.
+        Shows the progress.
 
     Raises
     ------
@@ -112,35 +111,36 @@ def run_stages(
     outcome = Outcome()
     names = tuple(stages)
     with ExitStack() as stack:
-        needs = array("I", [0]) * len(tasks)  # which of the stages each photo needs, a bit a stage
+        needs = array("I", [0]) * len(tasks)  # bit n of a photo is set if it needs stage n
         journals = {name: stack.enter_context(Journal(root, name, len(needs))) for name in names}
-        for place, task in enumerate(tasks):
-            redo = force or task.problem is not None
+        for index, task in enumerate(tasks):
+            must_run = force or task.problem is not None
             for bit, name in enumerate(names):
-                if redo or not journals[name].check(place, task, agrees):
-                    needs[place] |= 1 << bit
+                if must_run or not journals[name].check(index, task, agrees):
+                    needs[index] |= 1 << bit
         outcome.kept = needs.count(0)
 
         def calls() -> Iterator[tuple[Any, ...]]:
-            for place, task in enumerate(tasks):
-                if need := needs[place]:
-                    yield _attempt, place, task, tuple(name for bit, name in enumerate(names) if need >> bit & 1)
+            for index, task in enumerate(tasks):
+                if need := needs[index]:
+                    yield _attempt, index, task, tuple(name for bit, name in enumerate(names) if need >> bit & 1)
 
         total = len(needs) - outcome.kept
         with closing(run_all(calls() if total else (), total, workers=workers, progress=progress)) as results:
-            for place, task, todo, result in results:
+            for index, task, stages_run, result in results:
                 failures: list[Failure] = []
-                for name in todo:
-                    made = result if isinstance(result, Failure) else result[name]
-                    if isinstance(made, Done):
-                        journals[name].done(place, task, made, is_path)
+                for name in stages_run:
+                    stage_result = result if isinstance(result, Failure) else result[name]
+                    if isinstance(stage_result, Done):
+                        journals[name].done(index, task, stage_result, is_path)
                         continue
-                    if isinstance(made, Refused):
-                        made = Failure(task.id, made.kind, _line(made))
-                    failures.append(replace(made, reason=_without(made.reason, [*sources, root])))
-                    journals[name].failed(place, failures[-1])
+                    if isinstance(stage_result, Refused):
+                        stage_result = Failure(task.id, stage_result.kind, _line(stage_result))
+                    reason = _without(stage_result.reason, [*sources, root])
+                    failures.append(replace(stage_result, reason=reason))
+                    journals[name].failed(index, failures[-1])
                 outcome.failures += dict.fromkeys(failures)
-                outcome.written += len(failures) < len(todo)
+                outcome.written += len(failures) < len(stages_run)
         for name, finding in remarks:
             for journal in journals.values():
                 journal.remarked(name, finding)

@@ -1,4 +1,4 @@
-"""Files that preparation reads: whether they are files at all, and how to tell that one has changed."""
+"""Files that preparation reads: whether they are regular files, and a stamp that shows whether one has changed."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from pathlib import Path
 from facesynth.prep.pipeline.findings import Refused
 
 Stamp = tuple[int, int]
-"""Size in bytes and modification time in nanoseconds: tells whether a file changed without reading it."""
+"""Size in bytes and modification time in nanoseconds: shows whether a file changed without reading it."""
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file to read and its stamp; none where it is no regular file."""
+    """A file to read and its stamp, which is None if it is not a regular file."""
 
     path: Path
     stamp: Stamp | None
 
     @property
     def problem(self) -> Refused | None:
-        """Why it cannot be read, as far as that shows without opening it."""
+        """Why the file cannot be read, as far as this is known without opening it."""
         if self.stamp:
             return None
         return Refused("unreadable", f"{self.path} is no file (a folder, a pipe or a link that leads nowhere?)")
 
 
 def source_file(path: Path) -> SourceFile:
-    """The file at ``path``, as it is now."""
+    """The file at ``path`` with its current stamp."""
     try:
         status = path.stat()
     except OSError:
@@ -37,7 +37,7 @@ def source_file(path: Path) -> SourceFile:
 
 
 def escaped(name: str) -> str:
-    """A file name that can stand in a line of text."""
+    """A file name with unprintable characters escaped, for one line of text."""
     return "".join(
-        sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode() for sign in name
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in name
     )

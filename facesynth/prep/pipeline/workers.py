@@ -1,4 +1,4 @@
-"""Where and how widely photos are worked on: processes, threads, or a cluster, all through joblib."""
+"""Parallel execution in processes, in threads or on a cluster, all through joblib."""
 
 from __future__ import annotations
 
@@ -21,29 +21,34 @@ import joblib
 from facesynth.errors import FacesynthError, InputError, OutputError
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
-"""Wraps an iterable of known length to show how far it is."""
+"""Wraps an iterable of known length to show its progress."""
 
 BACKENDS = ("processes", "threads", "dask", "ray")
-"""Where photos are worked on: this machine's processes or threads, or a cluster."""
+"""Processes or threads of this machine, or a cluster."""
 
 
 @dataclass(frozen=True)
 class Workers:
-    """Where and how widely photos are worked on.
+    """How work is done in parallel.
 
     Attributes
     ----------
     jobs : int
-        Photos at a time; -1 for one a core, of the cluster where there is one.
+        Photos at a time; -1 for one per core (of the cluster, if there is one).
     backend : str
         One of :data:`BACKENDS`.
     scheduler : str
-        Address of the cluster: ``tcp://host:port`` of Dask's scheduler, or Ray's own; empty for one on this machine.
+        Address of the cluster: ``tcp://host:port`` of Dask's scheduler, or Ray's own; empty to start one on this machine.
 
     Raises
     ------
     InputError
-        If the jobs are 0, the backend is not known, or a scheduler is given where there is none.
+        If ``jobs`` is 0, the backend is unknown, or a scheduler is given for a backend that has none.
+
+    Examples
+    --------
+    >>> Workers(jobs=2).backend
+    'processes'
     """
 
     jobs: int = -1
@@ -52,7 +57,7 @@ class Workers:
 
     def __post_init__(self) -> None:
         if self.jobs == 0:
-            raise InputError("jobs is 0; needed: a number of processes, or -1 for one a core")
+            raise InputError("jobs is 0; needed: a number of processes, or -1 for one per core")
         if self.backend not in BACKENDS:
             raise InputError(f"backend {self.backend!r} is not known; give one of: {', '.join(BACKENDS)}")
         if self.scheduler and self.backend in ("processes", "threads"):
@@ -60,12 +65,12 @@ class Workers:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Make joblib use these workers.
+        """Make joblib use these workers within the context.
 
         Raises
         ------
         InputError
-            If the cluster's package is not installed, or it cannot be reached.
+            If the package of the cluster is not installed, or the cluster cannot be reached.
         """
         with ExitStack() as stack:
             if self.backend == "dask":
@@ -110,12 +115,12 @@ class Workers:
 
 
 def call_one_thread(work: Callable[..., Any], *arguments: Any) -> Any:
-    """``work`` with OpenCV's own threads off: the photos are what runs in parallel."""
+    """Call ``work`` with OpenCV's own threads disabled, because photos are processed in parallel already."""
     if (
         multiprocessing.current_process().name != "MainProcess"
         and threading.current_thread() is threading.main_thread()
     ):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt from the keyboard is the main process's to hear
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process handles keyboard interrupts
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -125,8 +130,8 @@ def call_one_thread(work: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _in_folder(folder: str, work: Callable[..., Any], *arguments: Any) -> Any:
-    """``work`` where the caller is: processes outlive its change of folder, and relative paths are meant from there."""
-    with suppress(OSError):  # a machine of a cluster may lack the folder; absolute paths serve all the same
+    """Call ``work`` in the caller's folder: worker processes outlive a change of folder, and paths may be relative."""
+    with suppress(OSError):  # a machine of a cluster may lack the folder; absolute paths still work
         os.chdir(folder)
     return work(*arguments)
 
@@ -134,32 +139,32 @@ def _in_folder(folder: str, work: Callable[..., Any], *arguments: Any) -> Any:
 def run_all(
     calls: Iterable[tuple[Any, ...]], total: int, *, workers: Workers, progress: Progress | None = None
 ) -> Generator[Any, None, None]:
-    """Do calls, given as a function and its arguments, and yield their results as they end, in any order.
+    """Run calls in parallel and yield their results as they finish, in any order.
 
     Parameters
     ----------
     calls : iterable of tuple
-        Taken as workers come free, not all at once.
+        A function and its arguments each; taken as workers become free, not all at once.
     total : int
-        How many there are.
+        Number of calls.
     workers : Workers
     progress : callable, optional
-        Shows how far the work is.
+        Shows the progress.
 
     Raises
     ------
     OutputError
-        If a call could not write, or a worker died; the calls under way are abandoned.
+        If a call could not write, or a worker died; running calls are abandoned.
     """
-    broken: list[Exception] = []
+    listing_errors: list[Exception] = []
     folder = os.getcwd()
 
     def delayed() -> Iterator[Any]:
         try:
             for function, *arguments in calls:
                 yield joblib.delayed(_in_folder)(folder, function, *arguments)
-        except Exception as error:  # joblib takes from here in a thread of its own, where an error would be lost
-            broken.append(error)
+        except Exception as error:  # joblib iterates in its own thread, where an error would be lost
+            listing_errors.append(error)
 
     with workers.running():
         results = _ray_results(delayed(), workers) if workers.backend == "ray" else _results(delayed(), workers, total)
@@ -170,28 +175,28 @@ def run_all(
         except Exception as error:
             if _is_lost_worker(error):
                 raise OutputError(
-                    "a worker process died, most likely for want of memory; run the same command again, which goes on "
-                    "where this one stopped, with fewer --jobs"
+                    "a worker process died, most likely out of memory; run the same command again with fewer --jobs, "
+                    "it continues where this one stopped"
                 ) from error
             raise
         finally:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # joblib's, of the calls that an error cancels
+                warnings.simplefilter("ignore", UserWarning)  # joblib warns about the calls that an error cancels
                 results.close()
-    if broken:
-        raise broken[0]
+    if listing_errors:
+        raise listing_errors[0]
 
 
 def _results(calls: Iterator[Any], workers: Workers, total: int) -> Generator[Any, None, None]:
     local = workers.backend in ("processes", "threads")
     jobs = min(joblib.effective_n_jobs(workers.jobs), max(total, 1)) if local else workers.jobs
-    with _deaf_children():
+    with _ignore_interrupts_in_children():
         results: Generator[Any, None, None] = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(calls)
     return results
 
 
 def _wait_for_threads() -> None:
-    """Let abandoned calls end: Python must not be left while threads are inside OpenCV. Idle threads don't end."""
+    """Wait for abandoned calls: Python must not exit while threads are inside OpenCV. Idle threads never end."""
     end = time.monotonic() + _PATIENCE
     for thread in threading.enumerate():
         if isinstance(thread, DummyProcess):
@@ -199,33 +204,33 @@ def _wait_for_threads() -> None:
 
 
 _PATIENCE = 3.0
-"""Seconds."""
+"""Longest wait for abandoned threads, seconds."""
 
 
 def _start_tracker() -> None:
-    """Start loky's tracker of resources, with its warnings off: what ended processes held is told as leaked, and isn't."""
+    """Start loky's resource tracker without its warnings: it wrongly reports what ended processes held as leaks."""
     try:
         from joblib.externals.loky.backend import resource_tracker
     except ImportError:
         return
-    given = os.environ.get("PYTHONWARNINGS")
-    os.environ["PYTHONWARNINGS"] = ",".join([*([given] if given else []), "ignore:resource_tracker:UserWarning"])
+    previous = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join([*([previous] if previous else []), "ignore:resource_tracker:UserWarning"])
     try:
         resource_tracker.ensure_running()
     finally:
-        if given is None:
+        if previous is None:
             del os.environ["PYTHONWARNINGS"]
         else:
-            os.environ["PYTHONWARNINGS"] = given
+            os.environ["PYTHONWARNINGS"] = previous
 
 
 @contextmanager
-def _deaf_children() -> Iterator[None]:
-    """Processes started in this block don't hear an interrupt from the keyboard: it is the main one's to stop them."""
+def _ignore_interrupts_in_children() -> Iterator[None]:
+    """Processes started in this context ignore keyboard interrupts: the main process stops them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    _start_tracker()  # it would undo the mask as it starts
+    _start_tracker()  # starting it would reset the mask
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -234,13 +239,14 @@ def _deaf_children() -> Iterator[None]:
 
 
 def _ray_results(calls: Iterator[Any], workers: Workers) -> Generator[Any, None, None]:
-    """Ray's backend gives back lists only, so it gets the calls in handfuls."""
+    """Results of Ray's backend, which only returns lists: the calls are passed in batches."""
     with joblib.Parallel(n_jobs=workers.jobs) as parallel:
-        while handful := list(islice(calls, _HANDFUL)):
-            yield from parallel(handful)
+        while batch := list(islice(calls, _BATCH)):
+            yield from parallel(batch)
 
 
-_HANDFUL = 512
+_BATCH = 512
+"""Calls that Ray gets at a time."""
 
 
 def _is_lost_worker(error: Exception) -> bool:

@@ -1,1 +1,1 @@
-"""Procedural portraits with exact part masks: the embedded sample."""
+"""Procedural portraits with exact part masks, and the sample dataset made of them."""

@@ -1,4 +1,4 @@
-"""Outlines of what a person wears: clothes, hat, glasses, necklace and earrings, in units of the picture."""
+"""Outlines of clothes, hat, glasses, necklace and earrings, in picture units."""
 
 from __future__ import annotations
 
@@ -15,8 +15,21 @@ if TYPE_CHECKING:
 
 
 def outline_cloth(t: Traits) -> tuple[Points, tuple[Points, ...]]:
-    """Outline of the clothing, and pieces that lie on it (collar, lapels)."""
-    w, body = t.neck_width, t.pose.body
+    """Outlines of the clothing.
+
+    Parameters
+    ----------
+    t : Traits
+        The person.
+
+    Returns
+    -------
+    outline : (N, 2) float64 array
+        The garment, in picture units.
+    pieces : tuple of (N, 2) float64 arrays
+        Collar or lapels on top of it; empty for a plain neckline.
+    """
+    w, project_body = t.neck_width, t.pose.project_body
     spread, dip = {
         "crew": (0.028, 0.475), "vee": (0.04, 0.6), "scoop": (0.085, 0.56), "shirt": (0.02, 0.53),
         "turtle": (0.004, 0.42), "jacket": (0.03, 0.58),
@@ -48,12 +61,12 @@ def outline_cloth(t: Traits) -> tuple[Points, tuple[Points, ...]]:
             (x - 0.012, top - 0.022), (x + 0.04, top + 0.022), (0.75 * x, dip + deep * 0.5), (0.012, dip + deep * 0.35),
             (0.004, dip - 0.012), (0.55 * x, 0.45 * (top + dip) + 0.008),
         )  # fmt: skip
-        pieces = (body(flap), body(flap * np.array([-1, 1])))
+        pieces = (project_body(flap), project_body(flap * np.array([-1, 1])))
     elif t.neckline in ("crew", "scoop", "vee"):
-        pieces = (stroke(body(dipping), 0.018, taper=(1, 1)),)
+        pieces = (stroke(project_body(dipping), 0.018, taper=(1, 1)),)
     elif t.neckline == "turtle":
         pieces = (
-            body(
+            project_body(
                 curve(
                     points((-x, top), (0, dip + 0.02), (x, top), (x + 0.01, 0.46), (0, 0.51), (-x - 0.01, 0.46)),
                     40,
@@ -61,16 +74,27 @@ def outline_cloth(t: Traits) -> tuple[Points, tuple[Points, ...]]:
                 )
             ),
         )
-    return body(outline), pieces
+    return project_body(outline), pieces
 
 
 def outline_necklace(t: Traits) -> tuple[Points, ...]:
-    """Beads or the links of a chain, and a pendant; nothing where none is worn."""
+    """Outlines of the beads, or of the chain and its pendant.
+
+    Parameters
+    ----------
+    t : Traits
+        The person.
+
+    Returns
+    -------
+    tuple of (N, 2) float64 arrays
+        Polygons in picture units; empty without a necklace.
+    """
     if not t.necklace:
         return ()
     w = t.neck_width
     deep = {"chain": 0.49, "pendant": 0.5, "beads": 0.475}[t.necklace]
-    path = t.pose.body(
+    path = t.pose.project_body(
         curve(points((-w - 0.02, 0.395), (-0.75 * w, 0.45), (0, deep), (0.75 * w, 0.45), (w + 0.02, 0.395)), 40)
     )
     if t.necklace == "beads":
@@ -78,12 +102,23 @@ def outline_necklace(t: Traits) -> tuple[Points, ...]:
     chain = stroke(path, 0.007, taper=(1, 1))
     if t.necklace == "chain":
         return (stroke(path, 0.01, taper=(1, 1)),)
-    x, y = t.pose.body(points((0, deep + 0.014)))[0]
+    x, y = t.pose.project_body(points((0, deep + 0.014)))[0]
     return (chain, oval(float(x), float(y), 0.014, 0.018, power=1.6))
 
 
 def outline_glasses(t: Traits) -> dict[str, tuple[Points, ...]]:
-    """Outlines of ``lenses`` and ``frames`` by name; nothing where none are worn."""
+    """Outlines of the glasses.
+
+    Parameters
+    ----------
+    t : Traits
+        The person.
+
+    Returns
+    -------
+    dict of str to tuple of (N, 2) float64 arrays
+        Polygons in picture units by name: ``lenses`` and ``frames``; empty without glasses.
+    """
     if not t.glasses:
         return {}
     rx, ry, power, thick = {
@@ -92,8 +127,8 @@ def outline_glasses(t: Traits) -> dict[str, tuple[Points, ...]]:
     }[t.glasses]  # fmt: skip
     lenses, frames = [], []
 
-    def put(local: Points) -> Points:
-        return t.pose.place(local, 0.19 - 0.25 * np.abs(local[:, 0]))
+    def project(local: Points) -> Points:
+        return t.pose.project(local, 0.19 - 0.25 * np.abs(local[:, 0]))
 
     for s in (-1.0, 1.0):
         outer = oval(0, 0, rx, ry, power=power, count=48)
@@ -101,23 +136,35 @@ def outline_glasses(t: Traits) -> dict[str, tuple[Points, ...]]:
             outer[:, 1] -= np.clip(outer[:, 0], 0, None) * np.clip(-outer[:, 1] / ry, 0, 1) * 0.3
         inner = outer * (1 - thick / np.array([rx, ry]))
         move, flip = np.array([t.eye_x + 0.003, 0.007]), np.array([s, 1.0])
-        lenses.append(put((inner + move) * flip))
-        frames.append(ring(put((outer + move) * flip), put((inner + move) * flip)))
+        lenses.append(project((inner + move) * flip))
+        frames.append(ring(project((outer + move) * flip), project((inner + move) * flip)))
         arm = points((t.eye_x + rx, -0.016), (t.face_width * 0.96, -0.012), (t.face_width + 0.012, -0.006)) * flip
         depth = np.array([0.19 - 0.25 * (t.eye_x + rx), 0.05, 0.0])
-        frames.append(stroke(t.pose.place(arm, depth), thick * 0.9, taper=(1, 1)))
+        frames.append(stroke(t.pose.project(arm, depth), thick * 0.9, taper=(1, 1)))
     inner_x = t.eye_x + 0.003 - rx + thick * 0.4
     bridge = curve(points((-inner_x, -0.004), (0, -0.014), (inner_x, -0.004)), 12)
-    frames.append(stroke(t.pose.place(bridge, 0.2), thick, taper=(1, 1)))
+    frames.append(stroke(t.pose.project(bridge, 0.2), thick, taper=(1, 1)))
     return {"lenses": tuple(lenses), "frames": tuple(frames)}
 
 
 def outline_hat(t: Traits) -> dict[str, tuple[Points, ...]]:
-    """The hat (every outline), its body, and its band or brim on top."""
+    """Outlines of the hat.
+
+    Parameters
+    ----------
+    t : Traits
+        The person.
+
+    Returns
+    -------
+    dict of str to tuple of (N, 2) float64 arrays
+        Polygons in picture units by name: ``hat`` holds all of them, ``hat_body`` and ``hat_band`` (band, brim or
+        peak) one each, ``hat_ribbon`` only that of a hat with a brim. Empty without a hat.
+    """
     if not t.hat:
         return {}
     w, v = t.face_width + 0.026 + 0.5 * t.hair_volume, t.hair_volume
-    place = t.pose.place
+    project = t.pose.project
     if t.hat == "beanie":
         dome = points(
             (-w, -0.1),
@@ -196,8 +243,8 @@ def outline_hat(t: Traits) -> dict[str, tuple[Points, ...]]:
             (-0.17, -0.105),
         )
         depth = 0.14
-    body_, top = place(curve(dome, 80, closed=True)), place(curve(band, 80, closed=True), depth)
-    shapes = {"hat": (body_, top), "hat_body": (body_,), "hat_band": (top,)}
+    dome_shape, band_shape = project(curve(dome, 80, closed=True)), project(curve(band, 80, closed=True), depth)
+    shapes = {"hat": (dome_shape, band_shape), "hat_body": (dome_shape,), "hat_band": (band_shape,)}
     if t.hat == "brim":
         ribbon = points(
             (-w * 0.965, -0.172),
@@ -211,12 +258,25 @@ def outline_hat(t: Traits) -> dict[str, tuple[Points, ...]]:
             (-0.12, -0.248),
             (-w * 0.955, -0.215),
         )
-        shapes["hat_ribbon"] = (place(curve(ribbon, 60, closed=True)),)
+        shapes["hat_ribbon"] = (project(curve(ribbon, 60, closed=True)),)
     return shapes
 
 
 def outline_earrings(t: Traits, ears: Sequence[float]) -> tuple[Points, ...]:
-    """Outlines of the earrings at the ears that are seen."""
+    """Outlines of the earrings.
+
+    Parameters
+    ----------
+    t : Traits
+        The person.
+    ears : sequence of float
+        The sides on which an ear is visible: -1 left, 1 right in the picture.
+
+    Returns
+    -------
+    tuple of (N, 2) float64 arrays
+        Polygons in picture units; empty without earrings.
+    """
     if not t.earring:
         return ()
     pieces: list[Points] = []
@@ -232,5 +292,5 @@ def outline_earrings(t: Traits, ears: Sequence[float]) -> tuple[Points, ...]:
                 stroke(curve(points((x, y), (x, y + 0.022)), 6), 0.005, taper=(1, 1)),
                 oval(x, y + 0.037, 0.013, 0.02, power=1.7),
             ]
-        pieces += [t.pose.place(p * np.array([s, 1.0]), 0.0) for p in local]
+        pieces += [t.pose.project(p * np.array([s, 1.0]), 0.0) for p in local]
     return tuple(pieces)

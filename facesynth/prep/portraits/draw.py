@@ -1,9 +1,9 @@
-"""Drawn portraits with exact part masks: the sample dataset that needs no pictures.
+"""Procedural portraits with exact part masks, for the sample dataset.
 
-:func:`draw_portrait` makes one portrait from a seed and an index. A person is drawn at random and turned into outlines
-(:mod:`facesynth.prep.portraits.shapes`, in units of the picture); those outlines are then used twice: rasterised from
-back to front as part masks, and painted in the same order as the photo (:mod:`facesynth.prep.portraits.painting`). So photo
-and masks share one geometry, and the same portrait comes out at any size.
+:func:`draw_portrait` draws one portrait from a seed and an index. A random person is turned into outlines in picture units
+(:mod:`facesynth.prep.portraits.shapes`). The outlines are rasterised from back to front as part masks, and painted in the
+same order as the photo (:mod:`facesynth.prep.portraits.painting`). So photo and masks share one geometry, and a portrait
+looks the same at every size.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from facesynth.prep.portraits.shapes import Layer
 
 SIZES = (64, 1024)
-"""Smallest and largest side of photo and masks."""
+"""Smallest and largest side of photo and masks, pixels."""
 REACHES_UNDER: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "skin": frozenset({"nose", "eye_g", "l_eye", "r_eye", "l_brow", "r_brow", "mouth", "u_lip", "l_lip"}),
@@ -40,21 +40,21 @@ REACHES_UNDER: Mapping[str, frozenset[str]] = MappingProxyType(
         "hair": frozenset({"hat", "ear_r"}),
     }
 )
-"""Where a part's mask goes on under the parts that cover it. Each of those is painted later into a merged map, so the
-merged map shows what the photo shows."""
+"""Parts under which the mask of a part continues. They are painted later into the label map, so the map still shows what
+the photo shows."""
 
 
 @dataclass(frozen=True)
 class Portrait:
-    """A drawn portrait.
+    """A procedural portrait.
 
     Attributes
     ----------
     photo : (size, size, 3) uint8 array
-        RGB picture, 0..255.
+        RGB, 0..255.
     parts : mapping of str to (mask_size, mask_size) bool array
-        Mask of each part that occurs, by its name in :data:`facesynth.labels.CELEBAMASK_HQ`, in that order. Painted in
-        that order they give the merged label map.
+        Masks of the parts that occur, by their names in CelebAMask-HQ's scheme and in its order. Painted in that order they
+        give the label map.
     """
 
     photo: NDArray[np.uint8]
@@ -62,16 +62,16 @@ class Portrait:
 
 
 def draw_portrait(seed: int, index: int, *, size: int = 512, mask_size: int = 512) -> Portrait:
-    """One portrait and its part masks.
+    """Draw one portrait and its part masks.
 
     Parameters
     ----------
     seed, index : int
-        Which portrait: the same pair gives the same portrait, at every size and in any order of calls. At least 0.
+        Select the portrait, at least 0. The same pair gives the same portrait at every size.
     size : int
-        Side of the photo in pixels, 64..1024.
+        Side of the photo, 64..1024 pixels.
     mask_size : int
-        Side of the masks in pixels, 64..1024.
+        Side of the masks, 64..1024 pixels.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def draw_portrait(seed: int, index: int, *, size: int = 512, mask_size: int = 51
     Raises
     ------
     InputError
-        If an argument is not a whole number in its range.
+        If an argument is not an integer in its range.
 
     Examples
     --------
@@ -99,27 +99,27 @@ def draw_portrait(seed: int, index: int, *, size: int = 512, mask_size: int = 51
 
 
 def _check(name: str, value: int, low: int, high: int | None) -> None:
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < low or (high is not None and value > high):
+    is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not is_integer or value < low or (high is not None and value > high):
         need = f"a whole number from {low} to {high}" if high is not None else f"a whole number of at least {low}"
         raise InputError(f"{name} is {value!r}; give {need}")
 
 
 def _part_masks(layers: Sequence[Layer], size: int) -> dict[str, NDArray[np.bool_]]:
     names = CELEBAMASK_HQ.parts
-    seen = np.zeros((size, size), np.uint8)  # id of what the viewer sees at each pixel
-    reach: dict[str, NDArray[np.bool_]] = {}
+    visible = np.zeros((size, size), np.uint8)  # 1 + index of the part that is visible at each pixel
+    extent: dict[str, NDArray[np.bool_]] = {}
     for layer in layers:
         box, cover = rasterise(layer.polygons, size, cut=layer.cut)
         inside = cover > 127
-        np.copyto(seen[box], np.uint8(1 + names.index(layer.part)), where=inside)
-        whole = reach.setdefault(layer.part, np.zeros((size, size), np.bool_))
-        whole[box] |= inside
+        np.copyto(visible[box], np.uint8(1 + names.index(layer.part)), where=inside)
+        mask = extent.setdefault(layer.part, np.zeros((size, size), np.bool_))
+        mask[box] |= inside
     parts = {}
-    for name in (name for name in names if name in reach):
+    for name in (name for name in names if name in extent):
         own = 1 + names.index(name)
         allowed = np.zeros(256, np.uint8)
         allowed[[own, *(1 + names.index(other) for other in REACHES_UNDER.get(name, ()))]] = 1
-        if (seen == own).any():
-            parts[name] = reach[name] & cv2.LUT(seen, allowed).view(np.bool_)
+        if (visible == own).any():
+            parts[name] = extent[name] & cv2.LUT(visible, allowed).view(np.bool_)
     return parts

@@ -1,4 +1,4 @@
-"""The painted face: relief and light of the skin, then marks, nose, beard, mouth, eyes and brows."""
+"""Painting the face: relief and lighting of the skin, then marks, nose, beard, mouth, eyes and brows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from facesynth.prep.portraits.raster import (
     soft_union,
     tinted,
 )
-from facesynth.prep.portraits.traits import surface
+from facesynth.prep.portraits.traits import face_depth
 
 if TYPE_CHECKING:
     from facesynth.prep.portraits.shapes import Figure
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
 
 def _relief(t: Traits, face: Points) -> tuple[Field, Field]:
-    """Height of the face over the shading grid, and the share of each of its points in shadowed hollows."""
+    """Height of the face on the shading grid, and how far each grid point lies in a shadowed hollow."""
     pose = t.pose
-    at = pose.unplace(grid_points())
-    x, y = (at[:, k].reshape(GRID, GRID).astype(np.float32) for k in (0, 1))
+    grid = pose.unproject(grid_points())
+    x, y = (grid[:, k].reshape(GRID, GRID).astype(np.float32) for k in (0, 1))
 
     def bump(px: float, py: float, sx: float, sy: float, *, lift: float = 0.0) -> Field:
         local = np.array([[px, py]])
-        cx, cy = pose.turn(local, surface(local) + lift)[0]
+        cx, cy = pose.rotate(local, face_depth(local) + lift)[0]
         return cast("Field", np.exp(-0.5 * (((x - np.float32(cx)) / sx) ** 2 + ((y - np.float32(cy)) / sy) ** 2)))
 
     def pair(px: float, py: float, sx: float, sy: float, *, lift: float = 0.0) -> Field:
         return bump(px, py, sx, sy, lift=lift) + bump(-px, py, sx, sy, lift=lift)
 
-    rim = pose.unplace(face)
-    middle = np.array([pose.turn(np.zeros((1, 2)), 0.06)[0, 0], 0.0])
+    rim = pose.unproject(face)
+    middle = np.array([pose.rotate(np.zeros((1, 2)), 0.06)[0, 0], 0.0])
     polar = np.arctan2(rim[:, 1] - middle[1], rim[:, 0] - middle[0])
     order = np.argsort(polar)
     reach = np.hypot(*(rim - middle).T)[order]
@@ -51,7 +51,7 @@ def _relief(t: Traits, face: Points) -> tuple[Field, Field]:
 
     my, ny, nw = mouth_line(t), t.nose_y, t.nose_width
     ys = np.linspace(-0.05, ny + 0.05, 40)
-    spine = pose.turn(np.stack([0 * ys, ys], 1), 0.19 + np.interp(ys, [-0.05, ny], [0.0, 0.045]))
+    spine = pose.rotate(np.stack([0 * ys, ys], 1), 0.19 + np.interp(ys, [-0.05, ny], [0.0, 0.045]))
     along = np.interp(y, spine[:, 1], ys)
     centre = np.interp(y, spine[:, 1], spine[:, 0])
     lift = np.interp(along, [-0.05, -0.01, ny - 0.02, ny + 0.004, ny + 0.022], [0, 0.014, 0.042, 0.034, 0])
@@ -77,7 +77,20 @@ def _relief(t: Traits, face: Points) -> tuple[Field, Field]:
 
 
 def face_base(figure: Figure, colours: Palette) -> Field:
-    """Colour of the bare face over the shading grid."""
+    """Colour of the bare face on the shading grid.
+
+    Parameters
+    ----------
+    figure : Figure
+        The outlines.
+    colours : Palette
+        The person's colours.
+
+    Returns
+    -------
+    (GRID, GRID, 3) float32 array
+        RGB, about 0 to 1.
+    """
     t, shapes = figure.traits, figure.shapes
     height, hollow = _relief(t, shapes["face"][0])
     half = np.array(t.light) + np.array([0, 0, 1])  # between light and viewer: what faces it, shines
@@ -117,11 +130,21 @@ def _cheeks(t: Traits) -> list[Points]:
     at = np.array([[-0.135, 0.085], [0.135, 0.085]])
     turn = np.linspace(0, 2 * np.pi, 16)
     rim = np.stack([0.035 * np.cos(turn), 0.024 * np.sin(turn)], 1)
-    return [t.pose.place(centre + rim, surface(centre + rim)) for centre in at]
+    return [t.pose.project(centre + rim, face_depth(centre + rim)) for centre in at]
 
 
 def paint_marks(canvas: Field, figure: Figure, colours: Palette) -> None:
-    """Freckles and wrinkles."""
+    """Paint freckles and wrinkles.
+
+    Parameters
+    ----------
+    canvas : (size, size, 3) float32 array
+        The picture, RGB in [0, 1]; painted in place.
+    figure : Figure
+        The outlines.
+    colours : Palette
+        The person's colours.
+    """
     t, shapes = figure.traits, figure.shapes
     mark = tinted(colours.skin, 0.62, 0.45, 0.40)
     fill_polygons(canvas, shapes["freckles"], mark, alpha=0.5)
@@ -134,7 +157,17 @@ def paint_marks(canvas: Field, figure: Figure, colours: Palette) -> None:
 
 
 def paint_nose(canvas: Field, figure: Figure, colours: Palette) -> None:
-    """Nostrils and the shadow below the nose."""
+    """Paint the nostrils and the shadow below the nose.
+
+    Parameters
+    ----------
+    canvas : (size, size, 3) float32 array
+        The picture, RGB in [0, 1]; painted in place.
+    figure : Figure
+        The outlines.
+    colours : Palette
+        The person's colours.
+    """
     shapes = figure.shapes
     dark = tinted(colours.skin**1.2, 0.5, 0.32, 0.28)
     fill_polygons(canvas, shapes["nose_base"], dark, alpha=0.35, blur=0.004)
@@ -143,7 +176,17 @@ def paint_nose(canvas: Field, figure: Figure, colours: Palette) -> None:
 
 
 def paint_mouth(canvas: Field, figure: Figure, colours: Palette) -> None:
-    """Lips, and teeth and tongue where the mouth is open."""
+    """Paint the lips, and teeth and tongue of an open mouth.
+
+    Parameters
+    ----------
+    canvas : (size, size, 3) float32 array
+        The picture, RGB in [0, 1]; painted in place.
+    figure : Figure
+        The outlines.
+    colours : Palette
+        The person's colours.
+    """
     shapes, lip = figure.shapes, colours.lip
     if "mouth" in shapes:
         fill_polygons(canvas, shapes["mouth"], np.array([0.25, 0.08, 0.08], np.float32))
@@ -183,7 +226,19 @@ def paint_mouth(canvas: Field, figure: Figure, colours: Palette) -> None:
 
 
 def paint_eye(canvas: Field, figure: Figure, colours: Palette, side: str) -> None:
-    """One eye, ``side`` l or r: the ball, iris, pupil, lashes and lid crease."""
+    """Paint eyeball, iris, pupil, lashes and lid crease of one eye.
+
+    Parameters
+    ----------
+    canvas : (size, size, 3) float32 array
+        The picture, RGB in [0, 1]; painted in place.
+    figure : Figure
+        The outlines.
+    colours : Palette
+        The person's colours.
+    side : str
+        The person's side, ``l`` or ``r``.
+    """
     t = figure.traits
     get = {
         key: figure.shapes[f"{side}_{key}"]
@@ -226,7 +281,21 @@ def paint_eye(canvas: Field, figure: Figure, colours: Palette, side: str) -> Non
 
 
 def paint_brow(canvas: Field, figure: Figure, colours: Palette, side: str, rng: np.random.Generator) -> None:
-    """One brow, ``side`` l or r, with single hairs."""
+    """Paint one brow with single hairs.
+
+    Parameters
+    ----------
+    canvas : (size, size, 3) float32 array
+        The picture, RGB in [0, 1]; painted in place.
+    figure : Figure
+        The outlines.
+    colours : Palette
+        The person's colours.
+    side : str
+        The person's side, ``l`` or ``r``.
+    rng : numpy.random.Generator
+        Source of the random numbers.
+    """
     brow, spine = figure.shapes[side + "_brow"], figure.shapes[side + "_brow_spine"][0]
     fill_polygons(canvas, brow, colours.brow, alpha=0.78, blur=0.0012)
     count = 32
@@ -242,7 +311,19 @@ def paint_brow(canvas: Field, figure: Figure, colours: Palette, side: str, rng: 
 
 
 def paint_beard(canvas: Field, figure: Figure, colours: Palette, rng: np.random.Generator) -> None:
-    """Single hairs of stubble or a beard; the shade under them is part of :func:`face_base`."""
+    """Paint single hairs of stubble or a beard; :func:`face_base` paints the shade under them.
+
+    Parameters
+    ----------
+    canvas : (size, size, 3) float32 array
+        The picture, RGB in [0, 1]; painted in place.
+    figure : Figure
+        The outlines.
+    colours : Palette
+        The person's colours.
+    rng : numpy.random.Generator
+        Source of the random numbers.
+    """
     t = figure.traits
     if not t.beard:
         return

@@ -1,4 +1,4 @@
-"""Outlines of a face's features: ears, eyes, nose, mouth, beard and freckles, in units of the picture."""
+"""Outlines of the facial features: ears, eyes, nose, mouth, beard and freckles, in picture units."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facesynth.prep.portraits.traits import curve, oval, points, resampled, stroke, surface
+from facesynth.prep.portraits.traits import curve, face_depth, oval, points, resampled, stroke
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,7 +15,20 @@ if TYPE_CHECKING:
 
 
 def outline_ear(t: Traits, side: float) -> tuple[Points, Points] | None:
-    """Outline and inner rim of the ear on one side of the picture, or nothing if the turn hides it."""
+    """Outline and inner rim of one ear.
+
+    Parameters
+    ----------
+    t : Traits
+        The person.
+    side : float
+        -1 for the left side of the picture, 1 for the right side.
+
+    Returns
+    -------
+    pair of (N, 2) float64 arrays, or None
+        Outline and rim in picture units; None if the turn of the head hides the ear.
+    """
     wide = 1 - side * np.sin(t.pose.yaw) * 3.0
     if wide < 0.35:
         return None
@@ -29,12 +42,24 @@ def outline_ear(t: Traits, side: float) -> tuple[Points, Points] | None:
     move = np.array([t.face_width - 0.004, 0.02])
     flip = np.array([side, 1.0])
     outline, inner = ((s * np.array([wide * big, big]) + move) * flip for s in (shape, rim))
-    return t.pose.place(curve(outline, 40, closed=True), 0.0), t.pose.place(curve(inner, 24), 0.0)
+    return t.pose.project(curve(outline, 40, closed=True), 0.0), t.pose.project(curve(inner, 24), 0.0)
 
 
 def outline_eye(t: Traits, side: float) -> dict[str, tuple[Points, ...]]:
-    """Outlines of the eye and brow of one side by name."""
-    """Shapes of the eye and brow on one side of the picture."""
+    """Outlines of one eye and its brow.
+
+    Parameters
+    ----------
+    t : Traits
+        The person.
+    side : float
+        -1 for the left side of the picture, 1 for the right side.
+
+    Returns
+    -------
+    dict of str to tuple of (N, 2) float64 arrays
+        Polygons in picture units by name. ``eye`` and ``brow`` are the labelled parts; the others are painted only.
+    """
     w, h, slant = t.eye_width, t.eye_open, t.eye_slant
     squint = 0.003 * max(t.smile, 0)
     low = h * 0.55 - squint
@@ -52,9 +77,9 @@ def outline_eye(t: Traits, side: float) -> dict[str, tuple[Points, ...]]:
     centre = np.array([t.eye_x, 0.0])
     flip = np.array([side, 1.0])
 
-    def put(local: Points) -> Points:
+    def project(local: Points) -> Points:
         at = (local + centre) * flip
-        return t.pose.place(at, surface(at) - 0.012)
+        return t.pose.project(at, face_depth(at) - 0.012)
 
     lash = stroke(wing, 0.0075 + 0.004 * t.makeup, taper=(0.1, 0.25))
     b0, b1 = 0.052 + 0.006 * (1 - t.masculine), 0.073 + t.eye_x - 0.106
@@ -72,29 +97,41 @@ def outline_eye(t: Traits, side: float) -> dict[str, tuple[Points, ...]]:
     half = 0.5 * t.brow_thick * np.interp(s, [0, 0.1, 0.45, 0.75, 1], [0.6, 0.95, 1.0, 0.7, 0.12])
     brow = np.concatenate([spine - np.stack([0 * s, half], 1), (spine + np.stack([0 * s, half], 1))[::-1]])
     return {
-        "eye": (put(np.concatenate([upper, lower[1:]])), put(lash)),
-        "ball": (put(np.concatenate([upper, lower[1:]])),),
-        "lash": (put(lash),),
-        "lid": (put(np.concatenate([upper, (upper - np.array([0, 0.6 * h]))[::-1]])),),
-        "lower": (put(stroke(lower, 0.003)),),
-        "crease": (put(stroke(crease, 0.0035)),),
-        "bag": (put(stroke(bag, 0.004)),),
-        "duct": (put(oval(-w * 0.9, 0.3 * h, 0.005, 0.0045, count=10)),),
-        "iris": (put(oval(gaze[0] * side, gaze[1], iris_r, iris_r)),),
-        "iris_mid": (put(oval(gaze[0] * side, gaze[1], iris_r * 0.86, iris_r * 0.86)),),
-        "iris_low": (put(oval(gaze[0] * side, gaze[1] + iris_r * 0.28, iris_r * 0.62, iris_r * 0.5)),),
-        "pupil": (put(oval(gaze[0] * side, gaze[1], iris_r * 0.42, iris_r * 0.42)),),
-        "brow": (put(brow),),
-        "brow_spine": (put(spine),),
+        "eye": (project(np.concatenate([upper, lower[1:]])), project(lash)),
+        "ball": (project(np.concatenate([upper, lower[1:]])),),
+        "lash": (project(lash),),
+        "lid": (project(np.concatenate([upper, (upper - np.array([0, 0.6 * h]))[::-1]])),),
+        "lower": (project(stroke(lower, 0.003)),),
+        "crease": (project(stroke(crease, 0.0035)),),
+        "bag": (project(stroke(bag, 0.004)),),
+        "duct": (project(oval(-w * 0.9, 0.3 * h, 0.005, 0.0045, count=10)),),
+        "iris": (project(oval(gaze[0] * side, gaze[1], iris_r, iris_r)),),
+        "iris_mid": (project(oval(gaze[0] * side, gaze[1], iris_r * 0.86, iris_r * 0.86)),),
+        "iris_low": (project(oval(gaze[0] * side, gaze[1] + iris_r * 0.28, iris_r * 0.62, iris_r * 0.5)),),
+        "pupil": (project(oval(gaze[0] * side, gaze[1], iris_r * 0.42, iris_r * 0.42)),),
+        "brow": (project(brow),),
+        "brow_spine": (project(spine),),
         "crow": tuple(
-            put(stroke(curve(points((w + 0.014, y0), (w + 0.027, y0 + dy), (w + 0.038, y0 + 2.4 * dy)), 8), 0.003))
+            project(stroke(curve(points((w + 0.014, y0), (w + 0.027, y0 + dy), (w + 0.038, y0 + 2.4 * dy)), 8), 0.003))
             for y0, dy in ((-0.004, -0.004), (0.008, 0.001), (0.018, 0.005))
         ),
     }
 
 
 def outline_nose(t: Traits) -> dict[str, tuple[Points, ...]]:
-    """Outlines of the nose by name: the part, its base, wings and nostrils."""
+    """Outlines of the nose.
+
+    Parameters
+    ----------
+    t : Traits
+        The person.
+
+    Returns
+    -------
+    dict of str to tuple of (N, 2) float64 arrays
+        Polygons in picture units by name: ``nose`` (the labelled part), ``nose_base``, ``wings`` and
+        ``nostrils``.
+    """
     w, y = t.nose_width, t.nose_y
     half = points(
         (0.018, -0.03),
@@ -108,15 +145,15 @@ def outline_nose(t: Traits) -> dict[str, tuple[Points, ...]]:
     control = np.concatenate([half, points((0, y + 0.0165)), (half * np.array([-1, 1]))[::-1]])
     rise = np.interp(control[:, 1], [-0.03, y - 0.02, y + 0.02], [0.012, 0.045, 0.045])
     rise = rise * np.interp(np.abs(control[:, 0]), [0, w], [1, 0.45])
-    depth = surface(control) + rise
-    outline = t.pose.place(curve(control, 60, closed=True), resampled(depth, 60))
+    depth = face_depth(control) + rise
+    outline = t.pose.project(curve(control, 60, closed=True), resampled(depth, 60))
 
-    def put(local: Points, lift: float) -> Points:
-        return t.pose.place(local, surface(local) + lift)
+    def project(local: Points, lift: float) -> Points:
+        return t.pose.project(local, face_depth(local) + lift)
 
-    nostrils = tuple(put(oval(s * w * 0.46, y + 0.0025, 0.0105, 0.0048, count=16), 0.03) for s in (-1, 1))
+    nostrils = tuple(project(oval(s * w * 0.46, y + 0.0025, 0.0105, 0.0048, count=16), 0.03) for s in (-1, 1))
     wings = tuple(
-        put(
+        project(
             stroke(
                 curve(points((s * w * 0.92, y - 0.03), (s * w * 1.03, y - 0.012), (s * w * 0.88, y + 0.006)), 10), 0.004
             ),
@@ -124,7 +161,7 @@ def outline_nose(t: Traits) -> dict[str, tuple[Points, ...]]:
         )
         for s in (-1, 1)
     )
-    base = put(
+    base = project(
         stroke(
             curve(
                 points(
@@ -144,12 +181,24 @@ def outline_nose(t: Traits) -> dict[str, tuple[Points, ...]]:
 
 
 def mouth_line(t: Traits) -> float:
-    """Height of the mouth's middle in face units."""
+    """Vertical position of the middle of the mouth, in face units."""
     return t.nose_y + 0.077 + 0.004 * t.masculine
 
 
 def outline_mouth(t: Traits) -> dict[str, tuple[Points, ...]]:
-    """Outlines of lips, teeth and tongue by name; the last two where the mouth is open."""
+    """Outlines of the mouth.
+
+    Parameters
+    ----------
+    t : Traits
+        The person.
+
+    Returns
+    -------
+    dict of str to tuple of (N, 2) float64 arrays
+        Polygons in picture units by name: lips, lip line, gloss, corners and folds; ``mouth``, ``teeth`` and
+        ``tongue`` only if the mouth is open.
+    """
     x = np.linspace(-1, 1, 41)
     wide = t.mouth_width * (1 + 0.16 * t.smile)
     y = mouth_line(t)
@@ -169,28 +218,28 @@ def outline_mouth(t: Traits) -> dict[str, tuple[Points, ...]]:
     outer_low = inner_low + full_low * arc**0.62
     teeth_low = inner_top + (inner_low - inner_top) * (0.78 if t.smile > 0.6 else 0.42)
 
-    def put(*edges: NDArray[np.float64]) -> Points:
+    def project(*edges: NDArray[np.float64]) -> Points:
         there = np.stack([x * wide, y + edges[0]], 1)
         back = np.stack([x * wide, y + edges[1]], 1)[::-1]
         at = np.concatenate([there, back])
-        return t.pose.place(at, surface(at) + 0.012)
+        return t.pose.project(at, face_depth(at) + 0.012)
 
     shapes: dict[str, tuple[Points, ...]] = {
-        "u_lip": (put(outer_top, inner_top),),
-        "l_lip": (put(inner_low, outer_low),),
+        "u_lip": (project(outer_top, inner_top),),
+        "l_lip": (project(inner_low, outer_low),),
     }
-    shapes["lip_line"] = (put(inner_top - 0.0016 * (0.35 + arc), inner_top + 0.0016 * (0.35 + arc)),)
+    shapes["lip_line"] = (project(inner_top - 0.0016 * (0.35 + arc), inner_top + 0.0016 * (0.35 + arc)),)
     shapes["lip_gloss"] = (
-        put(
+        project(
             inner_low + full_low * (0.34 * arc**0.6),
             inner_low + full_low * (0.34 * arc**0.6 + 0.22 * np.clip(0.5 - np.abs(x), 0, 1)),
         ),
     )
     if t.gap > 0:
-        shapes["mouth"] = (put(inner_top, inner_low),)
-        shapes["teeth"] = (put(inner_top, teeth_low),)
+        shapes["mouth"] = (project(inner_top, inner_low),)
+        shapes["teeth"] = (project(inner_top, teeth_low),)
         shapes["tongue"] = (
-            put(inner_low - 0.32 * (inner_low - inner_top) * np.clip(1 - (x / 0.6) ** 2, 0, 1), inner_low),
+            project(inner_low - 0.32 * (inner_low - inner_top) * np.clip(1 - (x / 0.6) ** 2, 0, 1), inner_low),
         )
     dimple = 0.0035
     corners = []
@@ -200,7 +249,7 @@ def outline_mouth(t: Traits) -> dict[str, tuple[Points, ...]]:
             (s * (wide + 0.006), y + corner[0] + 0.001),
             (s * (wide + 0.008), y + corner[0] - 0.003),
         )
-        corners.append(t.pose.place(stroke(curve(at, 8), dimple), 0.17))
+        corners.append(t.pose.project(stroke(curve(at, 8), dimple), 0.17))
     shapes["mouth_corners"] = tuple(corners)
     folds = []
     for s in (-1.0, 1.0):
@@ -213,13 +262,24 @@ def outline_mouth(t: Traits) -> dict[str, tuple[Points, ...]]:
             14,
         )
         fold = stroke(at, 0.006)
-        folds.append(t.pose.place(fold, surface(fold) + 0.01))
+        folds.append(t.pose.project(fold, face_depth(fold) + 0.01))
     shapes["folds"] = tuple(folds)
     return shapes
 
 
 def outline_beard(t: Traits) -> Points:
-    """The region of beard and moustache, lips included."""
+    """Outline of the region of beard and moustache, including the lips.
+
+    Parameters
+    ----------
+    t : Traits
+        The person.
+
+    Returns
+    -------
+    (90, 2) float64 array
+        In picture units.
+    """
     y, c, j, w = mouth_line(t), t.chin_y, t.jaw_width, t.face_width
     top = y - 0.045
     half = points(
@@ -234,13 +294,26 @@ def outline_beard(t: Traits) -> Points:
         (t.chin_width + 0.05, c),
     )
     control = np.concatenate([half, points((0.0, c + 0.04)), (half[1:] * np.array([-1, 1]))[::-1]])
-    return t.pose.place(curve(control, 90, closed=True), resampled(surface(control), 90))
+    return t.pose.project(curve(control, 90, closed=True), resampled(face_depth(control), 90))
 
 
 def outline_freckles(rng: np.random.Generator, t: Traits) -> tuple[Points, ...]:
-    """Freckles over nose and cheeks; nothing for most people."""
+    """Outlines of freckles on nose and cheeks.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of the random numbers.
+    t : Traits
+        The person.
+
+    Returns
+    -------
+    tuple of (8, 2) float64 arrays
+        Polygons in picture units; empty for a person without freckles.
+    """
     if not t.freckles:
         return ()
     at = rng.normal(0, 1, (70, 2)) * np.array([0.09, 0.025]) + np.array([0, 0.065])
-    at = t.pose.place(at, surface(at))
+    at = t.pose.project(at, face_depth(at))
     return tuple(oval(x, y, r, r, count=8) for (x, y), r in zip(at, rng.uniform(0.0012, 0.0028, 70), strict=True))

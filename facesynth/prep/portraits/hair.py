@@ -1,4 +1,4 @@
-"""The hair of drawn portraits: locks, each a sheet of strands between guide curves, composed into styles."""
+"""Outlines and strands of the hair: locks, each a sheet of strands between guide curves, composed into styles."""
 
 from __future__ import annotations
 
@@ -19,9 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Lock:
-    """A sheet of hair: its outline, strands as (n, points, 2) with a tone in -1..1 each, all in picture units.
+    """A sheet of hair.
 
-    A tucked lock lies behind the clothing.
+    Attributes
+    ----------
+    outline : (N, 2) float64 array
+        Polygon in picture units.
+    strands : (n, points, 2) float64 array
+        Polylines in picture units.
+    tone : (n,) float64 array
+        Brightness of each strand, -1 to 1.
+    tucked : bool
+        The lock lies behind the clothing.
     """
 
     outline: Points
@@ -31,7 +40,7 @@ class Lock:
 
 
 def _on_lock(guides: NDArray[np.float64], across: Points, along: Points) -> NDArray[np.float64]:
-    """Positions at shares ``across`` the guides and ``along`` them (arrays that broadcast together)."""
+    """Points at the fractions ``across`` the guides and ``along`` them; the two arrays are broadcast together."""
     k, n = guides.shape[:2]
     across, along = np.broadcast_arrays(np.clip(across, 0, 1) * (k - 1), np.clip(along, 0, 1) * (n - 1))
     i, j = np.minimum(across.astype(int), k - 2), np.minimum(along.astype(int), n - 2)
@@ -52,7 +61,7 @@ def _lock(
     bumps: float = 0.0,
     tucked: bool = False,
 ) -> Lock:
-    """A lock between guides in face units (already smooth, equally long), with tips cut unevenly."""
+    """A lock between guides in face units, which are smooth and equally long; its tips are cut unevenly."""
     sheet = np.stack(guides)
     along = np.linspace(0, 1, sheet.shape[1])
     wave = t.wave * np.sin(2 * np.pi * (2.6 * along + rng.random())) * np.clip(2.5 * along - 0.4, 0, 1)
@@ -77,22 +86,22 @@ def _lock(
         lines = middle + np.stack([r * np.cos(angle), r * np.sin(angle)], -1)
     else:
         ends = np.sort(rng.uniform(-0.15, 1.1, (n, 2)), axis=1)
-        places = ends[:, :1] + (ends[:, 1:] - ends[:, :1]) * np.linspace(0, 1, 18)
-        lines = _on_lock(sheet, t_across + 0.03 * rng.standard_normal((n, 1)) * places, places)
+        positions = ends[:, :1] + (ends[:, 1:] - ends[:, :1]) * np.linspace(0, 1, 18)
+        lines = _on_lock(sheet, t_across + 0.03 * rng.standard_normal((n, 1)) * positions, positions)
         lines[..., 0] += (
-            0.35 * t.wave * np.sin(2 * np.pi * (2.6 * places + 0.15 * rng.standard_normal((n, 1)) + rng.random()))
+            0.35 * t.wave * np.sin(2 * np.pi * (2.6 * positions + 0.15 * rng.standard_normal((n, 1)) + rng.random()))
         )
-    put = t.pose.place
+    project = t.pose.project
     return Lock(
-        outline=put(outline),
-        strands=put(lines.reshape(-1, 2)).reshape(lines.shape),
+        outline=project(outline),
+        strands=project(lines.reshape(-1, 2)).reshape(lines.shape),
         tone=tone,
         tucked=tucked,
     )
 
 
 def _bumpy(rng: np.random.Generator, outline: Points, size: float) -> Points:
-    """The outline with rounded bumps, as curls make them."""
+    """The outline with rounded bumps, for curls."""
     closed = np.concatenate([outline, outline[:1]])
     step = np.linalg.norm(np.diff(closed, axis=0), axis=1)
     length = np.concatenate([[0], np.cumsum(step)])
@@ -111,7 +120,7 @@ def _bumpy(rng: np.random.Generator, outline: Points, size: float) -> Points:
 def _cap(
     rng: np.random.Generator, t: Traits, below: tuple[Points, Points], *, strands: int, ragged: float
 ) -> list[Lock]:
-    """Two sheets from the parting down either side; ``below`` are the inner and outer paths under the temple."""
+    """Two sheets from the parting down either side; ``below`` holds the inner and the outer path below the temple."""
     v, w, top = t.hair_volume, t.face_width, -0.355
     hy, p = t.hairline, t.part_x
     locks = []
@@ -156,7 +165,7 @@ def _fringe(rng: np.random.Generator, t: Traits) -> Lock:
 def _swept_back(
     rng: np.random.Generator, t: Traits, *, curl: float, volume: float, bumps: float = 0.0, low: float = -0.01
 ) -> Lock:
-    """One sheet from the hairline over the head: roots at the hairline, tips at the silhouette."""
+    """One sheet over the head: roots at the hairline, tips at the silhouette."""
     w, hy = t.face_width, t.hairline
     root = curve(
         points(
@@ -196,7 +205,20 @@ def _swept_back(
 
 
 def style_hair(rng: np.random.Generator, t: Traits) -> tuple[tuple[Lock, ...], tuple[Lock, ...]]:
-    """Locks behind and in front of the head."""
+    """The locks of a person's hair style.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of the random numbers.
+    t : Traits
+        The person.
+
+    Returns
+    -------
+    back, front : tuple of Lock
+        Locks behind the head, and in front of it.
+    """
     style, v, w, end = t.hair_style, t.hair_volume, t.face_width, t.hair_length
     back: list[Lock] = []
     front: list[Lock] = []

@@ -1,7 +1,7 @@
-"""A portrait's outlines painted from back to front: backdrop, back hair, neck, clothes, ears, face, front hair, hat.
+"""Painting a portrait from back to front: backdrop, back hair, neck, clothes, ears, face, front hair, hat.
 
-Soft shading (skin, cloth, hair) is computed on a small fixed grid, by lighting a height field, and scaled up; edges and
-fine detail are painted at the photo's own size.
+Soft shading (skin, cloth, hair) is computed on a small fixed grid, by lighting a height field, and scaled up. Edges and
+fine detail are painted at the size of the photo.
 """
 
 from __future__ import annotations
@@ -45,7 +45,22 @@ if TYPE_CHECKING:
 
 
 def paint(figure: Figure, rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
-    """The photo of a figure, (size, size, 3) uint8 RGB."""
+    """Paint the photo of a figure.
+
+    Parameters
+    ----------
+    figure : Figure
+        The outlines.
+    rng : numpy.random.Generator
+        Source of the colours, hairs and grain.
+    size : int
+        Side of the photo, pixels.
+
+    Returns
+    -------
+    (size, size, 3) uint8 array
+        RGB, 0..255.
+    """
     t, shapes = figure.traits, figure.shapes
     colours = draw_palette(t, rng)
     canvas = _backdrop(t, colours, rng, size)
@@ -76,22 +91,22 @@ def paint(figure: Figure, rng: np.random.Generator, size: int) -> NDArray[np.uin
 
 
 def _backdrop(t: Traits, colours: Palette, rng: np.random.Generator, size: int) -> Field:
-    at = grid_points().reshape(GRID, GRID, 2)[1::3, 1::3].astype(np.float32)
-    base = np.empty((*at.shape[:2], 3), np.float32)
+    grid = grid_points().reshape(GRID, GRID, 2)[1::3, 1::3].astype(np.float32)
+    base = np.empty((*grid.shape[:2], 3), np.float32)
     base[:] = colours.backdrop
     if t.background == "graded":
         angle = rng.uniform(0, 2 * np.pi)
-        ramp = (at[..., 0] - 0.5) * np.cos(angle) + (at[..., 1] - 0.5) * np.sin(angle)
+        ramp = (grid[..., 0] - 0.5) * np.cos(angle) + (grid[..., 1] - 0.5) * np.sin(angle)
         base *= (1 + 0.5 * ramp)[..., None].astype(np.float32)
     elif t.background == "blobs":
         for _ in range(9):
             x, y = rng.uniform(-0.1, 1.1, 2)
             r = rng.uniform(0.05, 0.28)
             colour = np.clip(colours.backdrop * rng.uniform(0.55, 1.45) + rng.uniform(-0.09, 0.09, 3), 0.05, 0.97)
-            disc = np.clip((r - np.hypot(at[..., 0] - x, at[..., 1] - y)) / (0.35 * r) + 0.5, 0, 1)
+            disc = np.clip((r - np.hypot(grid[..., 0] - x, grid[..., 1] - y)) / (0.35 * r) + 0.5, 0, 1)
             base += (disc * rng.uniform(0.35, 0.8))[..., None].astype(np.float32) * (colour.astype(np.float32) - base)
         base = cast("Field", cv2.GaussianBlur(base, (0, 0), 1.4))
-    glow = np.exp(-((at[..., 0] - 0.5 - 0.3 * t.light[0]) ** 2 + (at[..., 1] - 0.4) ** 2) / 0.18)
+    glow = np.exp(-((grid[..., 0] - 0.5 - 0.3 * t.light[0]) ** 2 + (grid[..., 1] - 0.4) ** 2) / 0.18)
     return enlarge(np.clip(base * (0.9 + 0.16 * glow)[..., None], 0, 1).astype(np.float32), size)
 
 
@@ -105,12 +120,12 @@ def _paint_neck(canvas: Field, figure: Figure, colours: Palette) -> None:
     value = 0.72 * cushion_light(shapes["neck"], 0.05, t.light, 2.2) + 0.13
     value -= 0.40 * soft_union(shapes["face"], 0.022, shift=(-0.05 * t.light[0], 0.045))
     value -= 0.14 * soft_union(shapes["cloth"], 0.012, shift=(0, -0.01))
-    w, body = t.neck_width, t.pose.body
+    w = t.neck_width
     for s in (-1, 1):
         cord = np.array(
             [(s * w * 0.8, 0.3), (s * w * 0.35, 0.42), (s * 0.02, 0.475), (s * 0.01, 0.475), (s * w * 0.25, 0.42)]
         )
-        value -= 0.05 * soft_union([body(cord)], 0.01)
+        value -= 0.05 * soft_union([t.pose.project_body(cord)], 0.01)
     composite(canvas, *rasterise(shapes["neck"], size), enlarge(_skin_ramp(cast("Field", value), colours.skin), size))
 
 
@@ -126,11 +141,11 @@ def _paint_ear(canvas: Field, figure: Figure, colours: Palette, name: str) -> No
 
 def _paint_cloth(canvas: Field, figure: Figure, colours: Palette, rng: np.random.Generator) -> None:
     t, shapes, size = figure.traits, figure.shapes, canvas.shape[0]
-    at = grid_points().reshape(GRID, GRID, 2).astype(np.float32)
+    grid = grid_points().reshape(GRID, GRID, 2).astype(np.float32)
     value = 0.8 * cushion_light(shapes["cloth_body"], 0.05, t.light, 2.0) + 0.2
     phase, lean = rng.uniform(0, 6, 2), rng.uniform(4, 9)
-    folds = np.sin(lean * 5 * np.abs(at[..., 0] - 0.5) + 14 * at[..., 1] + phase[0]) * np.sin(
-        17 * at[..., 0] + phase[1]
+    folds = np.sin(lean * 5 * np.abs(grid[..., 0] - 0.5) + 14 * grid[..., 1] + phase[0]) * np.sin(
+        17 * grid[..., 0] + phase[1]
     )
     value += 0.045 * folds
     value -= 0.25 * soft_union(
@@ -140,7 +155,7 @@ def _paint_cloth(canvas: Field, figure: Figure, colours: Palette, rng: np.random
     cloth[:] = colours.cloth
     pattern = rng.random()
     if pattern < 0.22 and t.neckline != "jacket":
-        stripe = 1 / (1 + np.exp(-14 * np.sin(at[..., 1] * rng.uniform(100, 170) + 1.5 * np.abs(at[..., 0] - 0.5))))
+        stripe = 1 / (1 + np.exp(-14 * np.sin(grid[..., 1] * rng.uniform(100, 170) + 1.5 * np.abs(grid[..., 0] - 0.5))))
         cloth += stripe[..., None].astype(np.float32) * np.float32(0.8) * (colours.accent - cloth)
     lit = np.clip(value * 1.12, 0.3, 1.2)[..., None].astype(np.float32)
     composite(canvas, *rasterise(shapes["cloth"], size), enlarge(np.clip(cloth * lit, 0, 1), size))
@@ -209,7 +224,7 @@ def _paint_hat(canvas: Field, figure: Figure, colours: Palette) -> None:
     t, shapes, size = figure.traits, figure.shapes, canvas.shape[0]
     if not t.hat:
         return
-    at = t.pose.unplace(grid_points()).reshape(GRID, GRID, 2)
+    grid = t.pose.unproject(grid_points()).reshape(GRID, GRID, 2)
     for name, tint in (("hat_body", 1.0), ("hat_ribbon", 0.45), ("hat_band", 1.08 if t.hat == "beanie" else 0.92)):
         if name not in shapes:
             continue
@@ -217,9 +232,9 @@ def _paint_hat(canvas: Field, figure: Figure, colours: Palette) -> None:
         if name != "hat_band":
             lit = lit - 0.2 * soft_union(shapes["hat_band"], 0.012, shift=(0, -0.008))
         if t.hat == "beanie":
-            lit = lit + 0.05 * np.sin(at[..., 0] * 260)
+            lit = lit + 0.05 * np.sin(grid[..., 0] * 260)
         elif t.hat == "cap" and name == "hat_body":
-            lit = lit - 0.12 * np.exp(-(((np.abs(at[..., 0]) - 0.10 - 0.25 * (at[..., 1] + 0.38)) / 0.004) ** 2))
+            lit = lit - 0.12 * np.exp(-(((np.abs(grid[..., 0]) - 0.10 - 0.25 * (grid[..., 1] + 0.38)) / 0.004) ** 2))
         colour = np.clip(lit[..., None] * colours.hat * np.float32(tint), 0, 1).astype(np.float32)
         composite(canvas, *rasterise(shapes[name], size), enlarge(colour, size))
 
@@ -236,10 +251,10 @@ def _paint_jewels(canvas: Field, pieces: Sequence[Points], colours: Palette, *, 
 
 
 def _finish(canvas: Field, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Vignette, grain, and the step to bytes."""
+    """Add vignette and grain, and convert to uint8."""
     size = canvas.shape[0]
-    at = grid_points().reshape(GRID, GRID, 2)
-    vignette = 1.0 - 0.55 * np.clip(np.hypot(at[..., 0] - 0.5, at[..., 1] - 0.48) - 0.42, 0, 1) ** 1.5
+    grid = grid_points().reshape(GRID, GRID, 2)
+    vignette = 1.0 - 0.55 * np.clip(np.hypot(grid[..., 0] - 0.5, grid[..., 1] - 0.48) - 0.42, 0, 1) ** 1.5
     canvas *= enlarge(vignette.astype(np.float32), size)[..., None]
     grain = (rng.random((256, 256), np.float32) - np.float32(0.5)) * np.float32(0.024)
     canvas += cv2.resize(grain, (size, size), interpolation=cv2.INTER_LINEAR)[..., None]

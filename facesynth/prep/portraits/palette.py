@@ -1,4 +1,4 @@
-"""The colours of one portrait: skin, hair, brows, lips, irises, fabric, metal and backdrop."""
+"""The colours of a portrait: skin, hair, brows, lips, irises, fabric, metal and backdrop."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _FRAME = np.array([(34, 32, 34), (86, 56, 36), (120, 36, 42), (44, 58, 92), (168
 
 @dataclass(frozen=True)
 class Palette:
-    """The colours of one portrait."""
+    """The colours of one portrait, each a (3,) float32 array, RGB in [0, 1]."""
 
     skin: NDArray[np.float32]
     hair: NDArray[np.float32]
@@ -54,7 +54,15 @@ class Palette:
 
 
 def draw_palette(t: Traits, rng: np.random.Generator) -> Palette:
-    """The colours of a person with the given traits; those of clothes and backdrop are drawn at random."""
+    """Choose the colours of a person; those of clothes and backdrop are random.
+
+    Parameters
+    ----------
+    t : Traits
+        The person.
+    rng : numpy.random.Generator
+        Source of the random numbers.
+    """
     skin = np.array([np.interp(t.tone * 7, range(8), _SKIN[:, k]) for k in range(3)], np.float32)
     skin = tinted(
         skin,

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from facesynth.prep.portraits.traits import Points
 
 Field = NDArray[np.float32]
-"""A (H, W) or (H, W, 3) float32 picture, mostly in 0..1."""
+"""An (H, W) or (H, W, 3) float32 array, mostly in 0..1."""
 GRID = 128
 """Side of the grid on which soft shading is computed."""
 Box = tuple[slice, slice]
+"""Rows and columns of a picture."""
 
 
 def rasterise(
@@ -29,10 +30,27 @@ def rasterise(
     cut: Sequence[Points] = (),
     blur: float = 0.0,
 ) -> tuple[Box, NDArray[np.uint8]]:
-    """How much of each pixel polygons cover (0..255), and the box of the picture it was computed for.
+    """Rasterise polygons with anti-aliasing.
 
-    Counts the union of ``polygons``, inside the union of ``within`` if there is one, less the union of ``cut``.
-    ``blur`` is the spread, in picture units, of a Gaussian blur of the polygons.
+    Parameters
+    ----------
+    polygons : sequence of (N, 2) float64 arrays
+        Outlines in picture units, at least one; their union is filled.
+    size : int
+        Side of the picture, pixels.
+    within : sequence of (N, 2) float64 arrays
+        If given, only what lies inside the union of these is filled.
+    cut : sequence of (N, 2) float64 arrays
+        Removed from the filled region.
+    blur : float
+        Standard deviation of a Gaussian blur of the polygons, picture units.
+
+    Returns
+    -------
+    box : (slice, slice)
+        Rows and columns of the picture that the coverage belongs to.
+    cover : (h, w) uint8 array
+        Coverage of each pixel of the box, 0..255.
     """
     margin = 2 + int(3 * blur * size)
     corners = np.concatenate(polygons) * size
@@ -53,7 +71,7 @@ def rasterise(
 def _raster(
     polygons: Sequence[Points], cut: Sequence[Points], low: NDArray[np.int_], high: NDArray[np.int_], size: int
 ) -> NDArray[np.uint8]:
-    """Coverage (0..255) of the pixels from ``low`` to ``high`` (x, y), from a finer raster."""
+    """Coverage (0..255) of the pixels from ``low`` to ``high`` (x, y), averaged from a finer raster."""
     fine = 4 if size <= 128 else 3 if size <= 256 else 2
     width, height = (int(v) for v in high - low)
     raster = np.zeros((height * fine, width * fine), np.uint8)
@@ -68,7 +86,21 @@ def _raster(
 
 
 def composite(canvas: Field, box: Box, cover: NDArray[np.uint8], colour: Field, *, alpha: float = 1.0) -> None:
-    """Lay a colour (3,) or a picture of the canvas's size over the canvas, as far as ``cover`` says."""
+    """Blend a colour into a canvas, in place.
+
+    Parameters
+    ----------
+    canvas : (H, W, 3) float32 array
+        RGB in [0, 1].
+    box : (slice, slice)
+        Rows and columns to paint.
+    cover : (h, w) uint8 array
+        Coverage of the box, 0..255.
+    colour : (3,) or (H, W, 3) float32 array
+        One colour, or one for each pixel of the canvas.
+    alpha : float
+        Opacity, 0 to 1.
+    """
     under = canvas[box]
     share = np.multiply(cover, np.float32(alpha / 255), dtype=np.float32)[..., None]
     under += share * ((colour if colour.ndim == 1 else colour[box]) - under)
@@ -83,14 +115,43 @@ def fill_polygons(
     blur: float = 0.0,
     within: Sequence[Points] = (),
 ) -> None:
-    """Paint polygons, where there are any, in one colour."""
+    """Paint polygons in one colour, in place; without polygons the canvas stays as it is.
+
+    Parameters
+    ----------
+    canvas : (size, size, 3) float32 array
+        RGB in [0, 1].
+    polygons : sequence of (N, 2) float64 arrays
+        Outlines in picture units.
+    colour : (3,) float32 array
+        RGB in [0, 1].
+    alpha : float
+        Opacity, 0 to 1.
+    blur, within
+        As for :func:`rasterise`.
+    """
     if polygons and alpha > 0:
         box, cover = rasterise(polygons, canvas.shape[0], within=within, blur=blur)
         composite(canvas, box, cover, np.asarray(colour, np.float32), alpha=alpha)
 
 
 def soft_union(polygons: Sequence[Points], spread: float, *, shift: tuple[float, float] = (0.0, 0.0)) -> Field:
-    """The union of polygons, shifted and blurred, on the shading grid (0..1)."""
+    """The union of polygons, shifted and blurred, on the shading grid.
+
+    Parameters
+    ----------
+    polygons : sequence of (N, 2) float64 arrays
+        Outlines in picture units.
+    spread : float
+        Standard deviation of the Gaussian blur, picture units.
+    shift : (float, float)
+        x and y to move the polygons by, picture units.
+
+    Returns
+    -------
+    (GRID, GRID) float32 array
+        0 to 1.
+    """
     raster = np.zeros((GRID, GRID), np.uint8)
     for piece in polygons:
         at = np.round(((piece + shift) * GRID - 0.5) * 16).astype(np.int32)
@@ -99,12 +160,38 @@ def soft_union(polygons: Sequence[Points], spread: float, *, shift: tuple[float,
 
 
 def enlarge(field: Field, size: int) -> Field:
-    """A field of the shading grid at the photo's size."""
+    """Scale a field of the shading grid up to the photo.
+
+    Parameters
+    ----------
+    field : (GRID, GRID) or (GRID, GRID, 3) float32 array
+    size : int
+        Side of the photo, pixels.
+
+    Returns
+    -------
+    (size, size) or (size, size, 3) float32 array
+    """
     return cast("Field", cv2.resize(field, (size, size), interpolation=cv2.INTER_CUBIC))
 
 
 def lighting(height: Field, directions: Sequence[Sequence[float]], steep: float) -> list[Field]:
-    """How far a height field of the shading grid faces each of some directions (1 straight on, below 0 away)."""
+    """How directly a height field faces each of several directions.
+
+    Parameters
+    ----------
+    height : (GRID, GRID) float32 array
+        Height above the picture plane.
+    directions : sequence of (float, float, float)
+        Unit vectors x (right), y (down) and z (towards the viewer).
+    steep : float
+        Factor of the slopes.
+
+    Returns
+    -------
+    list of (GRID, GRID) float32 arrays
+        Cosine of the angle between surface normal and direction, -1 to 1; one array per direction.
+    """
     scale = 0.5 * GRID * steep
     dx, dy = (cv2.Sobel(height, cv2.CV_32F, *order, ksize=1, scale=scale) for order in ((1, 0), (0, 1)))
     norm = np.sqrt(dx * dx + dy * dy + 1)
@@ -112,7 +199,22 @@ def lighting(height: Field, directions: Sequence[Sequence[float]], steep: float)
 
 
 def colour_ramp(value: Field, stops: Sequence[float], colours: Sequence[NDArray[np.float32]]) -> Field:
-    """Colours by value (-0.25..1.25): ``colours[i]`` at ``stops[i]``, mixed in between."""
+    """Map values to colours by linear interpolation.
+
+    Parameters
+    ----------
+    value : (H, W) float32 array
+        Clipped to -0.25..1.25.
+    stops : sequence of float
+        Values, ascending, of the colours.
+    colours : sequence of (3,) float32 arrays
+        RGB in [0, 1]: ``colours[i]`` belongs to ``stops[i]``.
+
+    Returns
+    -------
+    (H, W, 3) float32 array
+        RGB in [0, 1].
+    """
     steps = np.linspace(-0.25, 1.25, 512)
     table = np.stack([np.interp(steps, stops, [colour[k] for colour in colours]) for k in range(3)], -1)
     at = np.clip((value + np.float32(0.25)) * np.float32(511 / 1.5), 0, 511).astype(np.int32)
@@ -120,13 +222,32 @@ def colour_ramp(value: Field, stops: Sequence[float], colours: Sequence[NDArray[
 
 
 def tinted(colour: NDArray[np.float32], *factors: float) -> NDArray[np.float32]:
-    """A colour times a factor a channel, clipped to 0..1."""
+    """A colour multiplied by one factor per channel.
+
+    Parameters
+    ----------
+    colour : (3,) float32 array
+        RGB in [0, 1].
+    *factors : float
+        Three factors.
+
+    Returns
+    -------
+    (3,) float32 array
+        Clipped to [0, 1].
+    """
     return np.clip(colour * np.array(factors, np.float32), 0, 1).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
 def grid_points() -> Points:
-    """The centres of the shading grid's cells, (GRID * GRID, 2), in units of the picture; read-only."""
+    """Centres of the cells of the shading grid.
+
+    Returns
+    -------
+    (GRID * GRID, 2) float64 array
+        x and y in picture units, row by row; read-only.
+    """
     at = (np.arange(GRID) + 0.5) / GRID
     points = np.stack(np.meshgrid(at, at), -1).reshape(-1, 2)
     points.flags.writeable = False

@@ -1,4 +1,4 @@
-"""The embedded sample: procedural portraits as a raw tree, laid out as CelebAMask-HQ's archive is."""
+"""The sample dataset: procedural portraits as a raw tree with the layout of CelebAMask-HQ."""
 
 from __future__ import annotations
 
@@ -25,22 +25,24 @@ def make_sample(
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
-    """Draw procedural portraits into a raw tree as CelebAMask-HQ's archive lays it out.
+    """Draw procedural portraits into a raw tree with the layout of CelebAMask-HQ.
+
+    Run again, it draws only the portraits that are missing.
 
     Parameters
     ----------
     out : Path
-        The raw tree; made if missing.
+        The raw tree; created if missing.
     count : int
-        Portraits, ids 0 to ``count - 1``.
+        Number of portraits, with ids 0 to ``count - 1``.
     seed : int
-        A portrait depends on the seed and its id alone.
+        A portrait depends only on the seed and its id.
     size : int
         Height and width of the photos, pixels; the part masks are 512 x 512, as in the archive.
     workers : Workers, optional
-        Where and how widely portraits are drawn; by default one process a core.
+        How portraits are drawn in parallel; by default in one process per core.
     progress : callable, optional
-        Shows how far the work is.
+        Shows the progress.
 
     Raises
     ------
@@ -51,21 +53,21 @@ def make_sample(
     """
     if not 1 <= count <= 100_000:
         raise InputError(f"count is {count}; needed: 1 to 100000 portraits")
-    draw_portrait(seed, 0, size=size, mask_size=64)  # a wrong seed or size is one error, not one a portrait
+    draw_portrait(seed, 0, size=size, mask_size=64)  # report a wrong seed or size once, not for every portrait
     make_folder(out)
     with locked(out):
         _claim_sample(out, {"facesynth_sample": 1, "seed": seed, "size": size, "count": count})
         make_folder(out / celebamask.PHOTOS)
-        for number in range(-(-count // 2000)):
-            make_folder(out / celebamask.MASKS / str(number))
-        # The photo is written last, so where it stands, the portrait is done.
-        todo = [index for index in range(count) if not _is_written(out / celebamask.PHOTOS / f"{index}.jpg")]
-        calls = ((call_one_thread, _write_portrait, out, seed, index, size) for index in todo)
-        for _ in run_all(calls, len(todo), workers=workers or Workers(), progress=progress):
+        for folder in range(-(-count // 2000)):
+            make_folder(out / celebamask.MASKS / str(folder))
+        # The photo is written last: if it exists, the portrait is complete.
+        missing = [index for index in range(count) if not _is_written(out / celebamask.PHOTOS / f"{index}.jpg")]
+        calls = ((call_one_thread, _write_portrait, out, seed, index, size) for index in missing)
+        for _ in run_all(calls, len(missing), workers=workers or Workers(), progress=progress):
             pass
         lines = (f"{index} {number - 1} {number:06d}.jpg\n" for index, number in enumerate(_celeba_numbers(count)))
         write_text(out / celebamask.MAPPING, "idx orig_idx orig_file\n" + "".join(lines))
-    return Prepared(len(todo), count - len(todo), root=out)
+    return Prepared(len(missing), count - len(missing), root=out)
 
 
 def _is_written(path: Path) -> bool:
@@ -85,18 +87,18 @@ def _write_portrait(root: Path, seed: int, index: int, size: int) -> None:
 
 
 def _claim_sample(out: Path, parameters: dict[str, int]) -> None:
-    """Note the parameters of the sample in its folder, or see that they are those noted before."""
+    """Record the parameters of the sample in its folder, or check them against those recorded before."""
     path = out / "sample.json"
     if path.is_file():
         try:
-            noted = json.loads(path.read_text("utf-8"))
-            fits = all(noted[name] == parameters[name] for name in ("facesynth_sample", "seed", "size"))
-            fits = fits and noted["count"] <= parameters["count"]
+            recorded = json.loads(path.read_text("utf-8"))
+            fits = all(recorded[name] == parameters[name] for name in ("facesynth_sample", "seed", "size"))
+            fits = fits and recorded["count"] <= parameters["count"]
         except (ValueError, KeyError, TypeError):
-            noted, fits = "unreadable", False
+            recorded, fits = "unreadable", False
         if not fits:
             raise InputError(
-                f"{out} holds another or a larger sample ({noted}); give an empty folder, or the same numbers"
+                f"{out} holds another or a larger sample ({recorded}); give an empty folder, or the same numbers"
             )
     elif any(entry for entry in out.iterdir() if not entry.name.startswith(".")):
         raise InputError(f"{out} is not empty and holds no sample; give an empty folder")
@@ -104,6 +106,6 @@ def _claim_sample(out: Path, parameters: dict[str, int]) -> None:
 
 
 def _celeba_numbers(count: int) -> list[int]:
-    """CelebA file numbers for ids 0, 1, ..., spread evenly over the official partitions, each once."""
+    """CelebA file numbers for ids 0, 1, ..., each used once and spread evenly over the official partitions."""
     files, step = 202_599, 125_213  # the step is coprime to the number of files and near its golden section
     return [(61_803 + index * step) % files + 1 for index in range(count)]

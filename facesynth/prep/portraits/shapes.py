@@ -1,8 +1,7 @@
-"""The outlines of drawn portraits, back to front.
+"""All outlines of a procedural portrait, from back to front.
 
-:func:`build_figure` decides on a person (:mod:`facesynth.prep.portraits.traits`) and turns the traits into outlines in
-picture units. Nothing here knows a pixel: :mod:`facesynth.prep.portraits` rasterises the same outlines for the masks
-and for the photo.
+:func:`build_figure` draws a person's traits at random (:mod:`facesynth.prep.portraits.traits`) and turns them into outlines
+in picture units. Nothing here depends on pixels: the same outlines are rasterised for the masks and for the photo.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Layer:
-    """One part's outlines at one depth: the union of ``polygons`` less the union of ``cut``."""
+    """The outlines of one part at one depth: the union of ``polygons`` minus the union of ``cut``, in picture units."""
 
     part: str
     polygons: tuple[Points, ...]
@@ -48,18 +47,18 @@ class Layer:
 
 @dataclass(frozen=True)
 class Figure:
-    """All outlines of a portrait in picture units.
+    """All outlines of a portrait, in picture units.
 
     Attributes
     ----------
     traits : Traits
-        What they were made from.
-    shapes : mapping of str to tuple of (N, 2) arrays
-        Outlines by name: those of the layers and those that are only painted (iris, lashes, wrinkles, ...).
+        The person that they belong to.
+    shapes : mapping of str to tuple of (N, 2) float64 arrays
+        Outlines by name: those of the layers, and those that are only painted (iris, lashes, wrinkles, ...).
     back_hair, front_hair : tuple of Lock
         Hair behind the neck, and hair over face, ears and shoulders.
     layers : tuple of Layer
-        The labelled outlines from back to front: where two overlap, the later one is seen.
+        The labelled outlines from back to front; where two overlap, the later one is visible.
     """
 
     traits: Traits
@@ -77,15 +76,19 @@ def _head(t: Traits) -> Points:
     )  # fmt: skip
     control = np.concatenate([half, points((0.0, y)), (half[1:] * np.array([-1, 1]))[::-1]])
     depth = 0.13 * np.clip((control[:, 1] + 0.05) / 0.38, 0, 1)
-    return t.pose.place(curve(control, 120, closed=True), resampled(depth, 120))
+    return t.pose.project(curve(control, 120, closed=True), resampled(depth, 120))
 
 
 def _neck(t: Traits) -> Points:
     w = t.neck_width
-    top = t.pose.place(points((-w * 0.97, 0.15), (w * 0.97, 0.15)), 0.0)
+    top = t.pose.project(points((-w * 0.97, 0.15), (w * 0.97, 0.15)), 0.0)
     sag = 0.012 * (1 - t.masculine)
-    right = t.pose.body(points((w, 0.36), (w + 0.018, 0.43 + sag), (0.22, 0.49 + sag), (0.27, 0.56), (0.27, 0.9)))
-    left = t.pose.body(points((-0.27, 0.9), (-0.27, 0.56), (-0.22, 0.49 + sag), (-w - 0.018, 0.43 + sag), (-w, 0.36)))
+    right = t.pose.project_body(
+        points((w, 0.36), (w + 0.018, 0.43 + sag), (0.22, 0.49 + sag), (0.27, 0.56), (0.27, 0.9))
+    )
+    left = t.pose.project_body(
+        points((-0.27, 0.9), (-0.27, 0.56), (-0.22, 0.49 + sag), (-w - 0.018, 0.43 + sag), (-w, 0.36))
+    )
     drift = 0.55 * (top.mean(0)[0] - t.pose.centre[0])
     right[0, 0] += drift
     left[-1, 0] += drift
@@ -93,7 +96,13 @@ def _neck(t: Traits) -> Points:
 
 
 def build_figure(rng: np.random.Generator) -> Figure:
-    """One person's outlines, from traits by lot."""
+    """The outlines of one random person.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of the random numbers.
+    """
     t = draw_traits(rng)
     back, front = style_hair(rng, t)
     shapes: dict[str, tuple[Points, ...]] = {"face": (_head(t),), "neck": (_neck(t),), "beard": (outline_beard(t),)}

@@ -1,4 +1,4 @@
-"""Hair: its colour at every pixel, lit like a cushion with strands on it, and where it is painted."""
+"""Painting the hair: its colour at every pixel, lit as a cushion with strands on it, and where it is composited."""
 
 from __future__ import annotations
 
@@ -31,23 +31,55 @@ if TYPE_CHECKING:
 
 
 def cushion_light(polygons: Sequence[Points], spread: float, light: tuple[float, float, float], steep: float) -> Field:
-    """Diffuse light on a cushion with the given outlines, about 0.85 where it faces the viewer."""
+    """Diffuse light on a cushion with the given outlines.
+
+    Parameters
+    ----------
+    polygons : sequence of (N, 2) float64 arrays
+        Outlines in picture units.
+    spread : float
+        Width of the cushion's rounded edge, picture units.
+    light : (float, float, float)
+        Unit vector towards the light.
+    steep : float
+        Steepness of the edge.
+
+    Returns
+    -------
+    (GRID, GRID) float32 array
+        About 0.85 where the cushion faces the viewer.
+    """
     height = 0.6 * soft_union(polygons, spread) + 0.4 * soft_union(polygons, 0.45 * spread)
     return lighting(cast("Field", height), [light], steep * spread)[0]
 
 
 def hair_field(figure: Figure, colours: Palette, size: int) -> Field:
-    """Colour of hair at every pixel, as if hair were everywhere."""
+    """Colour of the hair at every pixel, as if hair covered the whole picture.
+
+    Parameters
+    ----------
+    figure : Figure
+        The outlines.
+    colours : Palette
+        The person's colours.
+    size : int
+        Side of the picture, pixels.
+
+    Returns
+    -------
+    (size, size, 3) float32 array
+        RGB; zeros for a person without hair.
+    """
     t = figure.traits
     locks = figure.back_hair + figure.front_hair
     if not locks:
         return np.zeros((size, size, 3), np.float32)
     outlines = [lock.outline for lock in locks]
     value = 0.5 * cushion_light(outlines, 0.06, t.light, 1.5) + 0.25 * cushion_light(outlines, 0.02, t.light, 1.5)
-    at = t.pose.unplace(grid_points()).reshape(GRID, GRID, 2)
-    ring = np.hypot(at[..., 0] / 0.27, (at[..., 1] + 0.02) / 0.36)
-    toward = np.clip(0.55 - 1.3 * at[..., 1] / 0.36 * 0.4 + 0.5 * np.sign(t.light[0]) * at[..., 0] / 0.27, 0, 1)
-    band = np.exp(-(((ring - 0.84) / 0.085) ** 2)) * toward * (at[..., 1] < 0.1)
+    grid = t.pose.unproject(grid_points()).reshape(GRID, GRID, 2)
+    ring = np.hypot(grid[..., 0] / 0.27, (grid[..., 1] + 0.02) / 0.36)
+    toward = np.clip(0.55 - 1.3 * grid[..., 1] / 0.36 * 0.4 + 0.5 * np.sign(t.light[0]) * grid[..., 0] / 0.27, 0, 1)
+    band = np.exp(-(((ring - 0.84) / 0.085) ** 2)) * toward * (grid[..., 1] < 0.1)
     value = value + 0.20 * cv2.GaussianBlur(band, (0, 0), 2.0)
     fine = 512 if size <= 512 else 1024
     texture = np.full((fine, fine), 128, np.uint8)
@@ -73,7 +105,17 @@ def _draw_strands(texture: NDArray[np.uint8], lock: Lock) -> None:
 
 
 def paint_front_hair(canvas: Field, figure: Figure, hair: Field) -> None:
-    """Hair before the face; tucked locks go behind the clothes."""
+    """Composite the hair in front of the face; tucked locks go behind the clothes.
+
+    Parameters
+    ----------
+    canvas : (size, size, 3) float32 array
+        The picture, RGB in [0, 1]; painted in place.
+    figure : Figure
+        The outlines.
+    hair : (size, size, 3) float32 array
+        The colours that :func:`hair_field` returns.
+    """
     size = canvas.shape[0]
     tucked = [lock.outline for lock in figure.front_hair if lock.tucked]
     free = [lock.outline for lock in figure.front_hair if not lock.tucked]

@@ -1,1 +1,1 @@
-"""Sketches of photos and label maps."""
+"""Sketches drawn from photos and label maps."""

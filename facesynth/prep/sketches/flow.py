@@ -1,7 +1,7 @@
-"""Flow of edges: the direction in which lines run at every pixel, and averages across it and along it.
+"""Edge flow: the direction of the edges at every pixel, and filters across and along it.
 
-The tangents come from the smoothed structure tensor (Brox et al. 2006; Kyprianidis and Döllner 2008), so they have no sign:
-one points either way along its edge, and everything here is the same for both.
+The tangents are eigenvectors of the smoothed structure tensor (Brox et al. 2006; Kyprianidis and Döllner 2008). They have no
+sign: a tangent points either way along its edge, and the filters give the same result for both.
 """
 
 from __future__ import annotations
@@ -22,19 +22,31 @@ BORDER = cv2.BORDER_REFLECT_101
 """Pictures are mirrored at their borders without repeating the edge pixel."""
 
 MOST_WORK = 2**26
-"""Most that a blur at full size may take: pixels times its standard deviation."""
+"""Largest cost of a blur at full size: pixels times standard deviation."""
 
 BAND_PIXELS = 2**14
-"""Pixels that are followed at a time."""
+"""Pixels that are filtered at a time."""
 
 MOST_STEPS = 64
-"""Most samples to one side of a pixel; a wider average takes longer steps, not more of them."""
+"""Most samples to one side of a pixel; a wider average takes longer steps instead of more."""
 
 
 def blur(grey: Field, sigma: float) -> Field:
-    """Gaussian blur; one too wide for the picture leaves no more than its mean, as any wider one would.
+    """Gaussian blur.
 
-    What would take long is blurred at a smaller size, where the blur is still many pixels wide.
+    A standard deviation of more than twice the larger side is reduced to that: such a blur leaves only the mean. Expensive
+    blurs are computed at a reduced size, at which the blur is still many pixels wide.
+
+    Parameters
+    ----------
+    grey : (H, W) float32 array
+        Any range.
+    sigma : float
+        Standard deviation, pixels; more than 0.
+
+    Returns
+    -------
+    (H, W) float32 array
     """
     rows, columns = grey.shape
     sigma = min(sigma, 2.0 * max(rows, columns))
@@ -53,15 +65,21 @@ def edge_tangents(grey: Field, *, sigma: float, sigma_tensor: float) -> Field:
     Parameters
     ----------
     grey : (H, W) float32 array
+        In [0, 1].
     sigma : float
-        Scale at which edges are looked for, pixels.
+        Standard deviation of the Gaussian before the gradient, pixels.
     sigma_tensor : float
-        Standard deviation of the Gaussian that averages the structure tensor, pixels.
+        Standard deviation of the Gaussian that smooths the structure tensor, pixels.
 
     Returns
     -------
     (H, W, 2) float32 array
-        x and y; of either sign. Where nothing has a direction they are vertical.
+        x and y; the sign is arbitrary. Vertical where there is no direction.
+
+    References
+    ----------
+    Brox, Weickert, Burgeth, Mrázek, "Nonlinear structure tensors", Image and Vision Computing 24(1), 2006. Kyprianidis,
+    Döllner, "Image abstraction by structure adaptive filtering", TPCG 2008.
     """
     smooth = blur(grey, sigma)
     dx, dy = (cv2.Scharr(smooth, cv2.CV_32F, *order, borderType=BORDER) for order in ((1, 0), (0, 1)))
@@ -71,13 +89,13 @@ def edge_tangents(grey: Field, *, sigma: float, sigma_tensor: float) -> Field:
 
 
 def _gaussian(sigma: float, offsets: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights at offsets 0 and up, so that those of both sides sum to 1."""
+    """Weights at the given offsets from 0 up, normalised so that those of both sides sum to 1."""
     weights = np.exp(-((offsets / sigma) ** 2) / 2)
     return np.asarray(weights / (2 * weights.sum() - weights[0]))
 
 
 def _offsets(sigma: float, size: tuple[int, ...], reach: float) -> tuple[float, NDArray[np.float64]]:
-    """The standard deviation, made sensible for the picture, and the offsets of samples to one side."""
+    """The standard deviation, limited by the size of the picture, and the sample offsets to one side."""
     sigma = min(max(sigma, 0.05), 0.5 * max(size))
     count = max(1, math.ceil(reach * sigma))
     step = max(1.0, count / MOST_STEPS)
@@ -85,7 +103,7 @@ def _offsets(sigma: float, size: tuple[int, ...], reach: float) -> tuple[float, 
 
 
 def _bands(shape: tuple[int, ...]) -> Iterator[tuple[slice, Field, Field]]:
-    """Some rows at a time, and the x and y of their pixels: as many as a processor's cache holds."""
+    """Bands of rows that fit into the processor's cache, with the x and y coordinates of their pixels."""
     rows, columns = shape
     height = max(1, BAND_PIXELS // columns)
     for start in range(0, rows, height):
@@ -100,19 +118,26 @@ def _sample(values: Field, x: Field, y: Field, method: int = cv2.INTER_LINEAR) -
 
 
 def sharpen_across(grey: Field, tangents: Field, *, sigma: float, k: float, p: float) -> Field:
-    """``(1 + p) G(sigma) - p G(k sigma)`` of the picture, both blurs one-dimensional and across the edges.
+    """Difference of Gaussians, ``(1 + p) G(sigma) - p G(k sigma)``, one-dimensional and across the edges.
 
     Parameters
     ----------
     grey : (H, W) float32 array
+        In [0, 1].
     tangents : (H, W, 2) float32 array
-        As :func:`edge_tangents` gives them.
+        Unit vectors, as :func:`edge_tangents` returns them.
     sigma, k, p : float
-        As of :func:`facesynth.prep.sketches.methods.xdog`.
+        As for :func:`facesynth.prep.sketches.methods.xdog`; sigma in pixels.
 
     Returns
     -------
     (H, W) float32 array
+        Not limited to [0, 1].
+
+    References
+    ----------
+    Kang, Lee, Chui, "Coherent line drawing", NPAR 2007. Winnemöller, Kyprianidis, Olsen, "XDoG", Computers & Graphics 36(6),
+    2012, section 2.6.
     """
     coarse, offsets = _offsets(k * sigma, grey.shape, 4.0)
     fine, _ = _offsets(sigma, grey.shape, 4.0)
@@ -131,33 +156,42 @@ def sharpen_across(grey: Field, tangents: Field, *, sigma: float, k: float, p: f
 
 
 def average_along(values: Field, tangents: Field, *, sigma: float) -> Field:
-    """Gaussian average of values along the lines that the tangents make.
+    """Gaussian average along the streamlines of the tangents (line integral convolution).
 
     Parameters
     ----------
     values : (H, W) float32 array
+        Any range.
     tangents : (H, W, 2) float32 array
+        Unit vectors, as :func:`edge_tangents` returns them.
     sigma : float
-        Standard deviation, pixels along the line.
+        Standard deviation along the line, pixels.
 
     Returns
     -------
     (H, W) float32 array
+
+    References
+    ----------
+    Kang, Lee, Chui, "Coherent line drawing", NPAR 2007. Winnemöller, Kyprianidis, Olsen, "XDoG", Computers & Graphics 36(6),
+    2012, section 2.6.
     """
     sigma, offsets = _offsets(sigma, values.shape, 3.0)
     weights = _gaussian(sigma, offsets)
     step = np.float32(offsets[1])
     tangent_x, tangent_y = (np.ascontiguousarray(tangents[..., axis]) for axis in (0, 1))
     total: Field = values * np.float32(weights[0])
-    for way in (step, -step):
+    for signed_step in (step, -step):
         for band, x, y in _bands(values.shape):
-            dx, dy = tangent_x[band] * way, tangent_y[band] * way
+            dx, dy = tangent_x[band] * signed_step, tangent_y[band] * signed_step
             for number, weight in enumerate(weights[1:], start=1):
                 x += dx
                 y += dy
                 total[band] += _sample(values, x, y) * np.float32(weight)
                 if number < len(weights) - 1:
-                    next_x, next_y = (_sample(part, x, y, cv2.INTER_NEAREST) for part in (tangent_x, tangent_y))
-                    same_way = np.copysign(step, next_x * dx + next_y * dy)
-                    dx, dy = next_x * same_way, next_y * same_way
+                    next_x, next_y = (
+                        _sample(component, x, y, cv2.INTER_NEAREST) for component in (tangent_x, tangent_y)
+                    )
+                    consistent_step = np.copysign(step, next_x * dx + next_y * dy)
+                    dx, dy = next_x * consistent_step, next_y * consistent_step
     return total

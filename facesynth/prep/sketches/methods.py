@@ -1,103 +1,26 @@
-"""Photos to sketches: dodge-blend, XDoG, flow-guided XDoG, Sobel, and the contours of a label map.
+"""Sketch filters: dodge blend, XDoG, flow-based XDoG, Sobel and Canny edges, and the contours of a label map.
 
-The filters take and give float arrays in [0, 1], 1 the paper, and lengths in pixels. Blurs mirror the picture at its
-borders without repeating the edge pixel. :func:`draw_all` draws what :func:`resolve` names, at any size of photo: its
-lengths are pixels of a picture 512 wide and grow with the photo's width.
+The filters map float arrays in [0, 1] to float arrays in [0, 1], where 1 is paper; lengths are in pixels. Pictures are
+mirrored at their borders without repeating the edge pixel. :mod:`facesynth.prep.sketches.drawing` applies them to photos.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from facesynth.errors import InputError
-from facesynth.images import no_longer, read_photo, resize
 from facesynth.prep.sketches.flow import average_along, blur, edge_tangents, sharpen_across
-from facesynth.prep.sketches.presets import METHODS, PRESETS, REFERENCE_WIDTH, Method, Sketch, resolve
+from facesynth.prep.sketches.presets import METHODS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Grey = NDArray[np.floating[Any]]
     Drawing = NDArray[np.float32]
-
-__all__ = [
-    "METHODS",
-    "PRESETS",
-    "REFERENCE_WIDTH",
-    "Method",
-    "Sketch",
-    "contours",
-    "dodge",
-    "draw",
-    "draw_all",
-    "fxdog",
-    "luma",
-    "read_grey",
-    "resolve",
-    "sobel",
-    "xdog",
-]
-
-Background = Literal["keep", "blank"]
-BACKGROUNDS: tuple[Background, ...] = ("keep", "blank")
-
-OUTLINE = 3.0
-"""How far outside the person a blanked background begins, so that the outline stays; pixels of a picture 512 wide."""
-FADE = 2.0
-"""How far from there on drawing turns into paper; pixels of a picture 512 wide."""
-
-_ROWS = 32
-
-
-def luma(photo: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Rec. 601 luma of an (H, W, 3) uint8 RGB photo, (H, W) in [0, 1]."""
-    if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
-        raise InputError(f"photo is a {photo.dtype} array of shape {photo.shape}; needed: (H, W, 3) uint8")
-    weights = np.array([0.299, 0.587, 0.114], np.float32) / np.float32(255)
-    grey = np.empty(photo.shape[:2], np.float32)
-    for start in range(0, len(photo), _ROWS):  # a few rows at a time stay in the processor's cache
-        band = slice(start, start + _ROWS)
-        np.matmul(photo[band].astype(np.float32), weights, out=grey[band])
-    return grey
-
-
-def read_grey(path: Path, *, size: int | None = None) -> NDArray[np.float32]:
-    """The luma of a photo file, (H, W) in [0, 1], made smaller if it is larger than wanted.
-
-    Luma is taken from the decoded colours and averaged over areas before anything is rounded. The shorter ways, a JPEG
-    decoded as grey or at half size, or colours made smaller in 8 bits, change strokes visibly: the filters multiply
-    small differences.
-
-    Parameters
-    ----------
-    path : Path
-        A photo, turned upright by its EXIF orientation.
-    size : int, optional
-        Longer side wanted, pixels; a smaller photo stays as it is.
-
-    Raises
-    ------
-    PictureError
-        If it cannot be read.
-    """
-    _keep_freed_memory()
-    return no_longer(luma(read_photo(path)), size)
-
-
-@cache
-def _keep_freed_memory() -> None:
-    """Have the C library keep the memory that a photo leaves for the next one, not return it to the system each time.
-
-    glibc sets its limit by the largest block freed so far; this one is never written to, so it costs nothing.
-    """
-    np.empty(31 << 20, np.uint8)
 
 
 def _checked(method: str, grey: Grey, **parameters: float) -> Drawing:
@@ -115,8 +38,8 @@ def _check(method: str, parameters: dict[str, float]) -> None:
 def dodge(grey: Grey, *, sigma: float = 10.0, strength: float = 1.0) -> Drawing:
     """Dodge-blend pencil sketch: the picture divided by its blur.
 
-    That is the colour dodge of the picture with its blurred negative inverted: even areas turn white, whatever is darker
-    than its surroundings stays.
+    This is the colour dodge of the picture with its blurred negative. Even areas turn white; what is darker than its
+    surroundings stays.
 
     Parameters
     ----------
@@ -125,12 +48,17 @@ def dodge(grey: Grey, *, sigma: float = 10.0, strength: float = 1.0) -> Drawing:
     sigma : float
         Standard deviation of the Gaussian blur, pixels.
     strength : float
-        Power that the quotient is raised to, more than 0: above 1 the drawing is darker.
+        Exponent of the quotient, more than 0; above 1 the drawing is darker.
 
     Returns
     -------
     (H, W) float32 array
-        ``min(1, grey / blur(grey)) ** strength``, 1 the paper, also where both are 0.
+        ``min(1, grey / blur(grey)) ** strength``; 1 is paper, also where both are 0.
+
+    Raises
+    ------
+    InputError
+        If ``grey`` is not such an array, or a parameter is out of its range.
 
     Examples
     --------
@@ -147,27 +75,32 @@ def dodge(grey: Grey, *, sigma: float = 10.0, strength: float = 1.0) -> Drawing:
 def xdog(
     grey: Grey, *, sigma: float = 1.4, k: float = 1.6, p: float = 40.0, epsilon: float = 0.15, phi: float = 2.0
 ) -> Drawing:
-    """Extended difference of Gaussians, soft-thresholded.
+    """Extended difference of Gaussians with a soft threshold.
 
     Parameters
     ----------
     grey : (H, W) float array
         In [0, 1].
     sigma : float
-        Standard deviation of the finer Gaussian, pixels: the width of the lines.
+        Standard deviation of the finer Gaussian, pixels; sets the line width.
     k : float
-        Ratio of the coarser Gaussian's to the finer one's, more than 1.
+        Ratio of the coarser standard deviation to the finer one, more than 1.
     p : float
-        Strength of the edges against the tones.
+        Weight of the edges against the tones, at least 0.
     epsilon : float
-        Sharpened grey from which on the paper stays white.
+        Threshold of the sharpened grey; at and above it the paper stays white.
     phi : float
-        Steepness of the fall to black below it.
+        Steepness of the fall to black below the threshold, more than 0.
 
     Returns
     -------
     (H, W) float32 array
-        In [0, 1], 1 the paper.
+        In [0, 1], 1 is paper.
+
+    Raises
+    ------
+    InputError
+        If ``grey`` is not such an array, or a parameter is out of its range.
 
     References
     ----------
@@ -185,7 +118,7 @@ def xdog(
 
 
 def _threshold(sharpened: Drawing, epsilon: float, phi: float) -> Drawing:
-    """White from ``epsilon`` on, below it falling to black as a hyperbolic tangent does."""
+    """1 at and above ``epsilon``; below it a fall to 0 by a hyperbolic tangent."""
     below: Drawing = np.subtract(sharpened, np.float32(epsilon), out=sharpened)
     below *= np.float32(phi)
     np.minimum(below, 0, out=below)
@@ -206,27 +139,32 @@ def fxdog(
     sigma_flow: float = 3.0,
     tangents: NDArray[np.float32] | None = None,
 ) -> Drawing:
-    """Flow-guided XDoG: :func:`xdog` taken across the edges only, then averaged along them.
+    """Flow-based XDoG: :func:`xdog` across the edges only, then averaged along them.
 
-    Strokes follow the edges, and noise, which has no direction, is averaged away.
+    Strokes follow the edges, and noise, which has no direction, averages out.
 
     Parameters
     ----------
     grey : (H, W) float array
         In [0, 1].
     sigma, k, p, epsilon, phi : float
-        As of :func:`xdog`.
+        As for :func:`xdog`.
     sigma_tensor : float
-        Standard deviation of the Gaussian that smooths the structure tensor, pixels: how calmly strokes turn.
+        Standard deviation of the Gaussian that smooths the structure tensor, pixels; larger values give calmer strokes.
     sigma_flow : float
         Standard deviation of the Gaussian along the stroke, pixels.
     tangents : (H, W, 2) float32 array, optional
-        The directions of the strokes, if they are known; by default those of ``grey``.
+        Unit vectors along the strokes; by default those of ``grey``.
 
     Returns
     -------
     (H, W) float32 array
-        In [0, 1], 1 the paper.
+        In [0, 1], 1 is paper.
+
+    Raises
+    ------
+    InputError
+        If ``grey`` is not such an array, or a parameter is out of its range.
 
     References
     ----------
@@ -247,7 +185,7 @@ def fxdog(
 
 
 def sobel(grey: Grey, *, sigma: float = 0.8, strength: float = 0.75, scale: float = 1.0) -> Drawing:
-    """Steepness of the picture, dark on white: what pSp's sketches are before a network simplifies them.
+    """Gradient magnitude, dark on white: pSp's sketches before a network simplifies them.
 
     Parameters
     ----------
@@ -256,14 +194,23 @@ def sobel(grey: Grey, *, sigma: float = 0.8, strength: float = 0.75, scale: floa
     sigma : float
         Standard deviation of the Gaussian before the gradient, pixels.
     strength : float
-        Factor of the gradient as the 3 x 3 Sobel operator gives it.
+        Factor of the gradient magnitude of the 3 x 3 Sobel operator, more than 0.
     scale : float
-        Size of the picture against the one that ``strength`` is meant for: edges are less steep in a larger one.
+        Ratio of the picture's width to the one that ``strength`` is meant for: edges are less steep in a larger picture.
 
     Returns
     -------
     (H, W) float32 array
-        ``max(0, 1 - strength * scale * gradient)``, 1 the paper.
+        ``max(0, 1 - strength * scale * gradient)``, in [0, 1]; 1 is paper.
+
+    Raises
+    ------
+    InputError
+        If ``grey`` is not such an array, or a parameter is out of its range.
+
+    References
+    ----------
+    Richardson et al., "Encoding in style: a StyleGAN encoder for image-to-image translation", CVPR 2021.
 
     Examples
     --------
@@ -276,26 +223,84 @@ def sobel(grey: Grey, *, sigma: float = 0.8, strength: float = 0.75, scale: floa
     return np.asarray(np.maximum(1 - np.float32(strength * scale) * cv2.magnitude(dx, dy), 0), np.float32)
 
 
+def canny(grey: Grey, *, sigma: float = 2.0, low: float = 0.02, high: float = 0.05, width: float = 1.5) -> Drawing:
+    """Edges by Canny's method as lines of one width: no tones and no shading.
+
+    Parameters
+    ----------
+    grey : (H, W) float array
+        In [0, 1].
+    sigma : float
+        Standard deviation of the Gaussian before the gradient, pixels; larger values leave fewer, smoother lines.
+    low, high : float
+        Thresholds of ``sigma`` times the gradient magnitude (grey levels), at least 0: a line begins where ``high`` is reached
+        and continues down to ``low``. A step from black to white has 0.4.
+    width : float
+        Line width, pixels.
+
+    Returns
+    -------
+    (H, W) float32 array
+        In [0, 1], 1 is paper.
+
+    Raises
+    ------
+    InputError
+        If ``grey`` is not such an array, or a parameter is out of its range.
+
+    References
+    ----------
+    Canny, "A computational approach to edge detection", IEEE TPAMI 8(6), 1986. Lindeberg, "Edge detection and ridge detection
+    with automatic scale selection", IJCV 30(2), 1998, section 4 (the factor ``sigma``).
+
+    Examples
+    --------
+    >>> canny(np.full((8, 8), 0.3)).min().item()
+    1.0
+    """
+    grey32 = _checked("canny", grey, sigma=sigma, low=low, high=high, width=width)
+    smooth = blur(grey32, sigma)
+    unit = _CANNY_LEVELS * sigma / 8  # the Sobel operator is 8 times the gradient
+    dx, dy = (
+        np.rint(
+            cv2.Sobel(smooth, cv2.CV_32F, *order, scale=unit, borderType=cv2.BORDER_REFLECT_101).clip(-32767, 32767)
+        ).astype(np.int16)
+        for order in ((1, 0), (0, 1))
+    )
+    edges = cv2.Canny(dx, dy, low * _CANNY_LEVELS, high * _CANNY_LEVELS, L2gradient=True)
+    distance = cv2.distanceTransform(255 - edges, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(np.clip(distance + np.float32(0.5 - width / 2), 0, 1), np.float32)
+
+
+_CANNY_LEVELS = 8192.0
+"""Whole numbers per grey level of the gradients, which OpenCV takes as int16."""
+
+
 def contours(labels: NDArray[np.uint8], *, width: float = 2.0, smoothing: float = 1.5) -> Drawing:
     """Lines on the borders between the classes of a label map.
 
-    Every class is blurred; a line runs where the two strongest are equal, and how far a pixel is from it follows from
-    their difference. So lines are anti-aliased, of one width, and free of the map's stairs.
+    The mask of every class is blurred. A line runs where the two largest values are equal; their difference gives the
+    distance of a pixel from it. So lines are anti-aliased, of constant width, and free of the map's staircase edges.
 
     Parameters
     ----------
     labels : (H, W) uint8 array
         Class ids.
     width : float
-        Width of the lines, pixels.
+        Line width, pixels.
     smoothing : float
-        Standard deviation of the blur, pixels: how far stairs and corners are rounded. A part narrower than about 1.4
-        times that vanishes. At least a quarter of ``width`` is taken.
+        Standard deviation of the blur, pixels; rounds stairs and corners. A part narrower than about 1.4 times this value
+        disappears. At least a quarter of ``width`` is used.
 
     Returns
     -------
     (H, W) float32 array
-        In [0, 1], 1 the paper.
+        In [0, 1], 1 is paper.
+
+    Raises
+    ------
+    InputError
+        If ``labels`` is not such an array, or a parameter is out of its range.
 
     Examples
     --------
@@ -305,164 +310,22 @@ def contours(labels: NDArray[np.uint8], *, width: float = 2.0, smoothing: float 
     if labels.ndim != 2 or labels.dtype != np.uint8:
         raise InputError(f"labels is a {labels.dtype} array of shape {labels.shape}; needed: (H, W) uint8 class ids")
     _check("contours", {"width": width, "smoothing": smoothing})
-    most = 0.5 * max(labels.shape)
-    width = min(width, most)
-    sigma = min(max(smoothing, width / 4, 0.6), most + 1)
-    first = np.zeros(labels.shape, np.float32)
+    limit = 0.5 * max(labels.shape)
+    width = min(width, limit)
+    sigma = min(max(smoothing, width / 4, 0.6), limit + 1)
+    largest = np.zeros(labels.shape, np.float32)
     second = np.zeros(labels.shape, np.float32)
     for number in np.flatnonzero(np.bincount(labels.ravel())):
         share = blur((labels == number).astype(np.float32), sigma)
-        np.maximum(second, np.minimum(first, share), out=second)
-        np.maximum(first, share, out=first)
-    distance = np.interp(first - second, _DIFFERENCES, _DISTANCES) * sigma
+        np.maximum(second, np.minimum(largest, share), out=second)
+        np.maximum(largest, share, out=largest)
+    distance = np.interp(largest - second, _DIFFERENCES, _DISTANCES) * sigma
     return np.asarray(np.clip(distance + (0.5 - width / 2), 0, 1), np.float32)
 
 
 _DISTANCES = np.linspace(0, 4, 401)
 _DIFFERENCES = np.array([math.erf(distance / math.sqrt(2)) for distance in _DISTANCES])
-"""Difference of two blurred half planes by the distance from their border, in standard deviations of the blur."""
+"""Difference of two blurred half planes as a function of the distance from their border, in standard deviations."""
 
 
 # ------------------------------------------------------------------------------------------------------------- drawing
-
-
-def draw(
-    photo: NDArray[np.uint8] | NDArray[np.float32] | None,
-    sketch: Sketch,
-    *,
-    labels: NDArray[np.uint8] | None = None,
-    background: Background = "keep",
-) -> NDArray[np.uint8]:
-    """One drawing of a photo, (H, W) uint8, 255 the paper (see :func:`draw_all`)."""
-    return draw_all(photo, [sketch], labels=labels, background=background)[sketch.name]
-
-
-def draw_all(
-    photo: NDArray[np.uint8] | NDArray[np.float32] | None,
-    sketches: Iterable[Sketch],
-    *,
-    labels: NDArray[np.uint8] | None = None,
-    background: Background = "keep",
-) -> dict[str, NDArray[np.uint8]]:
-    """Several drawings of one photo, which share what they have in common.
-
-    Parameters
-    ----------
-    photo : (H, W, 3) uint8 array, or (H, W) float32 array, or None
-        RGB, or luma in [0, 1]. None will do where only label maps are drawn.
-    sketches : iterable of Sketch
-        What to draw.
-    labels : (H, W) uint8 array, optional
-        The label map; one of another size is resized.
-    background : str
-        ``keep`` leaves the drawing as it is; ``blank`` makes paper of what is outside the person (class 0), from a few
-        pixels off, so that the outline stays a line where the filter drew one.
-
-    Returns
-    -------
-    dict of str to (H, W) uint8 array
-        By the sketches' names, 255 the paper; of the photo's size, or without one of the label map's.
-
-    Raises
-    ------
-    InputError
-        If ``photo`` or ``labels`` are no such arrays, or one that is needed is missing.
-
-    Examples
-    --------
-    >>> photo = np.full((32, 32, 3), 200, np.uint8)
-    >>> {name: int(drawing.min()) for name, drawing in draw_all(photo, [resolve("dodge"), resolve("xdog:ink")]).items()}
-    {'dodge': 255, 'xdog-ink': 255}
-    """
-    if background not in BACKGROUNDS:
-        raise InputError(f"background is {background!r}; needed: {' or '.join(BACKGROUNDS)}")
-    if labels is not None and (labels.ndim != 2 or labels.dtype != np.uint8):
-        raise InputError(f"labels is a {labels.dtype} array of shape {labels.shape}; needed: (H, W) uint8 class ids")
-    if labels is None and background == "blank":
-        raise InputError("a blank background needs the label map; give labels")
-    source = _Source(photo, labels)
-    paper = _paper(source.fitting_labels) if background == "blank" else None
-    drawings = {}
-    for sketch in sketches:
-        if (labels if sketch.needs_labels else photo) is None:
-            what = "the label map; give labels" if sketch.needs_labels else "the photo; give photo"
-            raise InputError(f"{sketch.name} is drawn from {what}")
-        drawing = _DRAW[sketch.method](source, sketch)
-        if paper is not None:
-            drawing = np.maximum(drawing, 0) * (1 - paper) + paper
-        drawings[sketch.name] = np.asarray(cv2.convertScaleAbs(drawing, alpha=255), np.uint8)
-    return drawings
-
-
-class _Source:
-    """A photo and its label map, with what several drawings have in common made once."""
-
-    def __init__(self, photo: NDArray[Any] | None, labels: NDArray[np.uint8] | None) -> None:
-        if photo is not None and not (photo.ndim == 2 and photo.dtype == np.float32):
-            photo = luma(photo)
-        self._grey: NDArray[np.float32] | None = photo
-        self._labels = labels
-        self._tangents: dict[tuple[float, float], NDArray[np.float32]] = {}
-
-    @property
-    def grey(self) -> NDArray[np.float32]:
-        assert self._grey is not None
-        return self._grey
-
-    @property
-    def labels(self) -> NDArray[np.uint8]:
-        assert self._labels is not None
-        return self._labels
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the drawings."""
-        height, width = (self.labels if self._grey is None else self._grey).shape
-        return height, width
-
-    @property
-    def fitting_labels(self) -> NDArray[np.uint8]:
-        """The label map at the size of the drawings."""
-        return resize(self.labels, self.size, labels=True)
-
-    def tangents(self, sigma: float, sigma_tensor: float) -> NDArray[np.float32]:
-        known = (sigma, sigma_tensor)
-        if known not in self._tangents:
-            self._tangents[known] = edge_tangents(self.grey, sigma=sigma, sigma_tensor=sigma_tensor)
-        return self._tangents[known]
-
-
-def _draw_fxdog(source: _Source, sketch: Sketch) -> Drawing:
-    given = sketch.at_width(source.size[1])
-    return fxdog(source.grey, **given, tangents=source.tangents(given["sigma"], given["sigma_tensor"]))
-
-
-def _draw_sobel(source: _Source, sketch: Sketch) -> Drawing:
-    width = source.size[1]
-    return sobel(source.grey, **sketch.at_width(width), scale=width / REFERENCE_WIDTH)
-
-
-def _draw_contours(source: _Source, sketch: Sketch) -> Drawing:
-    """The contours at the larger of the two sizes, so that a small drawing shows all of a large label map."""
-    labels = source.labels if source.labels.size > source.fitting_labels.size else source.fitting_labels
-    drawing: Drawing = resize(contours(labels, **sketch.at_width(labels.shape[1])), source.size)
-    return drawing
-
-
-_DRAW: dict[str, Callable[[_Source, Sketch], Drawing]] = {
-    "dodge": lambda source, sketch: dodge(source.grey, **sketch.at_width(source.size[1])),
-    "xdog": lambda source, sketch: xdog(source.grey, **sketch.at_width(source.size[1])),
-    "fxdog": _draw_fxdog,
-    "contours": _draw_contours,
-    "sobel": _draw_sobel,
-}
-
-
-def _paper(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """How much of each pixel is blank paper: 0 on the person and on its outline, 1 farther off."""
-    scale = labels.shape[1] / REFERENCE_WIDTH
-    outside = (labels == 0).astype(np.uint8)
-    if outside.all():
-        return np.ones(labels.shape, np.float32)
-    distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_5)
-    return np.asarray(np.clip((distance - OUTLINE * scale) / max(FADE * scale, 0.5), 0, 1), np.float32)

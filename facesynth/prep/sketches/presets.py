@@ -1,6 +1,6 @@
-"""The sketch methods by name, their parameters and presets, and what is to be drawn: a :class:`Sketch`.
+"""Sketch methods with their parameters and presets, and :class:`Sketch`, a method with concrete values.
 
-Nothing here touches a picture; :mod:`facesynth.prep.sketches` draws.
+This module only describes drawings; :mod:`facesynth.prep.sketches.methods` draws them.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from types import MappingProxyType
 from facesynth.errors import InputError
 
 REFERENCE_WIDTH = 512
-"""Width of the pictures for which lengths are given, pixels; in a wider one they are longer in proportion."""
+"""Width of the picture that lengths refer to, pixels; they are scaled in proportion to the actual width."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A number that a method takes.
+    """A numeric parameter of a method.
 
     Attributes
     ----------
     default : float
     meaning : str
-        What it does, for people.
+        What it does, in a few words.
     more_than : float
-        The value lies above this; any finite number by default.
+        Exclusive lower bound.
     at_least : float
-        The value is this or more.
+        Inclusive lower bound.
     is_length : bool
-        Pixels of a picture 512 wide, scaled with the photo's width.
+        In pixels of a picture 512 wide, scaled with the photo's width.
     """
 
     default: float
@@ -42,7 +42,7 @@ class Parameter:
 
     @property
     def range(self) -> str:
-        """The values that it takes, in words."""
+        """The allowed values, in words."""
         if self.more_than > -math.inf:
             return f"a number more than {self.more_than:g}"
         if self.at_least > -math.inf:
@@ -50,12 +50,12 @@ class Parameter:
         return "a number"
 
     def check(self, name: str, value: float) -> float:
-        """The value, if it is in range.
+        """The value as a float, if it is in range.
 
         Raises
         ------
         InputError
-            If it is not.
+            If it is no finite number in range.
         """
         try:
             number = float(value)
@@ -68,13 +68,13 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Method:
-    """A way to draw.
+    """A sketch method.
 
     Attributes
     ----------
     name : str
     summary : str
-        What it draws, for people.
+        What it draws, in a few words.
     parameters : mapping of str to Parameter
     from_labels : bool
         It draws the label map, not the photo.
@@ -87,15 +87,15 @@ class Method:
 
     @property
     def defaults(self) -> dict[str, float]:
-        """Every parameter's default."""
+        """The default of every parameter."""
         return {name: parameter.default for name, parameter in self.parameters.items()}
 
 
 _XDOG = {
-    "sigma": Parameter(1.4, "width of the lines: the finer Gaussian", more_than=0, is_length=True),
-    "k": Parameter(1.6, "ratio of the coarser Gaussian to the finer one", more_than=1),
-    "p": Parameter(40.0, "strength of the edges against the tones", at_least=0),
-    "epsilon": Parameter(0.15, "sharpened grey from which on the paper stays white"),
+    "sigma": Parameter(1.4, "line width: standard deviation of the finer Gaussian", more_than=0, is_length=True),
+    "k": Parameter(1.6, "ratio of the coarser standard deviation to the finer one", more_than=1),
+    "p": Parameter(40.0, "weight of the edges against the tones", at_least=0),
+    "epsilon": Parameter(0.15, "threshold of the sharpened grey: lighter stays white"),
     "phi": Parameter(2.0, "steepness of the fall to black", more_than=0),
 }
 
@@ -107,37 +107,60 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "dodge",
                 "the photo divided by its blur",
                 {
-                    "sigma": Parameter(10.0, "the blur: how wide shading may be and stay", more_than=0, is_length=True),
-                    "strength": Parameter(1.0, "darkness: the power that the quotient is raised to", more_than=0),
+                    "sigma": Parameter(
+                        10.0,
+                        "standard deviation of the blur: the scale of the shading that stays",
+                        more_than=0,
+                        is_length=True,
+                    ),
+                    "strength": Parameter(1.0, "darkness: exponent of the quotient", more_than=0),
                 },
             ),
             Method("xdog", "lines and dark tones, by the extended difference of Gaussians", _XDOG),
             Method(
                 "fxdog",
-                "xdog along the flow of the edges: longer, cleaner strokes",
+                "xdog along the edge flow: longer, cleaner strokes",
                 _XDOG
                 | {
                     "sigma_tensor": Parameter(
-                        2.0, "how far the direction of the strokes is averaged", more_than=0, is_length=True
+                        2.0, "standard deviation of the smoothing of stroke directions", more_than=0, is_length=True
                     ),
-                    "sigma_flow": Parameter(3.0, "how far along a stroke is averaged", more_than=0, is_length=True),
+                    "sigma_flow": Parameter(
+                        3.0, "standard deviation of the smoothing along a stroke", more_than=0, is_length=True
+                    ),
                 },
             ),
             Method(
                 "contours",
                 "the borders between the parts of the label map",
                 {
-                    "width": Parameter(2.0, "width of the lines", more_than=0, is_length=True),
-                    "smoothing": Parameter(1.5, "how far corners are rounded", more_than=0, is_length=True),
+                    "width": Parameter(2.0, "line width", more_than=0, is_length=True),
+                    "smoothing": Parameter(
+                        1.5, "standard deviation of the blur that rounds corners", more_than=0, is_length=True
+                    ),
                 },
                 from_labels=True,
             ),
             Method(
                 "sobel",
-                "the steepness of the photo, dark on white",
+                "the gradient of the photo, dark on white",
                 {
-                    "sigma": Parameter(0.8, "the blur before the gradient", more_than=0, is_length=True),
-                    "strength": Parameter(0.75, "darkness: the factor of the gradient", more_than=0),
+                    "sigma": Parameter(
+                        0.8, "standard deviation of the blur before the gradient", more_than=0, is_length=True
+                    ),
+                    "strength": Parameter(0.75, "darkness: factor of the gradient", more_than=0),
+                },
+            ),
+            Method(
+                "canny",
+                "edges as thin lines of one width",
+                {
+                    "sigma": Parameter(
+                        2.0, "standard deviation of the blur before the gradient", more_than=0, is_length=True
+                    ),
+                    "low": Parameter(0.02, "gradient down to which a line continues", at_least=0),
+                    "high": Parameter(0.05, "gradient at which a line begins", at_least=0),
+                    "width": Parameter(1.5, "line width", more_than=0, is_length=True),
                 },
             ),
         )
@@ -166,21 +189,26 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, float]]] = MappingProxyType(
             "ink": {"sigma": 1.2, "strength": 3.0},
             "soft": {"sigma": 2.5, "strength": 1.5},
         },
+        "canny": {
+            "pencil": {"width": 1.0},
+            "ink": {"sigma": 3.0, "width": 3.0},
+            "outline": {"sigma": 5.0, "low": 0.03, "high": 0.08, "width": 2.0},
+        },
     }
 )
-"""Named settings by method; a parameter that a preset leaves out has its default."""
+"""Presets by method; parameters that a preset does not mention have their defaults."""
 
 _SPEC = re.compile(r"(?P<method>[^:]*)(?::(?P<preset>.*))?", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Sketch:
-    """A drawing that is to be made of every photo.
+    """A method with values for all of its parameters.
 
     Attributes
     ----------
     name : str
-        What its folder and its manifest column are called: ``xdog``, or ``xdog-ink`` for a preset.
+        Name of its folder and manifest column: ``xdog``, or ``xdog-ink`` for a preset.
     method : str
         One of :data:`METHODS`.
     parameters : mapping of str to float
@@ -193,7 +221,7 @@ class Sketch:
 
     @property
     def needs_labels(self) -> bool:
-        """Whether it cannot be drawn without a label map."""
+        """Whether it is drawn from a label map."""
         return METHODS[self.method].from_labels
 
     def at_width(self, width: int) -> dict[str, float]:
@@ -204,14 +232,14 @@ class Sketch:
 
 
 def resolve(spec: str, parameters: Mapping[str, float] = MappingProxyType({})) -> Sketch:
-    """The drawing that a name and parameters stand for.
+    """The sketch for a method or preset, with some parameters changed.
 
     Parameters
     ----------
     spec : str
-        ``METHOD`` or ``METHOD:PRESET``, as ``xdog`` or ``fxdog:ink``.
+        ``METHOD`` or ``METHOD:PRESET``, for example ``xdog`` or ``fxdog:ink``.
     parameters : mapping of str to float
-        Taken instead of the preset's and the defaults.
+        Values that replace those of the preset and the defaults.
 
     Returns
     -------
@@ -220,7 +248,7 @@ def resolve(spec: str, parameters: Mapping[str, float] = MappingProxyType({})) -
     Raises
     ------
     InputError
-        If the method, the preset or a parameter is not known, or a value is out of its range.
+        If the method, the preset or a parameter is unknown, or a value is out of its range.
 
     Examples
     --------
@@ -239,13 +267,13 @@ def resolve(spec: str, parameters: Mapping[str, float] = MappingProxyType({})) -
     for name in parameters:
         if name not in known:
             raise InputError(f"{method} has no parameter {name!r}; it takes: {', '.join(known)}")
-    given = METHODS[method].defaults | dict(PRESETS[method][preset] if preset else {}) | dict(parameters)
-    checked = {name: known[name].check(name, value) for name, value in given.items()}
+    values = METHODS[method].defaults | dict(PRESETS[method][preset] if preset else {}) | dict(parameters)
+    checked = {name: known[name].check(name, value) for name, value in values.items()}
     return Sketch(f"{method}-{preset}" if preset else method, method, checked)
 
 
 def all_sketches(*, labels: bool) -> list[Sketch]:
-    """Every method with its defaults and with each of its presets; those from label maps only with ``labels``."""
+    """Every method with its defaults and with each preset; those drawn from label maps only if ``labels`` is true."""
     return [
         resolve(method if preset is None else f"{method}:{preset}")
         for method, about in METHODS.items()

@@ -1,4 +1,4 @@
-"""A sheet of drawings, to choose a sketch method by: a row a photo, a column a method or preset."""
+"""Preview sheets for choosing a sketch method: one row per photo, one column per method or preset."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from facesynth.errors import InputError
 from facesynth.files import pictures_in, write_bytes
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme
 from facesynth.manifest import is_dataset, iter_rows, read_info
-from facesynth.prep.sketches.methods import Background, draw_all, luma
+from facesynth.prep.sketches.drawing import Background, draw_all, luma
 from facesynth.prep.sketches.presets import Sketch, all_sketches
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 SIZES = (32, 1024)
 """Smallest and largest size of a picture on the sheet."""
 BAND = 2048
-"""Columns that would make a sheet wider than this go below the others, pixels."""
+"""Width at which columns continue in a further band below, pixels."""
 GAP = 6
 """Pixels between pictures."""
 HEADING = 28
-"""Pixels for the captions."""
+"""Height of the captions, pixels."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def make_preview(
     size: int = 256,
     background: Background = "keep",
 ) -> list[str]:
-    """Draw some photos in several ways, and write them to one sheet.
+    """Draw some photos in several ways on one sheet.
 
     Parameters
     ----------
@@ -63,16 +63,16 @@ def make_preview(
     sketches : sequence of Sketch
         What to draw; by default every method and preset that the pictures allow.
     count : int
-        Photos at most; the first by name, or by id.
+        Largest number of photos; the first by name, or by id.
     labels : Path, optional
-        A folder of label maps, named as the photos are: ``a.png`` for ``a.jpg``, or of the same number, ``00001.png`` for
-        ``1.jpg``, where that is no other's name. A dataset folder has its own.
+        A folder of label maps with the names of the photos: ``a.png`` for ``a.jpg``. ``00001.png`` also matches ``1.jpg`` if
+        the numbers are equal and unique. A dataset folder has its own label maps.
     scheme : LabelScheme, optional
-        Of these label maps; CelebAMask-HQ's if not given.
+        The scheme of these label maps; by default CelebAMask-HQ's.
     size : int
         Longer side of the pictures, pixels. Photos are drawn at that size, so drawings are shown pixel for pixel.
     background : str
-        ``keep`` or ``blank``, as for :func:`facesynth.prep.sketches.methods.draw_all`.
+        ``keep`` or ``blank``, as for :func:`facesynth.prep.sketches.drawing.draw_all`.
 
     Returns
     -------
@@ -82,12 +82,12 @@ def make_preview(
     Raises
     ------
     InputError
-        If there is nothing to draw, a label map is needed and missing, or a picture cannot be read.
+        If there is nothing to draw, a required label map is missing, or a picture cannot be read.
     OutputError
         If ``out`` cannot be written.
     """
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"the sheet is to be {out}; needed: a name that ends in .png or .jpg")
+        raise InputError(f"the sheet is called {out}; needed: a name that ends in .png or .jpg")
     if not SIZES[0] <= size <= SIZES[1]:
         raise InputError(f"size is {size}; needed: {SIZES[0]} to {SIZES[1]} pixels")
     if count < 1:
@@ -103,7 +103,7 @@ def make_preview(
     rows = []
     for photo in photos:
         pixels = images.read_photo(photo.path)
-        grey = images.no_longer(luma(pixels), size)
+        grey = images.limit_size(luma(pixels), size)
         areas = images.read_labels(photo.labels, scheme) if photo.labels else None
         drawings = draw_all(grey, chosen, labels=areas, background=background)
         rows.append([images.resize(pixels, grey.shape), *(drawings[sketch.name] for sketch in chosen)])
@@ -116,16 +116,18 @@ def make_preview(
 def _find(
     source: Path, labels: Path | None, scheme: LabelScheme | None, count: int
 ) -> tuple[list[_Photo], LabelScheme]:
-    """The photos to draw with their label maps, and the scheme of those."""
+    """The photos to draw with their label maps, and the scheme of the label maps."""
     if is_dataset(source):
-        for name, given in (("labels", labels), ("scheme", scheme)):
-            if given is not None:
+        for name, value in (("labels", labels), ("scheme", scheme)):
+            if value is not None:
                 raise InputError(f"{source} is a dataset folder and has its own label maps; leave out --{name}")
         rows = list(islice((row for row in iter_rows(source) if row["photo"]), count))
         if not rows:
             raise InputError(f"the manifest of {source} names no photo; make some with `facesynth prep masks`")
-        found = [_Photo(source / row["photo"], source / row["labels"] if row.get("labels") else None) for row in rows]
-        return found, read_info(source)[0]
+        photos_of_rows = [
+            _Photo(source / row["photo"], source / row["labels"] if row.get("labels") else None) for row in rows
+        ]
+        return photos_of_rows, read_info(source)[0]
     if scheme is not None and labels is None:
         raise InputError(f"the label scheme {scheme.name} came without label maps; give their folder as --labels")
     photos = pictures_in([source])
@@ -134,35 +136,35 @@ def _find(
 
 
 def _maps_of(photos: Sequence[Path], maps: Sequence[Path]) -> dict[Path, Path]:
-    """The label map of every photo that has one: by the name, else by the number that it is, if it is nobody else's."""
+    """The label map of every photo that has one: that of the same name, else a unique one with the same number."""
     named = {path.stem: path for path in maps}
-    taken = {photo.stem for photo in photos}
+    photo_names = {photo.stem for photo in photos}
     numbered: dict[int, list[Path]] = {}
     for path in maps:
-        if path.stem.isdecimal() and path.stem not in taken:
+        if path.stem.isdecimal() and path.stem not in photo_names:
             numbered.setdefault(int(path.stem), []).append(path)
     numbers = Counter(int(photo.stem) for photo in photos if photo.stem.isdecimal() and photo.stem not in named)
-    found = {photo: named[photo.stem] for photo in photos if photo.stem in named}
+    matched = {photo: named[photo.stem] for photo in photos if photo.stem in named}
     for photo in photos:
-        if photo not in found and photo.stem.isdecimal():
+        if photo not in matched and photo.stem.isdecimal():
             number = int(photo.stem)
             if numbers[number] == len(numbered.get(number, ())) == 1:
-                found[photo] = numbered[number][0]
-    return found
+                matched[photo] = numbered[number][0]
+    return matched
 
 
 def _sheet(rows: Sequence[Sequence[NDArray[np.uint8]]], captions: Sequence[str], *, cell: int) -> NDArray[np.uint8]:
-    """Pictures in a grid on white, under captions; the first column again before each band of further ones."""
+    """Pictures in a grid on white, with captions; each band of columns begins with the first column."""
     widest = max(2, (BAND - GAP) // (cell + GAP))
     bands = -(-(len(captions) - 1) // (widest - 1))
-    each = -(-(len(captions) - 1) // bands)
+    per_band = -(-(len(captions) - 1) // bands)
     height = HEADING + len(rows) * (cell + GAP)
-    sheet = Image.new("RGB", (GAP + (each + 1) * (cell + GAP), bands * height), "white")
+    sheet = Image.new("RGB", (GAP + (per_band + 1) * (cell + GAP), bands * height), "white")
     pen = ImageDraw.Draw(sheet)
     for band in range(bands):
-        columns = [0, *range(1 + band * each, min(1 + (band + 1) * each, len(captions)))]
-        for place, column in enumerate(columns):
-            x, y = GAP + place * (cell + GAP), band * height
+        columns = [0, *range(1 + band * per_band, min(1 + (band + 1) * per_band, len(captions)))]
+        for position, column in enumerate(columns):
+            x, y = GAP + position * (cell + GAP), band * height
             middle = (x + cell // 2, y + HEADING // 2)
             pen.text(middle, captions[column], fill=(40, 40, 40), anchor="mm", font=_font(captions[column], cell))
             for number, row in enumerate(rows):
@@ -173,7 +175,7 @@ def _sheet(rows: Sequence[Sequence[NDArray[np.uint8]]], captions: Sequence[str],
 
 
 def _font(caption: str, cell: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The largest readable font in which the caption is no wider than its column."""
+    """The largest readable font in which the caption fits its column."""
     for height in range(17, 8, -1):
         font = ImageFont.load_default(height)
         if font.getlength(caption) <= cell:

@@ -202,18 +202,20 @@ def test_what_is_not_converted(tmp_path, ours, ada):
 def test_a_model_whose_sizes_the_published_layout_cannot_tell(tmp_path):
     path = save_model(tmp_path / "a")
     with pytest.raises(
-        CheckpointError, match=r"cannot tell: encoder_channels \(8, 8, 16, 16\); needed: four different"
+        CheckpointError, match=r"cannot express: encoder_channels \(8, 8, 16, 16\); needed: four different"
     ):
         convert(path, tmp_path / "b", "psp")
     path = save_model(tmp_path / "a", **SIZES, encoder_kind="last-layer-w")
     with pytest.raises(
-        CheckpointError, match="cannot tell: input_size 32; needed: 256 with an encoder on the last map"
+        CheckpointError, match="cannot express: input_size 32; needed: 256 with an encoder on the last map"
     ):
         convert(path, tmp_path / "b", "psp")
     config = dataclasses.replace(CONFIG, condition="sketch", input_channels=3)
     state = model_of(config).state_dict()
     native.save(path, "model", state, config=config, task="sketch2face", scheme=CELEBAMASK_HQ, info={})
-    with pytest.raises(CheckpointError, match="cannot tell: input_channels 3; needed: 1 for a sketch, 3 for a photo"):
+    with pytest.raises(
+        CheckpointError, match="cannot express: input_channels 3; needed: 1 for a sketch, 3 for a photo"
+    ):
         convert(path, tmp_path / "b", "psp")
     assert not (tmp_path / "b").exists()
 
@@ -227,7 +229,7 @@ def spoilt(path: Path, name: str, value: torch.Tensor | None) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("latent_avg", torch.full((8, 16), torch.nan), "has values in 'latent_avg' that are no finite numbers"),
+        ("latent_avg", torch.full((8, 16), torch.nan), "non-finite values in 'latent_avg'"),
         ("latent_avg", None, "lacks 'latent_avg'; it does not fit its own config"),
         ("latent_avg", torch.ones(8, 8), r"has 'latent_avg' of shape \(8, 8\); needed: \(8, 16\)"),
         ("extra", torch.ones(1), "has an unexpected 'extra'"),

@@ -122,13 +122,13 @@ def nan(tensor: torch.Tensor) -> torch.Tensor:
         (lambda psp: psp.update(latent_avg="none"), ": latent_avg is str; needed:"),
         (
             lambda psp: psp.update(latent_avg=nan(psp["latent_avg"])),
-            "has values in 'latent_avg' that are no finite number",
+            "non-finite values in 'latent_avg'",
         ),
         (
             lambda psp: psp["state_dict"].update(
                 {"decoder.input.input": nan(psp["state_dict"]["decoder.input.input"])}
             ),
-            r"has values in 'generator\.constant' that are no finite numbers; give a checkpoint from before that",
+            r"has non-finite values in 'generator\.constant'; give an earlier checkpoint",
         ),
         (
             lambda psp: psp["state_dict"].update({"encoder.input_layer.0.weight": torch.ones(8, 256, 3, 3)}),
@@ -188,7 +188,7 @@ def test_generators_of_every_format_are_the_same(tmp_path, model, psp, rosinalit
         (lambda content: content.update(latent_avg=torch.ones(15)), r"latent_avg is \(15,\); needed"),
         (
             lambda content: content["g_ema"].update({"conv1.noise.weight": torch.tensor([torch.inf])}),
-            "no finite numbers",
+            "non-finite values",
         ),
         (lambda content: content["g_ema"].update({"convs.0.conv.blur.kernel": torch.eye(4)}), "is not the .* filter"),
     ],

@@ -270,7 +270,7 @@ def test_ours_must_be_whole():
 
 def test_a_model_that_the_published_layout_cannot_hold_is_an_error():
     config = recipe.tiny_config(style_dim=24)
-    with pytest.raises(CheckpointError, match=r"no place for encoder\.pyramid\.lateral\.coarse"):
+    with pytest.raises(CheckpointError, match=r"no key for encoder\.pyramid\.lateral\.coarse"):
         to_published(PSP(config).state_dict(), config)
 
 

@@ -132,7 +132,7 @@ def test_ada_tensors_are_named(tmp_path, key):
     ("tensors", "attributes", "says"),
     [
         ({"b8.extra.weight": torch.ones(1, 1)}, {}, "has unexpected b8.extra.weight; needed: a StyleGAN2-ADA discr"),
-        ({"b4.out.bias": torch.tensor([torch.nan])}, {}, "values in 'score.bias' that are no finite numbers"),
+        ({"b4.out.bias": torch.tensor([torch.nan])}, {}, "non-finite values in 'score.bias'"),
         ({}, {"": {"c_dim": 3}}, "is conditional: it takes a class as well; needed: .* discriminator of RGB pictures"),
         ({}, {"": {"img_channels": 1}}, "its pictures have 1 channels; needed: .* discriminator of RGB pictures"),
         ({}, {"b16": {"architecture": "skip"}}, "b16 has the architecture skip; needed: resnet"),

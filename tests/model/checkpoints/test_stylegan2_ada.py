@@ -126,7 +126,7 @@ def test_missing_and_misshapen_tensors_are_named(tmp_path, key):
         ),
         ({"synthesis.input.freqs": torch.ones(2)}, {}, "is one of StyleGAN3; needed: an unconditional StyleGAN2"),
         ({"mapping.w_avg": torch.ones(3)}, {}, r"mapping\.w_avg has shape \(3,\); needed: \(16,\)"),
-        ({"synthesis.b4.const": torch.full((16, 4, 4), torch.nan)}, {}, "values in 'constant' that are no finite"),
+        ({"synthesis.b4.const": torch.full((16, 4, 4), torch.nan)}, {}, "non-finite values in 'constant'"),
         ({"synthesis.b32.conv1.resample_filter": torch.eye(4)}, {}, "is not the .* filter"),
         ({"synthesis.b64.conv1.weight": torch.ones(8, 8, 3, 3)}, {}, "lacks synthesis.b64.conv0.weight"),
         ({"synthesis.b2048.conv1.weight": torch.ones(1, 1, 3, 3)}, {}, "output_size is 2048"),

@@ -12,9 +12,10 @@ from facesynth.errors import DatasetError
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import read_dataset
 from facesynth.model.data.augment import Augmentation, augment
+from facesynth.model.data.conditions import read_condition
 from facesynth.model.data.freehand import Roughness, roughen
 from facesynth.model.data.order import Pick, TrainingOrder, batches
-from facesynth.model.data.pairs import PairedFaces, read_condition
+from facesynth.model.data.pairs import PairedFaces
 from facesynth.prep.pipeline.workers import Workers
 from facesynth.prep.stages import prepare_photos
 
@@ -90,14 +91,14 @@ def test_label_maps_are_never_averaged(tmp_path, size):
     labels[::2] = 18
     labels[:, ::3] = 4
     images.write_png(tmp_path / "a.png", labels)
-    resized = read_condition(tmp_path / "a.png", "labels", CELEBAMASK_HQ, size)
+    resized = read_condition(tmp_path / "a.png", "labels", CELEBAMASK_HQ, size, strict=True).pixels
     assert set(np.unique(resized)) == {0, 4, 18}
 
 
 @pytest.mark.parametrize(("kind", "fill"), [("labels", 0), ("sketch", 255)])
 def test_what_lies_around_a_wide_condition_is_empty(tmp_path, kind, fill):
     images.write_png(tmp_path / "a.png", np.full((32, 64), 7 if kind == "labels" else 90, np.uint8))
-    square = read_condition(tmp_path / "a.png", kind, CELEBAMASK_HQ, 64)
+    square = read_condition(tmp_path / "a.png", kind, CELEBAMASK_HQ, 64, strict=True).pixels
     assert (square[:16] == fill).all()
     assert (square[48:] == fill).all()
     assert (square[16:48] == (7 if kind == "labels" else 90)).all()
@@ -275,7 +276,7 @@ def test_a_bad_pair_may_be_left_out(faces, tmp_path, caplog):
         whole = faces_of(faces)[2] if key == 1 else (2, labels, photo)
         np.testing.assert_array_equal(photo, whole[2])
     assert pairs.skipped == ["00002"]
-    assert caplog.text.count("left out, 1 of 1 that may be: id 00002: ") == 1
+    assert caplog.text.count("skipped 1 of at most 1 bad pairs: id 00002: ") == 1
     assert [index for index, _, _ in pairs] == [0, 2, 2]
 
 

@@ -120,9 +120,11 @@ def test_a_part_at_the_border_goes_on_beyond_it(right, down):
 
 def test_pixels_given_away_go_to_the_nearest():
     labels = np.array([[3, 3, 9, 9, 9, 9, 5]], np.uint8)
-    assert rough_labels.give_away(labels, labels == 9).tolist() == [[3, 3, 3, 3, 5, 5, 5]]
-    assert rough_labels.give_away(labels, labels == 4).tolist() == labels.tolist()
-    assert rough_labels.give_away(labels, labels > 0).tolist() == labels.tolist()  # there is nobody to give them to
+    assert rough_labels.fill_from_nearest(labels, labels == 9).tolist() == [[3, 3, 3, 3, 5, 5, 5]]
+    assert rough_labels.fill_from_nearest(labels, labels == 4).tolist() == labels.tolist()
+    assert (
+        rough_labels.fill_from_nearest(labels, labels > 0).tolist() == labels.tolist()
+    )  # there is nobody to give them to
 
 
 # ------------------------------------------------------------------------------------------------------------ polygons

@@ -49,7 +49,7 @@ class Spoil:
         (np.zeros((2, 8, 16)), r"float64 of shape \(2, 8, 16\)"),
         (np.zeros((8, 16), complex), "holds complex128"),
         (np.full((8, 16), "a"), "holds <U1"),
-        (np.full((8, 16), np.nan), "holds values that are no finite numbers"),
+        (np.full((8, 16), np.nan), "holds values that are not finite"),
         (np.array([Spoil()], object), r"cannot be read as latents .*: Object arrays cannot be loaded"),
         ({"a": LATENTS}, "cannot be read as latents"),
     ],

@@ -47,7 +47,7 @@ def test_every_pixel_gets_a_score_for_every_class(channels):
         ({"input_size": 16}, "input_size is 16"),
         ({"channels": ()}, r"channels is \(\)"),
         ({"channels": (4, 0)}, r"channels is \(4, 0\); needed: numbers of at least 1"),
-        ({"input_size": 32, "channels": (4,) * 7}, "one a halving"),
+        ({"input_size": 32, "channels": (4,) * 7}, "one for input_size and each halving of it"),
     ],
 )
 def test_impossible_sizes(sizes, says):

@@ -68,7 +68,7 @@ def test_gradients_reach_the_face_and_no_weight():
 def test_other_sizes_are_brought_to_the_parsers():
     photo = torch.from_numpy(draw_portrait(3, 0, size=256).photo.copy()).movedim(2, 0)[None].float() / 127.5 - 1
     parsing = load_parsing()
-    assert parsing.shares(photo).shape == (1, 19, 128, 128)
+    assert parsing.probabilities(photo).shape == (1, 19, 128, 128)
     assert parsing(photo.flip(3), photo) > 0.2
 
 

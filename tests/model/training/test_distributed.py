@@ -18,7 +18,7 @@ from facesynth.model.config.gan import preset as generator_preset
 from facesynth.model.config.presets import preset
 from facesynth.model.data.order import TrainingOrder
 from facesynth.model.training import distributed
-from facesynth.model.training.distributed import Shares, noise_sources, places
+from facesynth.model.training.distributed import MicroBatches, micro_batch_indices, noise_sources
 from facesynth.model.training.gan.networks import TRAINING_TERMS
 from facesynth.model.training.gan.train import train_generator
 from facesynth.model.training.psp.train import train
@@ -29,26 +29,29 @@ from ...trees import COMMAND, leftovers
 pytestmark = pytest.mark.usefixtures("no_curves")
 
 
-@pytest.mark.parametrize(("n_processes", "n_parts"), [(1, 1), (2, 1), (1, 3), (3, 2)])
-def test_the_shares_of_a_step_are_its_batch(n_processes, n_parts):
+@pytest.mark.parametrize(("n_processes", "n_micro_batches"), [(1, 1), (2, 1), (1, 3), (3, 2)])
+def test_the_shares_of_a_step_are_its_batch(n_processes, n_micro_batches):
     order = TrainingOrder(10, 6, seed=1, start=2, stop=5)
     batches = list(order)
-    shares = [list(Shares(order, process, n_processes, n_parts)) for process in range(n_processes)]
+    shares = [list(MicroBatches(order, process, n_processes, n_micro_batches)) for process in range(n_processes)]
     for process, share in enumerate(shares):
-        assert len(share) == len(Shares(order, process, n_processes, n_parts)) == 3 * n_parts
+        assert len(share) == len(MicroBatches(order, process, n_processes, n_micro_batches)) == 3 * n_micro_batches
     for step, batch in enumerate(batches):
-        parts = [share[step * n_parts + part] for part in range(n_parts) for share in shares]
+        parts = [share[step * n_micro_batches + part] for part in range(n_micro_batches) for share in shares]
         assert [index for part in parts for index in part] == batch
     assert sorted(
-        place for process in range(n_processes) for part in places(6, process, n_processes, n_parts) for place in part
+        place
+        for process in range(n_processes)
+        for part in micro_batch_indices(6, process, n_processes, n_micro_batches)
+        for place in part
     ) == list(range(6))
 
 
 def test_the_noise_of_a_photo_depends_on_seed_step_and_place_alone():
-    def drawn(seed, step, places):
+    def drawn(seed, step, indices):
         return [
             torch.randn(2, generator=source).tolist()
-            for source in noise_sources(seed, step, places, torch.device("cpu"))
+            for source in noise_sources(seed, step, indices, torch.device("cpu"))
         ]
 
     whole = drawn(3, 7, range(4))
@@ -162,9 +165,13 @@ def rows_of(root: Path) -> list[dict[str, str]]:
 
 def test_a_batch_that_cannot_be_shared_out(faces, tmp_path, monkeypatch):
     monkeypatch.setattr(Accelerator, "num_processes", 2)
-    with pytest.raises(InputError, match="batch_size is 3; needed: a multiple of 2 processes with 1 parts each"):
+    with pytest.raises(
+        InputError, match="batch_size is 3; needed: a multiple of 2 processes with 1 micro-batches each"
+    ):
         train(faces, tmp_path / "run", small_run(batch_size=3), device="cpu", workers=0)
-    with pytest.raises(InputError, match="batch_size is 6; needed: a multiple of 2 processes with 2 parts each"):
+    with pytest.raises(
+        InputError, match="batch_size is 6; needed: a multiple of 2 processes with 2 micro-batches each"
+    ):
         train(faces, tmp_path / "run", small_run(batch_size=6, accumulate=2), device="cpu", workers=0)
     assert not (tmp_path / "run").exists()
 

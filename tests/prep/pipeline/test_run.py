@@ -268,7 +268,7 @@ resource_tracker.register("/loky-of-nobody", "semlock")  # as processes that wer
 """
 
 
-def test_what_ended_processes_held_is_not_told_as_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resources_of_ended_processes_are_not_reported_as_leaks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONWARNINGS", raising=False)
     done = subprocess.run([sys.executable, "-c", UNCLEAN], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[1, 2]\n", "")

@@ -11,7 +11,8 @@ import pytest
 from skimage.data import astronaut
 
 from facesynth.prep.sketches import flow
-from facesynth.prep.sketches.methods import fxdog, luma, xdog
+from facesynth.prep.sketches.drawing import luma
+from facesynth.prep.sketches.methods import fxdog, xdog
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

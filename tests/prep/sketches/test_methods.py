@@ -18,19 +18,9 @@ from facesynth import images
 from facesynth.errors import InputError
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.prep.portraits.draw import draw_portrait
-from facesynth.prep.sketches.methods import (
-    contours,
-    dodge,
-    draw,
-    draw_all,
-    fxdog,
-    luma,
-    read_grey,
-    resolve,
-    sobel,
-    xdog,
-)
-from facesynth.prep.sketches.presets import all_sketches
+from facesynth.prep.sketches.drawing import draw, draw_all, luma, read_grey
+from facesynth.prep.sketches.methods import canny, contours, dodge, fxdog, sobel, xdog
+from facesynth.prep.sketches.presets import all_sketches, resolve
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -240,8 +230,24 @@ def at_sizes() -> dict[int, dict[str, NDArray[np.float64]]]:
     return found
 
 
+NAMES = [sketch.name for sketch in all_sketches(labels=True)]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [sketch.name for sketch in all_sketches(labels=True)])
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("canny")])
+def test_a_photo_of_any_size_gives_nearly_the_same_edges(
+    at_sizes: dict[int, dict[str, NDArray[np.float64]]], name: str
+) -> None:
+    """A line of Canny's is there or not, and lies on whole pixels: most of one drawing's lines have one of the other beside."""
+    lines = [at_sizes[size][name] < 0.8 for size in (256, 512, 1024)]
+    for one in lines:
+        for other in lines:
+            distance = cv2.distanceTransform((~other).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+            assert (distance[one] <= 2).mean() > 0.85
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("canny")])
 def test_a_photo_of_any_size_gives_the_same_drawing(
     at_sizes: dict[int, dict[str, NDArray[np.float64]]], name: str
 ) -> None:
@@ -274,7 +280,7 @@ def test_together_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = all_sketches(labels=True)
     apart = {sketch.name: draw(photo, sketch, labels=labels) for sketch in chosen}
     made = []
-    monkeypatch.setattr("facesynth.prep.sketches.methods.luma", lambda photo: made.append("luma") or luma(photo))
+    monkeypatch.setattr("facesynth.prep.sketches.drawing.luma", lambda photo: made.append("luma") or luma(photo))
     together = draw_all(photo, chosen, labels=labels)
     assert list(together) == [sketch.name for sketch in chosen]
     assert made == ["luma"]
@@ -364,3 +370,41 @@ def test_read_grey_keeps_proportions_and_turns_upright(tmp_path: Path) -> None:
     Image.fromarray(np.full((40, 90, 3), 128, np.uint8)).save(path, exif=exif)
     assert read_grey(path).shape == (90, 40)
     assert read_grey(path, size=45).shape == (45, 20)
+
+
+# ------------------------------------------------------------------------------------------------------------------ canny
+
+
+def step(size: int, high: float = 1.0) -> np.ndarray:
+    """Dark on the left, ``high`` on the right of the middle."""
+    grey = np.zeros((size, size), np.float32)
+    grey[:, size // 2 :] = high
+    return grey
+
+
+@pytest.mark.parametrize("width", [1.0, 3.0, 5.0])
+def test_canny_draws_a_step_as_one_line_of_its_width(width: float) -> None:
+    row = canny(step(64), sigma=2.0, width=width)[32]
+    assert row.min() == 0
+    assert (1 - row).sum() == pytest.approx(width)
+    assert abs(float((1 - row) @ np.arange(64)) / width - 31.5) <= 1
+
+
+def test_canny_begins_a_line_at_high_and_continues_it_down_to_low() -> None:
+    fading = (
+        step(64) * np.linspace(0.5, 0.05, 64, dtype=np.float32)[:, None]
+    )  # 0.4 of these is the gradient times sigma
+    drawn = canny(fading, low=0.08, high=0.16, width=1.0).min(axis=1) == 0
+    assert drawn[:40].all()
+    assert not drawn[48:].any()
+    assert not (canny(fading[30:], low=0.08, high=0.16, width=1.0) < 1).any()
+
+
+@pytest.mark.parametrize("high", [0.5, 0.3])
+def test_canny_finds_the_same_edges_at_every_size(high: float) -> None:
+    small, large = (
+        canny(cv2.GaussianBlur(step(size, high), (0, 0), size / 64), sigma=size / 64, width=size / 32).mean()
+        for size in (128, 512)
+    )
+    assert small == pytest.approx(large, abs=0.005)
+    assert small < 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ def test_registry_agrees_with_the_filters() -> None:
         "fxdog": ["sigma", "sigma_tensor", "sigma_flow"],
         "contours": ["width", "smoothing"],
         "sobel": ["sigma"],
+        "canny": ["sigma", "width"],
     }
 
 
@@ -73,7 +75,7 @@ def test_names_of_all() -> None:
 @pytest.mark.parametrize(
     ("spec", "parameters", "message"),
     [
-        ("photocopy", {}, "'photocopy' is not known; give one of: dodge, xdog, fxdog, contours, sobel"),
+        ("photocopy", {}, "'photocopy' is not known; give one of: dodge, xdog, fxdog, contours, sobel, canny"),
         ("", {}, "'' is not known"),
         ("xdog\n", {}, "is not known"),
         ("xdog:", {}, "xdog has no preset ''; give one of: pencil, ink, charcoal, soft"),
@@ -95,18 +97,20 @@ def test_what_is_refused(spec: str, parameters: dict, message: str) -> None:
 
 
 def test_the_page_has_every_parameter_and_preset() -> None:
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.read_text("utf-8").splitlines()]
-    parameters = {(row[0], row[1].strip("`")): row[2:] for row in rows if len(row) == 6}
-    for method, about in METHODS.items():
-        for name, parameter in about.parameters.items():
-            default, unit, allowed, meaning = parameters.pop((method, name))
-            assert float(default) == parameter.default
-            assert unit == ("px" if parameter.is_length else "")
-            assert (allowed if allowed != "any" else "") in parameter.range
-            assert meaning == parameter.meaning
-    assert list(parameters) == [("method", "parameter"), ("---", "---")]
-    presets = {row[0].strip("`"): row[1] for row in rows if len(row) == 2 and ":" in row[0]}
-    given = {name: dict(part.rsplit(" ", 1) for part in text.split(", ")) for name, text in presets.items()}
-    assert {name: {key: float(value) for key, value in values.items()} for name, values in given.items()} == {
+    lines = PAGE.read_text("utf-8").splitlines()
+    rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    documented = {(row[0], row[1]): row[2:] for row in rows if row[0] in METHODS and row[1] in PARAMETERS}
+    known = {
+        (method, name): parameter for method, about in METHODS.items() for name, parameter in about.parameters.items()
+    }
+    assert documented.keys() == known.keys()
+    for key, cells in documented.items():
+        parameter = known[key]
+        bounds = [bound for bound in (parameter.more_than, parameter.at_least) if math.isfinite(bound)]
+        numbers = [float(number) for number in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])", " ".join(cells[:3]))]
+        assert numbers == [parameter.default, *bounds], key
+        assert ("px" in cells) == parameter.is_length, key
+    presets = {row[0]: dict(re.findall(r"(\w+) (-?[\d.]+)", row[1])) for row in rows if row[0] in SPECS}
+    assert {spec: {name: float(value) for name, value in values.items()} for spec, values in presets.items()} == {
         spec: dict(PRESETS[spec.split(":")[0]][spec.split(":")[1]]) for spec in SPECS
     }

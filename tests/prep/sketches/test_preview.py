@@ -14,7 +14,7 @@ from facesynth.errors import InputError, OutputError, PictureError, WrongKindErr
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme
 from facesynth.manifest import Dataset, write_dataset
 from facesynth.prep.portraits.draw import draw_portrait
-from facesynth.prep.sketches.methods import draw
+from facesynth.prep.sketches.drawing import draw
 from facesynth.prep.sketches.presets import all_sketches, resolve
 from facesynth.prep.sketches.preview import GAP, HEADING, make_preview
 

@@ -1,1 +1,1 @@
-"""Training of generators."""
+"""Training of generators: adversarial steps, adaptive augmentation, validation, and the plan of a run."""

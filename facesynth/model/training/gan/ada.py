@@ -1,15 +1,15 @@
-"""Adaptive discriminator augmentation: pictures in, the same pictures moved and recoloured at random out.
+"""Adaptive discriminator augmentation: pictures in, pictures with random geometric and colour transformations out.
 
-The discriminator sees photos and made pictures through the same transformations, so that a small set of photos cannot be
-learnt by heart. Each is applied to a sample with probability p; those of a kind are composed into one matrix a sample: an
-affine map of coordinates, by which the picture is read once, bilinearly and mirrored at its edges, and an affine map of
-colours. Samples that nothing befalls stay as they are, to the bit. Gradients flow to the pictures.
+The discriminator sees photos and generated pictures through the same transformations, so that it cannot memorise a small set
+of photos. Each transformation is applied to a sample with probability p. For each sample, those of one kind are composed into
+one matrix: an affine map of coordinates, with a single bilinear resampling and reflection padding, and an affine map of
+colours. Samples to which no transformation applies are returned unchanged, to the bit. Gradients flow to the pictures.
 
-The controller moves p so that the discriminator is sure of a given share of the photos.
+The controller adjusts p so that the mean sign of the discriminator's scores of photos reaches a target.
 
 Reference: Karras et al., "Training Generative Adversarial Networks with Limited Data", NeurIPS 2020, section 3 (the
-heuristic) and appendix B (the transformations: pixel blitting, geometry and colours). There the picture is read at twice
-its size through a wavelet's filter; here it is not.
+heuristic) and appendix B (the transformations: pixel blitting, geometry and colours). The paper resamples at twice the size
+through a wavelet filter; this module does not.
 """
 
 from __future__ import annotations
@@ -26,51 +26,52 @@ from torch.nn import functional as F
 from facesynth.errors import InputError
 
 Draw = Callable[[int, float, int, torch.Generator], Tensor]
-"""A transformation: samples, p, the pictures' size and a source of chance on the CPU, to a float64 matrix a sample."""
+"""A transformation: the number of samples N, p, the size in pixels and a random number generator on the CPU in; float64
+matrices out, (N, 3, 3) for coordinates or (N, 4, 4) for colours."""
 
 
 @dataclass(frozen=True)
-class Changes:
-    """What befalls each sample of a batch.
+class Transforms:
+    """The transformations of each sample of a batch.
 
     Attributes
     ----------
-    placement : Tensor
-        (N, 3, 3) on the CPU: where each pixel comes from.
+    geometry : Tensor
+        (N, 3, 3) float64 on the CPU: maps output to input coordinates.
     colours : Tensor
-        (N, 4, 4) on the CPU: what becomes of colours.
+        (N, 4, 4) float64 on the CPU: maps input to output colours.
     """
 
-    placement: Tensor
+    geometry: Tensor
     colours: Tensor
 
-    def of(self, places: Sequence[int]) -> Changes:
-        """Those of some of the samples."""
-        chosen = list(places)
-        return Changes(self.placement[chosen], self.colours[chosen])
+    def select(self, indices: Sequence[int]) -> Transforms:
+        """The transformations of the samples with these indices."""
+        chosen = list(indices)
+        return Transforms(self.geometry[chosen], self.colours[chosen])
 
     def __call__(self, pictures: Tensor) -> Tensor:
-        """Pictures (N, 3, S, S), around [-1, 1], changed; not clipped.
+        """Pictures (N, 3, S, S), near [-1, 1], to transformed pictures of the same shape, not clipped.
 
         Raises
         ------
         InputError
-            If they have another shape.
+            If the pictures have another shape.
         """
         if pictures.ndim != 4 or pictures.shape[1] != 3 or pictures.shape[2] != pictures.shape[3]:
             raise InputError(f"pictures has shape {tuple(pictures.shape)}; needed: (N, 3, S, S)")
-        return recolour(move(pictures, self.placement), self.colours)
+        return recolour(warp(pictures, self.geometry), self.colours)
 
 
-def draw_changes(count: int, p: float, size: int, rng: torch.Generator) -> Changes:
-    """Every transformation for each of ``count`` samples, applied with probability ``p``.
+def draw_transforms(count: int, p: float, size: int, rng: torch.Generator) -> Transforms:
+    """Random transformations for ``count`` samples, each applied with probability ``p``.
 
     Parameters
     ----------
     count
-        Samples.
+        Number of samples.
     p
-        0 to 1; at 0 pictures come back untouched.
+        Probability, 0 to 1; 0 leaves pictures unchanged.
     size
         Height and width of the pictures, pixels.
     rng
@@ -84,86 +85,105 @@ def draw_changes(count: int, p: float, size: int, rng: torch.Generator) -> Chang
     if not 0 <= p <= 1:
         raise InputError(f"p is {p}; needed: 0 to 1")
     if not p:
-        return Changes(_identity(count, 3), _identity(count, 4))
-    return Changes(draw_placement(count, p, size, rng), draw_colours(count, p, size, rng))
+        return Transforms(_identity(count, 3), _identity(count, 4))
+    return Transforms(draw_geometry(count, p, size, rng), draw_colours(count, p, size, rng))
 
 
-def draw_placement(count: int, p: float, size: int, rng: torch.Generator) -> Tensor:
-    """Where each pixel of a changed picture comes from: (count, 3, 3), on coordinates that are -1 to 1 in a picture.
+def draw_geometry(count: int, p: float, size: int, rng: torch.Generator) -> Tensor:
+    """Random affine maps from output to input coordinates: the composition of :data:`GEOMETRY`, in that order.
 
-    The matrices are those of :data:`PLACEMENTS`, multiplied so that the first of them befalls a picture first.
+    Parameters
+    ----------
+    count, p, size, rng
+        As in :func:`draw_transforms`.
+
+    Returns
+    -------
+    Tensor
+        (count, 3, 3), float64, for homogeneous coordinates (x, y, 1) from -1 to 1 within a picture.
     """
     matrices = _identity(count, 3)
-    for draw in PLACEMENTS.values():
-        matrices = matrices @ draw(count, p, size, rng)  # each is an inverse, so the last one stands rightmost
+    for draw in GEOMETRY.values():
+        matrices = matrices @ draw(count, p, size, rng)  # inverse maps, so the last one comes rightmost
     return matrices
 
 
 def draw_colours(count: int, p: float, size: int, rng: torch.Generator) -> Tensor:
-    """What becomes of colours: (count, 4, 4), on (red, green, blue, 1); those of :data:`COLOURS`, the first first."""
+    """Random affine maps of colours: the composition of :data:`COLOURS`, in that order.
+
+    Parameters
+    ----------
+    count, p, size, rng
+        As in :func:`draw_transforms`.
+
+    Returns
+    -------
+    Tensor
+        (count, 4, 4), float64, for homogeneous colours (red, green, blue, 1).
+    """
     matrices = _identity(count, 4)
     for draw in COLOURS.values():
         matrices = draw(count, p, size, rng) @ matrices
     return matrices
 
 
-def move(pictures: Tensor, placement: Tensor) -> Tensor:
-    """Pictures read at other places.
+def warp(pictures: Tensor, geometry: Tensor) -> Tensor:
+    """Pictures resampled bilinearly at transformed coordinates, with reflection padding.
 
     Parameters
     ----------
     pictures
-        (N, C, S, S).
-    placement
-        (N, 3, 3) on the CPU, as of :func:`draw_placement`.
+        (N, C, S, S), floating point, any range.
+    geometry
+        (N, 3, 3) on the CPU, from :func:`draw_geometry`.
 
     Returns
     -------
     Tensor
-        (N, C, S, S). Beyond its edges a picture goes on as its mirror image.
+        (N, C, S, S), of the same dtype.
     """
-    return _changed(pictures, placement, _read)
+    return _transform(pictures, geometry, _resample)
 
 
-def _read(pictures: Tensor, placement: Tensor) -> Tensor:
-    grid = F.affine_grid(placement[:, :2], list(pictures.shape), align_corners=False)
+def _resample(pictures: Tensor, geometry: Tensor) -> Tensor:
+    grid = F.affine_grid(geometry[:, :2], list(pictures.shape), align_corners=False)
     return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
 def recolour(pictures: Tensor, colours: Tensor) -> Tensor:
-    """Pictures in other colours.
+    """Pictures with transformed colours.
 
     Parameters
     ----------
     pictures
-        (N, 3, H, W).
+        (N, 3, H, W), floating point, near [-1, 1].
     colours
-        (N, 4, 4) on the CPU, as of :func:`draw_colours`.
+        (N, 4, 4) on the CPU, from :func:`draw_colours`.
 
     Returns
     -------
     Tensor
-        (N, 3, H, W), not clipped.
+        (N, 3, H, W), of the same dtype, not clipped.
     """
-    return _changed(pictures, colours, _multiply)
+    return _transform(pictures, colours, _multiply)
 
 
 def _multiply(pictures: Tensor, colours: Tensor) -> Tensor:
-    moved = torch.baddbmm(colours[:, :3, 3:], colours[:, :3, :3], pictures.flatten(2))
-    return moved.view_as(pictures)
+    recoloured = torch.baddbmm(colours[:, :3, 3:], colours[:, :3, :3], pictures.flatten(2))
+    return recoloured.view_as(pictures)
 
 
-def _changed(pictures: Tensor, matrices: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """``change`` on the samples whose matrix is not the identity."""
-    is_changed = (matrices != torch.eye(matrices.shape[-1], dtype=matrices.dtype)).any(dim=2).any(dim=1)
-    if not is_changed.any():
+def _transform(pictures: Tensor, matrices: Tensor, apply: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Pictures with ``apply`` called on the samples whose matrix is not the identity."""
+    is_transformed = (matrices != torch.eye(matrices.shape[-1], dtype=matrices.dtype)).any(dim=2).any(dim=1)
+    if not is_transformed.any():
         return pictures
-    chosen = is_changed.nonzero().squeeze(1)
-    matrices = matrices[chosen].to(pictures.device, pictures.dtype)
-    if len(chosen) == len(pictures):
-        return change(pictures, matrices)
-    chosen = chosen.to(pictures.device)
-    return pictures.index_copy(0, chosen, change(pictures[chosen], matrices))
+    indices = is_transformed.nonzero().squeeze(1)
+    matrices = matrices[indices].to(pictures.device, pictures.dtype)
+    if len(indices) == len(pictures):
+        return apply(pictures, matrices)
+    indices = indices.to(pictures.device)
+    return pictures.index_copy(0, indices, apply(pictures[indices], matrices))
 
 
 # ------------------------------------------------------------------------------------------------------------- matrices
@@ -201,75 +221,76 @@ def _normal(count: int, deviation: float, rng: torch.Generator) -> Tensor:
 
 
 def _with_probability(p: float, values: Tensor, neutral: float, rng: torch.Generator) -> Tensor:
-    """The values of some samples, and for the others what leaves a picture as it is."""
+    """Each value with probability ``p``, else the neutral value."""
     return torch.where(torch.rand(len(values), generator=rng) < p, values, neutral)
 
 
-# ------------------------------------------------------------------- where pixels come from: the inverse of each movement
+# ------------------------------------------------------------------------- maps of output coordinates to input coordinates
 
 
-def _mirror(count: int, p: float, _size: int, rng: torch.Generator) -> Tensor:
+def _x_flip(count: int, p: float, _size: int, rng: torch.Generator) -> Tensor:
     signs = 1.0 - 2.0 * torch.randint(2, (count,), generator=rng).double()
     return _scaling(_with_probability(p, signs, 1.0, rng), torch.ones(count, dtype=torch.float64))
 
 
-def _quarter_turns(count: int, p: float, _size: int, rng: torch.Generator) -> Tensor:
-    turns = torch.randint(4, (count,), generator=rng).double()
-    turns = _with_probability(p, turns, 0.0, rng).long()
-    cosines, sines = (torch.tensor(row, dtype=torch.float64) for row in ((1, 0, -1, 0), (0, 1, 0, -1)))  # to the bit
-    return _rotation(cosines[turns], sines[turns])
+def _rotation_90(count: int, p: float, _size: int, rng: torch.Generator) -> Tensor:
+    quarters = torch.randint(4, (count,), generator=rng).double()
+    quarters = _with_probability(p, quarters, 0.0, rng).long()
+    cosines, sines = (torch.tensor(row, dtype=torch.float64) for row in ((1, 0, -1, 0), (0, 1, 0, -1)))  # exact values
+    return _rotation(cosines[quarters], sines[quarters])
 
 
-def _whole_pixels(count: int, p: float, size: int, rng: torch.Generator) -> Tensor:
+def _integer_translation(count: int, p: float, size: int, rng: torch.Generator) -> Tensor:
     x, y = (torch.round(_uniform(count, -0.125, 0.125, rng) * size) * 2 / size for _ in range(2))
-    is_moved = _with_probability(p, torch.ones(count, dtype=torch.float64), 0.0, rng)
-    return _translation(x * is_moved, y * is_moved)
+    is_applied = _with_probability(p, torch.ones(count, dtype=torch.float64), 0.0, rng)
+    return _translation(x * is_applied, y * is_applied)
 
 
-def _size(count: int, p: float, _size: int, rng: torch.Generator) -> Tensor:
+def _isotropic_scaling(count: int, p: float, _size: int, rng: torch.Generator) -> Tensor:
     scale = torch.exp2(_with_probability(p, _normal(count, 0.2, rng), 0.0, rng))
     return _scaling(1 / scale, 1 / scale)
 
 
-def _turn(count: int, p: float, _size: int, rng: torch.Generator) -> Tensor:
-    """One of two turns, before and after the stretching: with either its own probability, one of them has p."""
+def _free_rotation(count: int, p: float, _size: int, rng: torch.Generator) -> Tensor:
+    """One of two rotations, before and after the anisotropic scaling; p is the probability that at least one is applied."""
     angle = _with_probability(1 - math.sqrt(1 - p), _uniform(count, -math.pi, math.pi, rng), 0.0, rng)
     return _rotation(angle.cos(), angle.sin())
 
 
-def _stretch(count: int, p: float, _size: int, rng: torch.Generator) -> Tensor:
+def _anisotropic_scaling(count: int, p: float, _size: int, rng: torch.Generator) -> Tensor:
     scale = torch.exp2(_with_probability(p, _normal(count, 0.2, rng), 0.0, rng))
     return _scaling(1 / scale, scale)
 
 
-def _parts_of_pixels(count: int, p: float, _size: int, rng: torch.Generator) -> Tensor:
+def _fractional_translation(count: int, p: float, _size: int, rng: torch.Generator) -> Tensor:
     x, y = (_normal(count, 0.125, rng) * 2 for _ in range(2))
-    is_moved = _with_probability(p, torch.ones(count, dtype=torch.float64), 0.0, rng)
-    return _translation(x * is_moved, y * is_moved)
+    is_applied = _with_probability(p, torch.ones(count, dtype=torch.float64), 0.0, rng)
+    return _translation(x * is_applied, y * is_applied)
 
 
-PLACEMENTS: Mapping[str, Draw] = MappingProxyType(
+GEOMETRY: Mapping[str, Draw] = MappingProxyType(
     {
-        "mirror": _mirror,
-        "quarter_turns": _quarter_turns,
-        "whole_pixels": _whole_pixels,
-        "size": _size,
-        "turn_before": _turn,
-        "stretch": _stretch,
-        "turn_after": _turn,
-        "parts_of_pixels": _parts_of_pixels,
+        "x_flip": _x_flip,
+        "rotation_90": _rotation_90,
+        "integer_translation": _integer_translation,
+        "isotropic_scaling": _isotropic_scaling,
+        "rotation_before": _free_rotation,
+        "anisotropic_scaling": _anisotropic_scaling,
+        "rotation_after": _free_rotation,
+        "fractional_translation": _fractional_translation,
     }
 )
-"""Movements in the order in which they befall a picture; each gives inverse matrices, (N, 3, 3). The first three keep every
-pixel's value, a shift by whole pixels up to an eighth of the size; sizes and stretches are 2 to a normal exponent of
-deviation 0.2, the last shift normal with an eighth of the size."""
+"""The geometric transformations in the order of their application; each returns inverse matrices, (N, 3, 3). The first three
+(pixel blitting) do not change pixel values; the integer translation is at most an eighth of the size. Scale factors are 2 to
+the power of a normal variable with standard deviation 0.2. The fractional translation is normal with a standard deviation of an
+eighth of the size."""
 
 
-# --------------------------------------------------------------------------------------------------- what becomes of colours
+# --------------------------------------------------------------------------------------------------------- maps of colours
 
 _AXIS = torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float64) / math.sqrt(3.0)
 _LUMA = torch.outer(_AXIS, _AXIS)
-"""Projects colours on the line of greys."""
+"""Projects colours onto the axis of greys."""
 
 
 def _brightness(count: int, p: float, _size: int, rng: torch.Generator) -> Tensor:
@@ -290,12 +311,12 @@ def _luma_flip(count: int, p: float, _size: int, rng: torch.Generator) -> Tensor
 
 
 def _hue(count: int, p: float, _size: int, rng: torch.Generator) -> Tensor:
-    """A turn around the line of greys, by Rodrigues' formula."""
+    """A rotation about the axis of greys, by Rodrigues' formula."""
     angle = _with_probability(p, _uniform(count, -math.pi, math.pi, rng), 0.0, rng)[:, None, None]
-    across = torch.zeros(4, 4, dtype=torch.float64)
+    cross_product = torch.zeros(4, 4, dtype=torch.float64)
     x, y, z = _AXIS[:3].tolist()
-    across[:3, :3] = torch.tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]], dtype=torch.float64)
-    return _identity(count, 4) + angle.sin() * across + (1 - angle.cos()) * (across @ across)
+    cross_product[:3, :3] = torch.tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]], dtype=torch.float64)
+    return _identity(count, 4) + angle.sin() * cross_product + (1 - angle.cos()) * (cross_product @ cross_product)
 
 
 def _saturation(count: int, p: float, _size: int, rng: torch.Generator) -> Tensor:
@@ -314,8 +335,9 @@ COLOURS: Mapping[str, Draw] = MappingProxyType(
         "saturation": _saturation,
     }
 )
-"""Changes of colours in their order; each gives matrices, (N, 4, 4). Brightness adds a normal value of deviation 0.2; contrast
-and saturation multiply by 2 to a normal exponent of deviation 0.5 and 1."""
+"""The colour transformations in the order of their application; each returns matrices, (N, 4, 4). Brightness adds a normal
+variable with standard deviation 0.2. Contrast and saturation multiply by 2 to the power of a normal variable with standard
+deviation 0.5 and 1."""
 
 
 # ---------------------------------------------------------------------------------------------------------- the controller
@@ -323,20 +345,21 @@ and saturation multiply by 2 to a normal exponent of deviation 0.5 and 1."""
 
 @dataclass
 class Controller:
-    """Moves p, so that the mean sign of the discriminator's scores of training photos comes to a target.
+    """Adjusts p so that the mean sign of the discriminator's scores of training photos reaches a target.
 
-    A discriminator that is sure of all of them, where the mean is 1, has learnt them by heart; one that cannot tell has 0.
+    The mean sign is 1 for a discriminator that classifies all training photos as real, which is a sign of memorising them, and
+    0 for one that cannot distinguish them from generated pictures.
 
     Parameters
     ----------
     p : float
-        Where to start; where it is.
+        The augmentation probability: the initial, then the current one.
     target : float
-        The mean sign that is wanted.
+        The target of the mean sign.
     speed : int
-        Images in which p goes from 0 to 1.
+        Number of images in which p can change from 0 to 1.
     interval : int
-        Steps between two changes.
+        Steps between two adjustments.
     """
 
     p: float = 0.0
@@ -347,10 +370,16 @@ class Controller:
     images: int = 0
     signs: float = 0.0
     sign_mean: float = math.nan
-    """The mean at the last change."""
+    """The mean sign at the last adjustment."""
 
-    def see(self, scores: Tensor) -> None:
-        """Take in a step's scores, (N,), of the photos as the discriminator saw them; every few steps p moves."""
+    def update(self, scores: Tensor) -> None:
+        """Record the scores of a step and, every ``interval`` steps, adjust p.
+
+        Parameters
+        ----------
+        scores
+            (N,): the discriminator's scores of the step's augmented photos.
+        """
         self.steps += 1
         self.images += len(scores)
         self.signs += float(scores.detach().sign().sum())

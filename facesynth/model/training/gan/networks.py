@@ -1,8 +1,9 @@
-"""Generator and discriminator in training: photos in, one update of each, and what is told of it, out.
+"""Generator and discriminator in training: photos in, updated networks and the step's metrics out.
 
-A step is an update of the generator by its loss, one by the path lengths where that is due, one of the discriminator by its
-loss, one by R1 where that is due, and the running average of the generator. All that is random is drawn for the whole step
-from the seed and the step's number, then shared out to parts and processes; gradients and what is told are means over them.
+A step consists of an update of the generator by its loss, one by path length regularisation if due, an update of the
+discriminator by its loss, one by R1 if due, and an update of the generator's moving average. All random numbers are drawn for
+the whole step from the seed and the step's number and then distributed to micro-batches and processes. Gradients and metrics
+are means over these.
 
 References: those of :mod:`facesynth.model.losses.adversarial` and :mod:`facesynth.model.training.gan.ada`.
 """
@@ -25,7 +26,7 @@ from facesynth.model.networks.discriminator import Discriminator
 from facesynth.model.networks.generator import Generator
 from facesynth.model.training.distributed import noise_sources
 from facesynth.model.training.ema import move_average
-from facesynth.model.training.gan.ada import Controller, draw_changes
+from facesynth.model.training.gan.ada import Controller, Transforms, draw_transforms
 from facesynth.model.training.optimizer_state import pack_optimizer, restore_optimizer
 
 if TYPE_CHECKING:
@@ -45,12 +46,12 @@ TRAINING_TERMS = (
     "real_sign",
     "augment_p",
 )
-"""What is told of a step: losses without penalties; the squared gradient and the path length before they are weighed, where
-they are due; mean scores; the mean sign of photos' scores at the last change of augmentation, and its probability."""
+"""The metrics of a step: losses without penalties; the unweighted R1 penalty and path length, if due; mean scores; the mean
+sign of the photos' scores at the last change of the augmentation probability, and that probability."""
 
 
-class _Pass(IntEnum):
-    """The passes of a step that draw something."""
+class _Phase(IntEnum):
+    """The phases of a step that draw random numbers."""
 
     GENERATOR = 0
     PATH = 1
@@ -59,22 +60,22 @@ class _Pass(IntEnum):
 
 
 def new_generator(config: GeneratorConfig) -> Generator:
-    """A generator of these sizes, with the weights that training starts from."""
+    """A generator of these sizes with initial weights."""
     return Generator(
         config.output_size, config.style_dim, config.mapping_depth, config.channel_base, config.channel_max
     )
 
 
 class Adversaries:
-    """A generator, its running average and a discriminator, with all that training carries from step to step.
+    """A generator, its moving average and a discriminator, with all state that training carries from step to step.
 
     Parameters
     ----------
     config
     accelerator
-        Gives the device, the precision and this process's place among others.
-    places
-        Where in a step's batch the images of each part of this process's share are.
+        Gives the device, the precision and the rank of this process.
+    micro_batches
+        The indices, in a step's batch, of the images of each of this process's micro-batches.
     generator
         The generator to start from; a new one if not given.
     discriminator
@@ -85,12 +86,13 @@ class Adversaries:
         self,
         config: GANConfig,
         accelerator: Accelerator,
-        places: Sequence[Sequence[int]],
+        micro_batches: Sequence[Sequence[int]],
         *,
         generator: GeneratorCheckpoint | None = None,
         discriminator: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self.config, self.accelerator, self.places = config, accelerator, [list(part) for part in places]
+        self.config, self.accelerator = config, accelerator
+        self.micro_batches = [list(indices) for indices in micro_batches]
         self.device: torch.device = accelerator.device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -102,7 +104,7 @@ class Adversaries:
         self.generator.to(self.device).train()
         self.discriminator.to(self.device).train()
         self.averaged = copy.deepcopy(self.generator).requires_grad_(requires_grad=False).eval()
-        """What is validated and kept."""
+        """The moving average of the generator, which is validated and saved."""
         self.optimizers = {
             "generator_optimizer": self._adam(self.generator, config.generator_learning_rate, self._path_interval),
             "discriminator_optimizer": self._adam(
@@ -128,32 +130,32 @@ class Adversaries:
 
     # -------------------------------------------------------------------------------------------------------------- a step
 
-    def step(self, parts: Sequence[Tensor], number: int) -> dict[str, float]:
-        """One step.
+    def step(self, micro_batches: Sequence[Tensor], step: int) -> dict[str, float]:
+        """One training step.
 
         Parameters
         ----------
-        parts
-            This process's photos in their parts, each (N, 3, S, S) in [-1, 1] on the device.
-        number
-            How many steps came before.
+        micro_batches
+            This process's photos, each micro-batch (N, 3, S, S) in [-1, 1] on the device.
+        step
+            The number of steps done before.
 
         Returns
         -------
         dict of str to float
-            The terms of :data:`TRAINING_TERMS` that this step has, the same in every process.
+            The metrics of this step, by :data:`TRAINING_TERMS`, the same in every process.
         """
         config = self.config
-        terms = {"generator_loss": self._train_generator(number)}
-        if self._path_interval and number % self._path_interval == 0:
-            terms["path_length"] = self._shorten_paths(number)
-        shown = self._show(parts, number)
-        terms |= self._train_discriminator(shown, number)
-        if config.r1_weight and number % config.r1_interval == 0:
-            terms["r1"] = self._flatten(shown)
-        values = dict(zip(terms, self._means(torch.stack([*terms.values()])).tolist(), strict=True))
+        terms = {"generator_loss": self._generator_step(step)}
+        if self._path_interval and step % self._path_interval == 0:
+            terms["path_length"] = self._path_length_step(step)
+        photos = self._augmented(micro_batches, step)
+        terms |= self._discriminator_step(photos, step)
+        if config.r1_weight and step % config.r1_interval == 0:
+            terms["r1"] = self._r1_step(photos)
+        values = dict(zip(terms, self._process_means(torch.stack([*terms.values()])).tolist(), strict=True))
         if config.average_half_life:
-            seen = (number + 1) * config.batch_size
+            seen = (step + 1) * config.batch_size
             decay = adversarial.averaging_decay(config.batch_size, seen, config.average_half_life, config.average_ramp)
             move_average(self.averaged, self.generator, decay)
         else:
@@ -164,121 +166,129 @@ class Adversaries:
                 values["real_sign"] = self.controller.sign_mean
         return values
 
-    def _train_generator(self, number: int) -> Tensor:
-        draws = self._chance(number, _Pass.GENERATOR)
-        latents = self._latents(draws)
-        changes = draw_changes(self.config.batch_size, self.controller.p, self.config.generator.output_size, draws)
+    def _generator_step(self, step: int) -> Tensor:
+        rng = self._rng(step, _Phase.GENERATOR)
+        z = self._draw_z(rng)
+        transforms = self._draw_transforms(rng)
         losses = []
         self.discriminator.requires_grad_(requires_grad=False)
-        for places in self.places:
+        for indices in self.micro_batches:
             with self.accelerator.autocast():
-                made = self._make(latents, number, _Pass.GENERATOR, places)
-                loss = adversarial.generator_loss(self.discriminator(changes.of(places)(made.float())))
+                fake = self._generate(z, step, _Phase.GENERATOR, indices)
+                loss = adversarial.generator_loss(self.discriminator(transforms.select(indices)(fake.float())))
             self._backward(loss)
             losses.append(loss.detach())
         self.discriminator.requires_grad_(requires_grad=True)
-        self._move("generator_optimizer")
+        self._optimizer_step("generator_optimizer")
         return torch.stack(losses).mean()
 
-    def _shorten_paths(self, number: int) -> Tensor:
-        """The update by path length regularisation, weighed for the steps that go without it."""
+    def _path_length_step(self, step: int) -> Tensor:
+        """The update by path length regularisation, weighted to make up for the steps without it."""
         config = self.config
-        draws = self._chance(number, _Pass.PATH)
-        z = self._latents(draws)
-        found = []
-        for places in self.places:
-            chosen = places[: max(len(places) // config.path_shrink, 1)]
-            latents = self._w_plus(z, chosen)
-            noise = noise_sources(config.seed, self._stream(number, _Pass.PATH), chosen, self.device)
+        rng = self._rng(step, _Phase.PATH)
+        z = self._draw_z(rng)
+        mean_lengths = []
+        for indices in self.micro_batches:
+            subset = indices[: max(len(indices) // config.path_shrink, 1)]
+            latents = self._w_plus(z, subset)
+            noise = noise_sources(config.seed, self._stream(step, _Phase.PATH), subset, self.device)
             pictures = self.generator(latents, noise="random", rng=noise)
-            sources = [self._chance(number, _Pass.PATH, place) for place in chosen]
-            along = torch.stack([torch.randn(pictures.shape[1:], generator=source) for source in sources])
-            lengths = adversarial.path_lengths(pictures, latents, along.to(self.device))
-            decay = config.path_decay ** (1 / len(self.places))
-            found.append(lengths.detach().mean())
+            rngs = [self._rng(step, _Phase.PATH, index) for index in subset]
+            directions = torch.stack([torch.randn(pictures.shape[1:], generator=rng) for rng in rngs])
+            lengths = adversarial.path_lengths(pictures, latents, directions.to(self.device))
+            decay = config.path_decay ** (1 / len(self.micro_batches))
+            mean_lengths.append(lengths.detach().mean())
             penalty, self.path_mean = adversarial.path_penalty(
-                lengths, self.path_mean, decay=decay, batch_mean=self._means(found[-1])
+                lengths, self.path_mean, decay=decay, batch_mean=self._process_means(mean_lengths[-1])
             )
             self._backward(config.path_weight * config.path_interval * penalty)
-        self._move("generator_optimizer")
-        return torch.stack(found).mean()
+        self._optimizer_step("generator_optimizer")
+        return torch.stack(mean_lengths).mean()
 
-    def _show(self, parts: Sequence[Tensor], number: int) -> list[Tensor]:
-        """The photos as the discriminator is to see them."""
-        draws = self._chance(number, _Pass.PHOTOS)
-        changes = draw_changes(self.config.batch_size, self.controller.p, self.config.generator.output_size, draws)
-        return [changes.of(places)(photos) for places, photos in zip(self.places, parts, strict=True)]
+    def _augmented(self, micro_batches: Sequence[Tensor], step: int) -> list[Tensor]:
+        """The photos of each micro-batch, augmented for the discriminator."""
+        transforms = self._draw_transforms(self._rng(step, _Phase.PHOTOS))
+        return [
+            transforms.select(indices)(photos)
+            for indices, photos in zip(self.micro_batches, micro_batches, strict=True)
+        ]
 
-    def _train_discriminator(self, shown: Sequence[Tensor], number: int) -> dict[str, Tensor]:
-        draws = self._chance(number, _Pass.DISCRIMINATOR)
-        latents = self._latents(draws)
-        changes = draw_changes(self.config.batch_size, self.controller.p, self.config.generator.output_size, draws)
-        losses, of_real, of_fake = [], [], []
-        for places, photos in zip(self.places, shown, strict=True):
+    def _discriminator_step(self, micro_batches: Sequence[Tensor], step: int) -> dict[str, Tensor]:
+        rng = self._rng(step, _Phase.DISCRIMINATOR)
+        z = self._draw_z(rng)
+        transforms = self._draw_transforms(rng)
+        losses, real_scores, fake_scores = [], [], []
+        for indices, photos in zip(self.micro_batches, micro_batches, strict=True):
             with self.accelerator.autocast():
                 with torch.no_grad():
-                    made = changes.of(places)(self._make(latents, number, _Pass.DISCRIMINATOR, places).float())
-                real, fake = self.discriminator(photos), self.discriminator(made)
-                loss = adversarial.discriminator_loss(real, fake)
+                    fake = self._generate(z, step, _Phase.DISCRIMINATOR, indices)
+                    fake = transforms.select(indices)(fake.float())
+                scores_of_photos, scores_of_fake = self.discriminator(photos), self.discriminator(fake)
+                loss = adversarial.discriminator_loss(scores_of_photos, scores_of_fake)
             self._backward(loss)
             losses.append(loss.detach())
-            of_real.append(real.detach().float())
-            of_fake.append(fake.detach().float())
-        self._move("discriminator_optimizer")
+            real_scores.append(scores_of_photos.detach().float())
+            fake_scores.append(scores_of_fake.detach().float())
+        self._optimizer_step("discriminator_optimizer")
         if self.config.augment_target:
-            self.controller.see(self.accelerator.gather(torch.cat(of_real)))
+            self.controller.update(self.accelerator.gather(torch.cat(real_scores)))
         return {
             "discriminator_loss": torch.stack(losses).mean(),
-            "real_score": torch.cat(of_real).mean(),
-            "fake_score": torch.cat(of_fake).mean(),
+            "real_score": torch.cat(real_scores).mean(),
+            "fake_score": torch.cat(fake_scores).mean(),
         }
 
-    def _flatten(self, shown: Sequence[Tensor]) -> Tensor:
-        """The update by R1, weighed for the steps that go without it."""
+    def _r1_step(self, micro_batches: Sequence[Tensor]) -> Tensor:
+        """The update by the R1 penalty, weighted to make up for the steps without it."""
         config = self.config
-        found = []
-        for photos in shown:
-            seen = photos.detach().requires_grad_()
-            penalty = adversarial.gradient_penalty(self.discriminator(seen), seen)
+        penalties = []
+        for photos in micro_batches:
+            inputs = photos.detach().requires_grad_()
+            penalty = adversarial.gradient_penalty(self.discriminator(inputs), inputs)
             self._backward(config.r1_weight / 2 * config.r1_interval * penalty)
-            found.append(penalty.detach())
-        self._move("discriminator_optimizer")
-        return torch.stack(found).mean()
+            penalties.append(penalty.detach())
+        self._optimizer_step("discriminator_optimizer")
+        return torch.stack(penalties).mean()
 
-    # --------------------------------------------------------------------------------------------------------------- parts
+    # ------------------------------------------------------------------------------------------------------ random numbers
 
     @staticmethod
-    def _stream(number: int, which: _Pass) -> int:
-        return number * len(_Pass) + which
+    def _stream(step: int, phase: _Phase) -> int:
+        return step * len(_Phase) + phase
 
-    def _chance(self, number: int, which: _Pass, *place: int) -> torch.Generator:
-        """A source on the CPU of what a pass draws for the whole step, or for the image at a place."""
-        entropy = [self.config.seed, self._stream(number, which), len(place), *place, 1]
+    def _rng(self, step: int, phase: _Phase, *index: int) -> torch.Generator:
+        """A random number generator on the CPU for a phase of a step, or for the image with this index in the phase."""
+        entropy = [self.config.seed, self._stream(step, phase), len(index), *index, 1]
         value = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
         return torch.Generator().manual_seed(int(value) >> 1)
 
-    def _latents(self, draws: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Two z for every image of the step and where the second takes over."""
+    def _draw_z(self, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Two z, (batch_size, style_dim), and the crossover layers, (batch_size,), for the images of the step."""
         config = self.config
-        z, other = (torch.randn(config.batch_size, config.generator.style_dim, generator=draws) for _ in range(2))
-        crossovers = adversarial.draw_crossovers(config.batch_size, config.generator.n_styles, config.mixing, draws)
-        return z, other, crossovers
+        first, second = (torch.randn(config.batch_size, config.generator.style_dim, generator=rng) for _ in range(2))
+        crossovers = adversarial.draw_crossovers(config.batch_size, config.generator.n_styles, config.mixing, rng)
+        return first, second, crossovers
 
-    def _w_plus(self, latents: tuple[Tensor, Tensor, Tensor], places: Sequence[int]) -> Tensor:
-        z, other, crossovers = (value[list(places)].to(self.device) for value in latents)
+    def _draw_transforms(self, rng: torch.Generator) -> Transforms:
+        return draw_transforms(self.config.batch_size, self.controller.p, self.config.generator.output_size, rng)
+
+    def _w_plus(self, z: tuple[Tensor, Tensor, Tensor], indices: Sequence[int]) -> Tensor:
+        first, second, crossovers = (value[list(indices)].to(self.device) for value in z)
         mapping = self.generator.mapping
-        return adversarial.cross_over(mapping(z), mapping(other), crossovers, self.config.generator.n_styles)
+        return adversarial.cross_over(mapping(first), mapping(second), crossovers, self.config.generator.n_styles)
 
-    def _make(self, latents: tuple[Tensor, Tensor, Tensor], number: int, which: _Pass, places: Sequence[int]) -> Tensor:
-        noise = noise_sources(self.config.seed, self._stream(number, which), places, self.device)
-        made: Tensor = self.generator(self._w_plus(latents, places), noise="random", rng=noise)
-        return made
+    def _generate(self, z: tuple[Tensor, Tensor, Tensor], step: int, phase: _Phase, indices: Sequence[int]) -> Tensor:
+        noise = noise_sources(self.config.seed, self._stream(step, phase), indices, self.device)
+        pictures: Tensor = self.generator(self._w_plus(z, indices), noise="random", rng=noise)
+        return pictures
+
+    # ------------------------------------------------------------------------------------------------------------- updates
 
     def _backward(self, loss: Tensor) -> None:
-        (loss / len(self.places)).backward()  # type: ignore[no-untyped-call]
+        (loss / len(self.micro_batches)).backward()  # type: ignore[no-untyped-call]
 
-    def _move(self, name: str) -> None:
-        """A step of an optimiser, on gradients that are means over all processes."""
+    def _optimizer_step(self, name: str) -> None:
+        """A step of an optimiser with gradients averaged over all processes."""
         optimizer = self.optimizers[name]
         if self.accelerator.num_processes > 1:
             for group in optimizer.param_groups:
@@ -288,33 +298,42 @@ class Adversaries:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    def _means(self, values: Tensor) -> Tensor:
-        """Values that are means over all processes."""
+    def _process_means(self, values: Tensor) -> Tensor:
+        """The means of values over all processes."""
         if self.accelerator.num_processes == 1:
             return values
         means: Tensor = self.accelerator.reduce(values, reduction="mean")
         return means
 
-    # ------------------------------------------------------------------------------------------------ saving and going on
+    # -------------------------------------------------------------------------------------------------- saving and resuming
 
     def latent_avg(self) -> Tensor:
-        """The averaged generator's average latent, (n_styles, style_dim)."""
+        """The average latent of the averaged generator, (n_styles, style_dim) float32."""
         mean = self.averaged.mean_latent(seed=self.config.seed)
         return mean.expand(self.config.generator.n_styles, -1)
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """All that is needed to go on: tensors, and what goes into a state's ``info``."""
+        """The state needed to resume.
+
+        Returns
+        -------
+        tensors : dict of str to tensor
+            The networks' state dicts and the optimisers' tensors, each under a prefix; ``latent_avg``, (n_styles, style_dim);
+            ``path_mean``, a scalar.
+        info : dict
+            Plain values for the ``info`` of the training state.
+        """
         tensors = {"path_mean": self.path_mean, "latent_avg": self.latent_avg()}
         info: dict[str, Any] = {"controller": dataclasses.asdict(self.controller)}
         for prefix, network in self._networks().items():
             tensors |= {f"{prefix}.{name}": value for name, value in network.state_dict().items()}
         for prefix, optimizer in self.optimizers.items():
-            of_optimizer, info[prefix] = pack_optimizer(optimizer, prefix)
-            tensors |= of_optimizer
+            optimizer_tensors, info[prefix] = pack_optimizer(optimizer, prefix)
+            tensors |= optimizer_tensors
         return tensors, info
 
     def restore(self, state: GeneratorState) -> None:
-        """Take over what :meth:`pack` packed.
+        """Restore the state saved by :meth:`pack`.
 
         Raises
         ------

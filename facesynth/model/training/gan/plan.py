@@ -1,6 +1,6 @@
-"""A generator's run before it begins: the photos that it sees, its settings as they are noted, and in words what it takes.
+"""The plan of a generator's run: a dataset folder, a config and initial networks in; photos, settings and a summary out.
 
-A dataset folder, a config and, where training doesn't start from nothing, checkpoints go in. Nothing is written.
+Nothing is written.
 """
 
 from __future__ import annotations
@@ -54,28 +54,28 @@ class GeneratorFolder(RunFolder):
     function: ClassVar[str] = "facesynth.model.training.gan.train.train_generator"
 
     def load(self, path: Path) -> GeneratorState:
-        """Read a state."""
+        """Read a training state."""
         return native.load_generator_state(path)
 
     def title(self, config: Any) -> str:
-        """What the README calls the run."""
+        """The run's title in the README."""
         return f"{TASK}, {config.generator.output_size} px"
 
 
 @dataclass(frozen=True)
 class GeneratorPlan:
-    """What a generator's run is to do.
+    """The plan of a generator's run.
 
     Attributes
     ----------
     config : GANConfig
     train, val : Photos
     generator : GeneratorCheckpoint or None
-        The one to start from, whose sizes are the config's.
+        The generator to start from, of the config's sizes.
     discriminator : dict of str to tensor, or None
-        State dict of the one to start from.
+        State dict of the discriminator to start from.
     settings : mapping
-        All that tells this run from another, as plain values.
+        Everything that distinguishes this run from others, as plain values.
     """
 
     config: GANConfig
@@ -86,12 +86,12 @@ class GeneratorPlan:
     settings: Mapping[str, Any]
 
     def text(self, n_processes: int = 1) -> str:
-        """The settings as YAML, then parameters, epochs and memory."""
+        """A summary: the settings as YAML, then parameters, epochs and memory."""
         config = self.config
         with torch.device("meta"):
             generator, discriminator = new_generator(config.generator), Discriminator(config.discriminator)
         sizes = [sum(weight.numel() for weight in network.parameters()) for network in (generator, discriminator)]
-        passes = _kept(config, config.batch_size // (n_processes * config.accumulate))
+        passes = _activation_bytes(config, config.batch_size // (n_processes * config.accumulate))
         weights, moments, gradients = 4 * (2 * sizes[0] + sizes[1]), 8 * sum(sizes), 4 * max(sizes)
         largest = max(passes, key=lambda name: passes[name])
         images = config.steps * config.batch_size
@@ -106,8 +106,8 @@ class GeneratorPlan:
         )
 
 
-def _kept(config: GANConfig, count: int) -> dict[str, int]:
-    """Bytes that autograd keeps in the passes of a step's part of so many images, by their names."""
+def _activation_bytes(config: GANConfig, count: int) -> dict[str, int]:
+    """Bytes that autograd saves in each phase of a step, by name, for a micro-batch of ``count`` images."""
     size, sizes = config.generator.output_size, config.generator
     half = 0.5 if config.precision == "bf16" else 1.0
     with torch.device("meta"):
@@ -118,7 +118,7 @@ def _kept(config: GANConfig, count: int) -> dict[str, int]:
         w: Tensor = generator.mapping(torch.empty(n, sizes.style_dim, device="meta"))
         return w[:, None].expand(-1, sizes.n_styles, -1)
 
-    known = _known(generator, discriminator)
+    known = _storages(generator, discriminator)
     passes = {}
     with kept_by_autograd(known) as kept:
         discriminator.requires_grad_(requires_grad=False)
@@ -138,13 +138,14 @@ def _kept(config: GANConfig, count: int) -> dict[str, int]:
         passes["path lengths"] = sum(kept.values())
     if config.r1_weight:
         with kept_by_autograd(known) as kept:
-            seen = photos.clone().requires_grad_()
-            adversarial.gradient_penalty(discriminator(seen), seen)
+            inputs = photos.clone().requires_grad_()
+            adversarial.gradient_penalty(discriminator(inputs), inputs)
         passes["gradient penalty"] = sum(kept.values())
     return passes
 
 
-def _known(*networks: nn.Module) -> set[int]:
+def _storages(*networks: nn.Module) -> set[int]:
+    """The addresses of the storages of all weights and buffers."""
     return {
         weight.untyped_storage()._cdata
         for network in networks
@@ -153,8 +154,8 @@ def _known(*networks: nn.Module) -> set[int]:
 
 
 @dataclass(frozen=True)
-class Given:
-    """The networks that a run starts from, if it doesn't from nothing.
+class InitialNetworks:
+    """The networks that a run starts from, if any.
 
     Attributes
     ----------
@@ -162,7 +163,7 @@ class Given:
     discriminator : tuple of DiscriminatorConfig and dict, or None
         Sizes and state dict.
     names : tuple of str or None
-        The two files, as a run notes them.
+        The paths of the two files, which a run records.
     """
 
     generator: GeneratorCheckpoint | None = None
@@ -170,15 +171,15 @@ class Given:
     names: tuple[str | None, str | None] = (None, None)
 
 
-def read_given(generator: Path | None, discriminator: Path | None, size: int | None) -> Given:
-    """The networks in files of any known format.
+def read_initial_networks(generator: Path | None, discriminator: Path | None, size: int | None) -> InitialNetworks:
+    """The initial networks, from files of any known format.
 
     Parameters
     ----------
     generator, discriminator
-        The files, or for a generator a run folder; a discriminator comes with a generator.
+        The files, or a run folder for the generator; a discriminator needs a generator.
     size
-        What was asked for, pixels, if anything was.
+        The requested height and width, pixels, if any.
 
     Raises
     ------
@@ -190,44 +191,46 @@ def read_given(generator: Path | None, discriminator: Path | None, size: int | N
     if generator is None:
         if discriminator is not None:
             raise InputError("a discriminator came without a generator; give --generator FILE too")
-        return Given()
-    first = load_generator(generator)
-    made = first.config.output_size
-    if size is not None and size != made:
-        raise CheckpointError(f"the generator of {first.path} makes {made} px, asked for were {size}; leave out --size")
-    with torch.device("meta"):
-        own = new_generator(first.config).state_dict()
-    state_dict.check_state(own, first.tensors, first.path)
-    second = load_discriminator(discriminator) if discriminator else None
-    if second is not None and second[0].input_size != made:
+        return InitialNetworks()
+    checkpoint = load_generator(generator)
+    output_size = checkpoint.config.output_size
+    if size is not None and size != output_size:
         raise CheckpointError(
-            f"the discriminator of {discriminator} is for {second[0].input_size} px, the generator makes {made}"
+            f"the generator of {checkpoint.path} makes {output_size} px, not the {size} px requested; leave out --size"
         )
-    return Given(first, second, (str(generator), str(discriminator) if discriminator else None))
+    with torch.device("meta"):
+        own = new_generator(checkpoint.config).state_dict()
+    state_dict.check_state(own, checkpoint.tensors, checkpoint.path)
+    loaded = load_discriminator(discriminator) if discriminator else None
+    if loaded is not None and loaded[0].input_size != output_size:
+        raise CheckpointError(
+            f"the discriminator of {discriminator} is for {loaded[0].input_size} px, the generator makes {output_size}"
+        )
+    return InitialNetworks(checkpoint, loaded, (str(generator), str(discriminator) if discriminator else None))
 
 
-def plan_generator(data: Path, config: GANConfig, given: Given | None = None) -> GeneratorPlan:
-    """Open a dataset folder for a run.
+def plan_generator(data: Path, config: GANConfig, initial: InitialNetworks | None = None) -> GeneratorPlan:
+    """The plan of a run on a dataset folder.
 
     Parameters
     ----------
     data
         A dataset folder with the splits train and val.
     config
-    given
+    initial
         The networks to start from, of the config's sizes.
 
     Raises
     ------
     InputError
-        If the data do not fit, or networks of other sizes are given.
+        If the dataset does not fit, or the initial networks have other sizes than the config's.
     """
-    given = given or Given()
-    if given.generator is not None and given.generator.config != config.generator:
-        raise InputError(f"the generator given has the sizes {given.generator.config}; needed: {config.generator}")
-    if given.discriminator is not None and given.discriminator[0] != config.discriminator:
+    initial = initial or InitialNetworks()
+    if initial.generator is not None and initial.generator.config != config.generator:
+        raise InputError(f"the initial generator has the sizes {initial.generator.config}; needed: {config.generator}")
+    if initial.discriminator is not None and initial.discriminator[0] != config.discriminator:
         raise InputError(
-            f"the discriminator given has the sizes {given.discriminator[0]}; needed: {config.discriminator}"
+            f"the initial discriminator has the sizes {initial.discriminator[0]}; needed: {config.discriminator}"
         )
     dataset = read_dataset(data)
     size = config.generator.output_size
@@ -235,8 +238,8 @@ def plan_generator(data: Path, config: GANConfig, given: Given | None = None) ->
     settings = {
         "task": TASK,
         "photos": {"train": train.digest, "val": val.digest},
-        "start": dict(zip(("generator", "discriminator"), given.names, strict=True)),
+        "start": dict(zip(("generator", "discriminator"), initial.names, strict=True)),
         **plain(dataclasses.asdict(config)),
     }
-    state = given.discriminator[1] if given.discriminator else None
-    return GeneratorPlan(config, train, val, given.generator, state, settings)
+    state = initial.discriminator[1] if initial.discriminator else None
+    return GeneratorPlan(config, train, val, initial.generator, state, settings)

@@ -1,7 +1,7 @@
-"""Training a generator: the photos of a dataset folder into a run folder, which `facesynth train --generator` takes.
+"""Training of a generator: a dataset folder's photos in, a run folder for `facesynth train --generator` out.
 
-A run that goes on from a checkpoint is the run that was never interrupted, to the bit on a CPU. The loop is
-:mod:`facesynth.model.training.loop`'s, a step :mod:`facesynth.model.training.gan.networks`'.
+A resumed run gives the same result as an uninterrupted one, to the bit on a CPU. The loop is in
+:mod:`facesynth.model.training.loop`, the training step in :mod:`facesynth.model.training.gan.networks`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from facesynth.model.config.gan import GANConfig
 from facesynth.model.data.tensors import photo_tensor
 from facesynth.model.training import distributed
 from facesynth.model.training.gan.networks import TRAINING_TERMS, Adversaries
-from facesynth.model.training.gan.plan import GeneratorFolder, GeneratorPlan, Given, plan_generator
+from facesynth.model.training.gan.plan import GeneratorFolder, GeneratorPlan, InitialNetworks, plan_generator
 from facesynth.model.training.gan.validation import GeneratorValidation
 from facesynth.model.training.loop import Execution, Loop, Report, held
 from facesynth.model.training.run_folder import plain
@@ -33,24 +33,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainedGenerator:
-    """What a run came to.
+    """The result of a run.
 
     Attributes
     ----------
     root : Path
         The run folder.
     started : int
-        The step that this call went on from.
+        The step from which this call resumed.
     first : float
         The metric before the first step.
     metric : str
-        What tells which generator is kept.
+        The metric that selects the best generator.
     best : float
         Its lowest value.
     best_step : int
-        Where that was: the step of the generator that is kept.
+        The step of the best generator, which is the one saved.
     is_main : bool
-        Whether this is the process that speaks for all.
+        Whether this is the main process.
     """
 
     root: Path
@@ -67,33 +67,33 @@ def train_generator(
     out: Path,
     config: GANConfig,
     *,
-    given: Given | None = None,
+    initial: InitialNetworks | None = None,
     report: Report | None = None,
     announce: Callable[[str], None] | None = None,
     **execution: Any,
 ) -> TrainedGenerator:
-    """Train a generator, or go on with a run that was interrupted.
+    """Train a generator, or resume an interrupted run.
 
     Parameters
     ----------
     data : Path
         A dataset folder with photos in the splits train and val.
     out : Path
-        The run folder; made if missing.
+        The run folder; created if missing.
     config : GANConfig
-    given : Given, optional
-        The networks to start from, as :func:`facesynth.model.training.gan.plan.read_given` reads them.
+    initial : InitialNetworks, optional
+        The networks to start from, from :func:`facesynth.model.training.gan.plan.read_initial_networks`.
     report : callable, optional
-        Told of every step and every validation, in the first process alone.
+        Called after every step and every validation, in the main process only.
     announce : callable, optional
-        Told of the plan, with its text, before anything begins; in the first process alone.
+        Called with the text of the plan before training begins, in the main process only.
     **execution
         Fields of :class:`facesynth.model.training.loop.Execution`.
 
     Raises
     ------
     InputError
-        If the data, the networks given or the run folder do not fit.
+        If the data, the initial networks or the run folder do not fit.
     DivergenceError
         If a loss is no longer finite; the last checkpoint stays.
     OutputError
@@ -101,7 +101,7 @@ def train_generator(
     """
     how = Execution(**execution)
     folder = GeneratorFolder(out, how.keep)
-    planned = plan_generator(data, config, given)
+    planned = plan_generator(data, config, initial)
     accelerator = distributed.start(how.device, config, out, how.trackers)
     with held(out, accelerator):
         folder.refuse_another(planned.settings)
@@ -132,14 +132,14 @@ class _Run(Loop[GANConfig]):
         self.take_up()
 
     def finish(self) -> TrainedGenerator:
-        """Carry the run to its end, and tell what it came to."""
+        """Complete the run and return its result."""
         self.run()
         metric = self.config.metric
-        found = self.metrics.validation(metric) or [float("nan")]
+        values = self.metrics.validation(metric) or [float("nan")]
         return TrainedGenerator(
             self.folder.root,
             self.started,
-            found[0],
+            values[0],
             metric,
             self.best,
             self.best_step,
@@ -149,8 +149,8 @@ class _Run(Loop[GANConfig]):
     def restore(self, state: GeneratorState) -> None:
         self.adversaries.restore(state)
 
-    def train_step(self, parts: Sequence[tuple[Tensor, Tensor]]) -> dict[str, float]:
-        values = self.adversaries.step([photo_tensor(photos.to(self.device)) for _, photos in parts], self.step)
+    def train_step(self, micro_batches: Sequence[tuple[Tensor, Tensor]]) -> dict[str, float]:
+        values = self.adversaries.step([photo_tensor(photos.to(self.device)) for _, photos in micro_batches], self.step)
         self.check(values)
         return values
 
@@ -163,7 +163,7 @@ class _Run(Loop[GANConfig]):
     def write_model(self, path: Path, info: Mapping[str, Any]) -> None:
         adversaries = self.adversaries
         tensors, average = adversaries.averaged.state_dict(), adversaries.latent_avg()
-        native.save_generator(path, tensors, average, config=self.config.generator, info=self._noted(info))
+        native.save_generator(path, tensors, average, config=self.config.generator, info=self._with_config(info))
 
     def write_state(self, path: Path, info: Mapping[str, Any]) -> None:
         tensors, packed = self.adversaries.pack()
@@ -172,10 +172,10 @@ class _Run(Loop[GANConfig]):
             tensors,
             generator=self.config.generator,
             discriminator=self.config.discriminator,
-            info=self._noted({**info, **packed}),
+            info=self._with_config({**info, **packed}),
         )
 
-    def _noted(self, info: Mapping[str, Any]) -> dict[str, Any]:
-        noted = {**info, "train": plain(dataclasses.asdict(self.config))}
-        noted["train"].pop("steps")  # a run that is carried further is the same run
-        return noted
+    def _with_config(self, info: Mapping[str, Any]) -> dict[str, Any]:
+        config = plain(dataclasses.asdict(self.config))
+        config.pop("steps")  # a run may be continued with more steps
+        return {**info, "train": config}

@@ -1,15 +1,15 @@
-"""Validation of a generator: the running average's pictures beside photos, into distances, losses and a sheet of samples.
+"""Validation of a generator: the averaged generator and photos in; distances, losses and a sheet of samples out.
 
-The z, their noise and the photos are the same at every interval. What is told:
+The z, their noise and the photos are the same at every validation. The metrics:
 
 ======================  =============================================================================================
 swd, swd_<size>         sliced Wasserstein distance from the validation photos, mean and at each scale
                         (:mod:`facesynth.model.losses.sliced_wasserstein`)
-generator_loss,         of the discriminator on pictures and validation photos as they are
+generator_loss,         of the discriminator on pictures and validation photos, without augmentation
 discriminator_loss
-real_score, fake_score  its mean scores of them
-overfitting             how much more it trusts training photos: 0 as much as validation photos, 1 these no more than
-                        made pictures
+real_score, fake_score  its mean scores of validation photos and pictures
+overfitting             0 if it scores training and validation photos alike, 1 if it scores validation photos like
+                        generated pictures
 ======================  =============================================================================================
 
 Reference: Karras et al., "Training Generative Adversarial Networks with Limited Data", NeurIPS 2020, section 3 (r_v).
@@ -38,84 +38,84 @@ if TYPE_CHECKING:
     from facesynth.model.training.gan.networks import Adversaries
 
 MOST_PHOTOS = 500
-"""Photos of a split that are looked at, from its beginning."""
+"""The most photos of a split that are used, from its beginning."""
 ROWS, COLUMNS = 4, 6
-"""Pictures on a sheet of samples."""
+"""Rows and columns of a sheet of samples."""
 _SMALLEST_CELL = 96
 _STREAM = 1 << 62
-"""Of the noise; steps don't get as far."""
+"""Stream of the validation noise, which no training step reaches."""
 
 
 class GeneratorValidation:
-    """Photos of both splits, and the z whose pictures are compared with them.
+    """Measures a generator and discriminator on the photos of both splits, with fixed z.
 
     Parameters
     ----------
     train, val
-        The photos.
+        The photos of the training and the validation split.
     config
     device
-        Where to compute.
+        The device for the computation.
     """
 
     def __init__(self, train: Photos, val: Photos, config: GANConfig, device: torch.device) -> None:
         self.train, self.val, self.config, self.device = train, val, config, device
         self.count = min(len(val), MOST_PHOTOS)
-        self.batch = config.batch_size // config.accumulate
+        self.batch_size = config.batch_size // config.accumulate
         rng = torch.Generator().manual_seed(config.seed)
         self.z = torch.randn(max(self.count, ROWS * COLUMNS), config.generator.style_dim, generator=rng)
         self.distance = PatchDistance(self._photos(val), config.seed)
 
     def terms(self) -> tuple[str, ...]:
-        """What :meth:`measure` tells, in order."""
+        """The metrics of :meth:`measure` that :data:`TRAINING_TERMS` lacks, in order."""
         return (*self.config.distances, "overfitting")
 
     @torch.no_grad()
     def measure(self, adversaries: Adversaries) -> dict[str, float]:
-        """The averaged generator's pictures and the discriminator, told as the module's first lines say."""
-        distances = self.distance(pictures.clamp(-1, 1) for pictures in self._made(adversaries))
+        """The metrics that the module's docstring lists, for the averaged generator and the discriminator."""
+        distances = self.distance(pictures.clamp(-1, 1) for pictures in self._generated(adversaries))
         discriminator = adversaries.discriminator
-        fake = torch.cat([discriminator(pictures) for pictures in self._made(adversaries)]).cpu()
-        seen, unseen = (
+        fake = torch.cat([discriminator(pictures) for pictures in self._generated(adversaries)]).cpu()
+        train, val = (
             torch.cat([discriminator(photos) for photos in self._photos(split)]).cpu()
             for split in (self.train, self.val)
         )
-        certainty = float(seen.mean() - fake.mean())
+        margin = float(train.mean() - fake.mean())
         return {
             "generator_loss": float(adversarial.generator_loss(fake)),
-            "discriminator_loss": float(adversarial.discriminator_loss(unseen, fake)),
-            "real_score": float(unseen.mean()),
+            "discriminator_loss": float(adversarial.discriminator_loss(val, fake)),
+            "real_score": float(val.mean()),
             "fake_score": float(fake.mean()),
             "swd": sum(distances.values()) / len(distances),
             **{f"swd_{size}": distance for size, distance in distances.items()},
-            "overfitting": float(seen.mean() - unseen.mean()) / certainty if certainty else 0.0,
+            "overfitting": float(train.mean() - val.mean()) / margin if margin else 0.0,
         }
 
     @torch.no_grad()
     def sheet(self, adversaries: Adversaries) -> NDArray[np.uint8]:
-        """The averaged generator's pictures of the first z, with its constant noise."""
+        """A sheet of the averaged generator's pictures for the first z, with its constant noise: (H, W, 3) uint8."""
         count = ROWS * COLUMNS
-        parts = [self.z[first : min(first + self.batch, count)] for first in range(0, count, self.batch)]
-        made = [to_pictures(self._make(adversaries, part, None)) for part in parts]
-        pictures = [picture for part in made for picture in part]
+        batches = [self.z[first : min(first + self.batch_size, count)] for first in range(0, count, self.batch_size)]
+        pictures = [picture for z in batches for picture in to_pictures(self._generate(adversaries, z, None))]
         rows = [pictures[first : first + COLUMNS] for first in range(0, len(pictures), COLUMNS)]
         cell = max(_SMALLEST_CELL, self.config.generator.output_size // 2)
         return contact_sheet(rows, [""] * COLUMNS, cell=cell)
 
     def _photos(self, photos: Photos) -> Iterator[Tensor]:
         count = min(len(photos), self.count)
-        for first in range(0, count, self.batch):
-            chosen = [torch.from_numpy(photos[index][1]) for index in range(first, min(first + self.batch, count))]
-            yield photo_tensor(torch.stack(chosen).to(self.device))
+        for first in range(0, count, self.batch_size):
+            last = min(first + self.batch_size, count)
+            batch = [torch.from_numpy(photos[index][1]) for index in range(first, last)]
+            yield photo_tensor(torch.stack(batch).to(self.device))
 
-    def _made(self, adversaries: Adversaries) -> Iterator[Tensor]:
-        for first in range(0, self.count, self.batch):
-            places = range(first, min(first + self.batch, self.count))
-            noise = noise_sources(self.config.seed, _STREAM, places, self.device)
-            yield self._make(adversaries, self.z[places.start : places.stop], noise)
+    def _generated(self, adversaries: Adversaries) -> Iterator[Tensor]:
+        for first in range(0, self.count, self.batch_size):
+            indices = range(first, min(first + self.batch_size, self.count))
+            noise = noise_sources(self.config.seed, _STREAM, indices, self.device)
+            yield self._generate(adversaries, self.z[indices.start : indices.stop], noise)
 
-    def _make(self, adversaries: Adversaries, z: Tensor, noise: list[torch.Generator] | None) -> Tensor:
+    def _generate(self, adversaries: Adversaries, z: Tensor, noise: list[torch.Generator] | None) -> Tensor:
         generator = adversaries.averaged
         latents = generator.mapping(z.to(self.device))[:, None].expand(-1, generator.n_styles, -1)
-        made: Tensor = generator(latents, noise="constant" if noise is None else "random", rng=noise)
-        return made
+        pictures: Tensor = generator(latents, noise="constant" if noise is None else "random", rng=noise)
+        return pictures

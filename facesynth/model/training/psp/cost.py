@@ -1,8 +1,8 @@
-"""What a run takes, before it starts: parameters, steps an epoch, and the memory of a step.
+"""The cost of a run before it starts: a config in; parameters, steps per epoch and the memory of a step out.
 
-The memory is counted, not guessed: the step's forward pass is made with tensors that have shapes and no values
-(PyTorch's ``meta`` device), and what autograd would keep of it for the backward pass is added up; so is what the optimiser
-keeps after a step. With that go weights, their average, the networks of the loss, and gradients.
+The memory is computed, not estimated: the forward pass of a step runs on tensors without values (PyTorch's ``meta`` device),
+and the sizes of all tensors that autograd saves for the backward pass are summed, as are those of the optimiser's state.
+Weights, their average, the networks of the loss, and gradients are added.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _HALF = {"float32": 1.0, "bf16": 0.5, "fp16": 0.5}
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run takes.
+    """The cost of a run.
 
     Attributes
     ----------
     encoder, generator, trained : int
-        Parameters of the two networks, and of these and the style codes those that are trained.
+        Number of parameters of each network, and of all trained parameters, including the style codes.
     steps_per_epoch : int
     epochs : float
-        How often every photo is seen.
+        Number of passes over the training photos.
     weights, gradients, optimizer, activations : int
-        Bytes in one process: of all weights with their average and the loss's networks; of gradients; of what the optimiser
-        keeps; and of what the backward pass needs of the forward pass of one part of a step.
+        Bytes in one process: all weights, including their average and the loss's networks; gradients; the optimiser's state;
+        and the tensors that the backward pass of one micro-batch needs from its forward pass.
     """
 
     encoder: int
@@ -54,12 +54,12 @@ class Cost:
 
     @property
     def memory(self) -> int:
-        """Bytes at the peak, all of these together: most gradients are the style heads', which come before activations go."""
+        """Bytes at the peak, the sum of all of these: most gradients are those of the style heads, computed first."""
         return self.weights + self.gradients + self.optimizer + self.activations
 
 
 def cost(config: TrainConfig, objective: Objective, *, n_photos: int, n_processes: int = 1) -> Cost:
-    """Count what a run takes.
+    """The cost of a run.
 
     Parameters
     ----------
@@ -67,9 +67,9 @@ def cost(config: TrainConfig, objective: Objective, *, n_photos: int, n_processe
     objective
         The loss, with its networks.
     n_photos
-        Training pairs.
+        Number of training pairs.
     n_processes
-        Processes that share a step.
+        Number of processes.
     """
     with torch.device("meta"):
         model = PSP(config.model)
@@ -100,7 +100,7 @@ def _bytes(tensors: Iterable[Tensor]) -> int:
 
 
 def _kept_by_optimizer(config: TrainConfig, network: Translation) -> int:
-    """Bytes of what the optimiser has noted after a step."""
+    """Bytes of the optimiser's state after a step."""
     for weight in network.parameters():
         weight.grad = torch.empty_like(weight) if weight.requires_grad else None
     optimizer = make_optimizer(config, network.model, network.codes)
@@ -109,7 +109,7 @@ def _kept_by_optimizer(config: TrainConfig, network: Translation) -> int:
 
 
 def _kept(config: TrainConfig, network: Translation, objective: Objective, n_photos: int) -> int:
-    """Bytes that autograd keeps of a forward pass with so many photos, besides weights."""
+    """Bytes that autograd saves in a forward pass with ``n_photos`` photos, without weights."""
     sizes = config.model
     with torch.device("meta"):
         condition = torch.empty(n_photos, sizes.input_channels, sizes.input_size, sizes.input_size)

@@ -1,4 +1,4 @@
-"""What is trained: the model as it begins, the photos' style codes, one pass through them, and what moves their weights.
+"""The trained network: the initial model, the photos' style codes, and a forward pass through both.
 
 Conditions go in, faces and their latents come out; some of the faces have the styles of their photo's own code.
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 COLOUR_COMPONENTS = 32
 FIRST_STYLE_SPREAD = 0.4
-"""Spread of the styles of a generator that starts from nothing: it learns the mean face first, then what differs."""
+"""Scale of the initial styles of a new generator, which therefore learns the mean face first, then the variation."""
 
 
 class Translation(nn.Module):
-    """A pass through all that is trained, as one module, which is what is shared out to several devices.
+    """A forward pass through everything that is trained, as one module, which is replicated on several devices.
 
     Parameters
     ----------
@@ -76,18 +76,18 @@ class Translation(nn.Module):
         condition
             (N, input_channels, input_size, input_size).
         indices
-            (N,): which photo's code is whose.
+            (N,) int64: the index of each sample's photo, which selects its code.
         styled
-            (N,) bool: whose style layers come from the codes; none of them if not given.
+            (N,) bool: the samples whose style layers come from the codes; none if not given.
         noise
-            A source of noise for each; the layers' constant noise if not given.
+            A random number generator of the noise for each sample; the layers' constant noise if not given.
 
         Returns
         -------
         faces : Tensor
             (N, 3, output_size, output_size).
         latents : Tensor
-            (N, n_styles, style_dim), as the encoder makes them.
+            (N, n_styles, style_dim), as predicted by the encoder.
         """
         model = self.model
         if self._is_lean:
@@ -101,12 +101,12 @@ class Translation(nn.Module):
 
 
 def is_lean(config: TrainConfig, *, compiled: bool) -> bool:
-    """Whether a run's steps keep less for the gradients (see :class:`Translation`)."""
+    """Whether a run's steps save less memory for the gradients (see :class:`Translation`)."""
     return config.precision == "float32" and not compiled
 
 
 def first_model(config: TrainConfig, pairs: PairedFaces, given: GeneratorCheckpoint | None) -> tuple[PSP, Tensor]:
-    """The model that a run begins with, on the CPU, and the first style codes, (photos, style_dim).
+    """The initial model of a run, on the CPU, and the initial style codes, (photos, style_dim).
 
     Parameters
     ----------
@@ -137,19 +137,19 @@ def first_model(config: TrainConfig, pairs: PairedFaces, given: GeneratorCheckpo
 
 
 def freeze_untrained(model: PSP, config: TrainConfig) -> None:
-    """Leave gradients to what the config trains: the generator if it does, its mapping where there are codes to map."""
+    """Freeze what the config does not train: the generator, or only its mapping network if there are no codes to map."""
     model.generator.requires_grad_(config.train_generator)
     if not config.style_probability:
         model.generator.mapping.requires_grad_(requires_grad=False)
 
 
 def check_generator(given: GeneratorCheckpoint, config: ModelConfig) -> None:
-    """See that a generator has the sizes of a model's.
+    """Check that a generator has the sizes of a model's generator.
 
     Raises
     ------
     CheckpointError
-        If it hasn't.
+        If it has other sizes.
     """
     sizes = config.generator
     for name in ("output_size", "style_dim", "mapping_depth", "channel_base", "channel_max"):
@@ -165,10 +165,10 @@ def _take_generator(model: PSP, given: GeneratorCheckpoint) -> None:
 
 
 def _first_codes(config: TrainConfig, pairs: PairedFaces) -> Tensor:
-    """Every training photo's colours: their principal components, each of unit variance.
+    """The initial codes: principal components of the training photos' colours, each with unit variance.
 
-    That is how GLO starts, here on thumbnails of 8 x 8 pixels. Dimensions beyond the number of components are drawn at
-    random. Random codes then stand for plausible colours.
+    GLO initialises its codes in this way, here on thumbnails of 8 x 8 pixels. Dimensions beyond the number of components are
+    random. Random codes then correspond to plausible colours.
     """
     count, size = len(pairs), config.model.style_dim
     if not config.style_probability:
@@ -183,7 +183,7 @@ def _first_codes(config: TrainConfig, pairs: PairedFaces) -> Tensor:
 
 
 def chosen_factors(config: TrainConfig, draws: Sequence[int]) -> list[int]:
-    """How many times smaller each photo was that goes in as a condition, chosen by a number for each."""
+    """The downsampling factor of each photo that is a condition, selected by a number for each."""
     factors = config.low_resolution or (1,)
     return [factors[draw % len(factors)] for draw in draws]
 
@@ -191,7 +191,7 @@ def chosen_factors(config: TrainConfig, draws: Sequence[int]) -> list[int]:
 def network_inputs(
     config: TrainConfig, conditions: Tensor, photos: Tensor, factors: Sequence[int], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Pairs of 8-bit pictures as the networks and losses take them, on the device.
+    """Pairs of 8-bit pictures as float tensors for the networks and losses, on the device.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def network_inputs(
     photos
         (N, T, T, 3) uint8.
     factors
-        How many times smaller each condition was; it counts where the config has ``low_resolution``.
+        The downsampling factor of each condition; used only if the config has ``low_resolution``.
     device
 
     Returns
@@ -219,7 +219,7 @@ def network_inputs(
 
 
 def compile_networks(model: PSP) -> None:
-    """Have torch.compile compile the encoder and the generator where they are; names in the state dict stay.
+    """Compile the encoder and the generator in place with torch.compile; names in the state dict stay.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""A run before it begins: the pairs that it sees, its settings as they are noted, and in words what it takes.
+"""The plan of a run: a dataset folder and a config in; pairs, settings and a summary of the cost out.
 
-A dataset folder and a config go in. Nothing is written.
+Nothing is written.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _MEBIBYTE = 1 << 20
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is to do.
+    """The plan of a run.
 
     Attributes
     ----------
     config : TrainConfig
     train_pairs, val_pairs : PairedFaces
     generator : GeneratorCheckpoint or None
-        The one to start from, whose sizes fit.
+        The generator to start from, of the config's sizes.
     settings : mapping
-        All that tells this run from another, as plain values.
+        Everything that distinguishes this run from others, as plain values.
     """
 
     config: TrainConfig
@@ -54,7 +54,7 @@ class Plan:
     settings: Mapping[str, Any]
 
     def text(self, objective: Objective, n_processes: int = 1) -> str:
-        """The settings as YAML, then parameters, steps an epoch and memory."""
+        """A summary: the settings as YAML, then parameters, steps per epoch and memory."""
         taken = cost(self.config, objective, n_photos=len(self.train_pairs), n_processes=n_processes)
         parts = ("weights", "gradients", "optimizer", "activations")
         of_parts = ", ".join(f"{name} {getattr(taken, name) / _MEBIBYTE:,.0f}" for name in parts)
@@ -75,7 +75,7 @@ def plan(
     generator: Path | None = None,
     skip_bad: int = 0,
 ) -> Plan:
-    """Open a dataset folder for a run.
+    """The plan of a run on a dataset folder.
 
     Parameters
     ----------

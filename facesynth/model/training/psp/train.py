@@ -50,24 +50,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run came to.
+    """The result of a run.
 
     Attributes
     ----------
     root : Path
         The run folder.
     started : int
-        The step that this call went on from.
+        The step from which this call resumed.
     first, lowest : float
         Validation L2 before the first step, and the lowest.
     metric : str
-        What tells which model is kept.
+        The metric that selects the best model.
     best : float
         Its lowest value.
     best_step : int
-        Where that was: the step of the model that is kept.
+        The step of the best model, which is the one saved.
     is_main : bool
-        Whether this is the process that speaks for all.
+        Whether this is the main process.
     """
 
     root: Path
@@ -93,30 +93,31 @@ def train(
     announce: Callable[[str], None] | None = None,
     **execution: Any,
 ) -> Trained:
-    """Train a model, or go on with a run that was interrupted.
+    """Train a model, or resume an interrupted run.
 
     Parameters
     ----------
     data : Path
         A dataset folder with the condition that the task needs and the splits train and val.
     out : Path
-        The run folder; made if missing.
+        The run folder; created if missing.
     config : TrainConfig
     sketch : str, optional
-        The sketch method, where the dataset holds several, or some joined by commas; if conditions are to be rough, all
-        of them by default.
+        The sketch method, if the dataset has several, or some of them joined by commas; if conditions are to be rough, all
+        methods by default.
     generator : Path, optional
-        A checkpoint of any known format, or a run folder, whose generator and average latent to start from; it stays as it
-        is unless the config trains it.
+        A checkpoint of any known format, or a run folder, with the generator and average latent to start from; it is frozen
+        unless the config trains it.
     networks : mapping of str to module, optional
-        What terms of the loss need, as far as the config weighs them: ``lpips``, ``identity``, ``moco`` and ``parsing``, each
+        The networks of the loss terms with weights above 0: ``lpips``, ``identity``, ``moco`` and ``parsing``, each a function
         of two (N, 3, H, W) tensors in [-1, 1].
     skip_bad : int
-        So many pairs with a bad picture are left out of each split; by default the first stops the run, named by its id.
+        The most pairs with a bad picture that are skipped in each split; by default the first one stops the run, with a
+        message that names its id.
     report : callable, optional
-        Told of every step and every validation, in the first process alone.
+        Called after every step and every validation, in the main process only.
     announce : callable, optional
-        Told of the plan, with its text, before anything begins; in the first process alone.
+        Called with the text of the plan before training begins, in the main process only.
     **execution
         Fields of :class:`Execution`.
 
@@ -169,7 +170,7 @@ class _Run(Loop[TrainConfig]):
             share_batch_norms(self.model.encoder)
         self.objective = objective.to(self.device)
         self.averaged = copy.deepcopy(self.model).requires_grad_(requires_grad=False) if config.ema else self.model
-        """What is validated and kept."""
+        """The model that is validated and saved."""
         self.optimizer = make_optimizer(config, self.model, self.codes)
         self.take_up()
         if how.compile:
@@ -178,7 +179,7 @@ class _Run(Loop[TrainConfig]):
         self.network, self.stepper = accelerator.prepare(network, self.optimizer)
 
     def finish(self) -> Trained:
-        """Carry the run to its end, and tell what it came to."""
+        """Complete the run and return its result."""
         self.run()
         l2 = self.metrics.validation("l2") or [math.nan]
         is_main = self.accelerator.is_main_process
@@ -186,7 +187,7 @@ class _Run(Loop[TrainConfig]):
             self.folder.root, self.started, l2[0], min(l2), self.config.metric, self.best, self.best_step, is_main
         )
 
-    # ------------------------------------------------------------------------------------------------ saving and going on
+    # -------------------------------------------------------------------------------------------------- saving and resuming
 
     def restore(self, state: Checkpoint) -> None:
         state_dict.load_into(self.model, state.state_of("model"), state.path)
@@ -215,7 +216,7 @@ class _Run(Loop[TrainConfig]):
     def _write(self, path: Path, kind: str, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
         config = self.config
         info = {**info, "train": plain(dataclasses.asdict(config))}
-        info["train"].pop("steps")  # a run that is carried further is the same run
+        info["train"].pop("steps")  # a run may be continued with more steps
         native.save(path, kind, tensors, config=config.model, task=config.task, scheme=self.scheme, info=info)
 
     # ------------------------------------------------------------------------------------------- validating and training
@@ -266,7 +267,7 @@ class _Run(Loop[TrainConfig]):
         return values
 
     def _gradient_norm(self) -> float:
-        """The length of all gradients together, which are clipped to what the config allows."""
+        """The norm of all gradients together, which are clipped to the config's limit."""
         trained = [
             weight for group in self.optimizer.param_groups for weight in group["params"] if weight.grad is not None
         ]

@@ -1,6 +1,6 @@
-"""Validation: a model on the whole validation split as it is, into the terms of its loss, and a sheet of samples.
+"""Validation of a model: a model and the validation split in, the terms of the loss and a sheet of samples out.
 
-Nothing is augmented, drawn at random or left out; every process takes a stretch of the split.
+Nothing is augmented, random or left out; every process handles a contiguous range of the split.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _SMALLEST_CELL = 128
 
 
 class Validation:
-    """The validation split, and what a model is measured by.
+    """Measures a model on the validation split.
 
     Parameters
     ----------
     pairs
     config
     objective
-        On the device already where it is used.
+        The loss, on the device where it is used.
     accelerator
-        Gives the device, the precision and this process's place among others.
+        Gives the device, the precision and the rank of this process.
     """
 
     def __init__(self, pairs: PairedFaces, config: TrainConfig, objective: Objective, accelerator: Accelerator) -> None:
@@ -48,7 +48,7 @@ class Validation:
 
     @torch.no_grad()
     def measure(self, model: PSP) -> dict[str, float]:
-        """Every term of the loss, the mean over the whole split, the same in every process."""
+        """Every term of the loss, averaged over the whole split, the same in every process."""
         process, count = self.accelerator.process_index, self.accelerator.num_processes
         first, last = (len(self.pairs) * edge // count for edge in (process, process + 1))
         names = ["loss", *self.objective.terms]
@@ -64,7 +64,7 @@ class Validation:
 
     @torch.no_grad()
     def sheet(self, model: PSP) -> NDArray[np.uint8]:
-        """Condition, face and true photo of the first pairs."""
+        """A sheet with condition, face and photo of the first pairs: (H, W, 3) uint8."""
         pairs = [self.pairs[index] for index in range(min(SAMPLES, len(self.pairs)))]
         kind, size, at_once = self.config.model.condition, self.config.model.output_size, self.config.batch_size
         rows: list[list[NDArray[np.uint8]]] = []
@@ -82,7 +82,7 @@ class Validation:
     def _translate(
         self, model: PSP, first: int, conditions: Tensor, photos: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Faces, conditions, photos and latents of pairs; ``first`` is where they are in the split."""
+        """Faces, conditions, photos and latents of pairs; ``first`` is the index of the first one in the split."""
         model.eval()
         factors = chosen_factors(self.config, range(first, first + len(photos)))
         condition, photo = network_inputs(self.config, conditions, photos, factors, self.accelerator.device)

@@ -26,7 +26,9 @@ def tiny(**values) -> GANConfig:
 
 def adversaries(config: GANConfig, out: Path = Path("nowhere"), **given) -> Adversaries:
     accelerator = distributed.start("cpu", config, out)
-    return Adversaries(config, accelerator, distributed.places(config.batch_size, 0, 1, config.accumulate), **given)
+    return Adversaries(
+        config, accelerator, distributed.micro_batch_indices(config.batch_size, 0, 1, config.accumulate), **given
+    )
 
 
 def photos(step: int, count: int = 4) -> torch.Tensor:

@@ -9,12 +9,12 @@ from facesynth.errors import InputError
 from facesynth.model.config import model
 from facesynth.model.config.gan import GANConfig, preset
 from facesynth.model.training.gan.overrides import resolve_generator
-from facesynth.model.training.gan.plan import Given
+from facesynth.model.training.gan.plan import InitialNetworks
 from facesynth.model.training.run_folder import plain
 
 
 def resolve(file=None, **options) -> GANConfig:
-    return resolve_generator(Given(), file=file, **options)
+    return resolve_generator(InitialNetworks(), file=file, **options)
 
 
 def test_a_runs_own_settings_are_taken_again(tmp_path):

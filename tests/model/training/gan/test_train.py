@@ -26,7 +26,7 @@ from facesynth.model.training import loop
 from facesynth.model.training.distributed import noise_sources
 from facesynth.model.training.gan.networks import new_generator
 from facesynth.model.training.gan.overrides import resolve_generator
-from facesynth.model.training.gan.plan import plan_generator, read_given
+from facesynth.model.training.gan.plan import plan_generator, read_initial_networks
 from facesynth.model.training.gan.train import train_generator
 from facesynth.model.training.gan.validation import COLUMNS, ROWS
 from facesynth.model.training.psp.train import train
@@ -106,7 +106,7 @@ def test_what_a_run_leaves(undisturbed):
     noted = yaml.safe_load((undisturbed / "config.yaml").read_text())
     assert (noted["task"], noted["steps"], noted["generator"]["output_size"]) == ("generator", 6, 32)
     assert noted["start"] == {"generator": None, "discriminator": None}
-    assert resolve_generator(read_given(None, None, None), file=undisturbed / "config.yaml") == tiny()
+    assert resolve_generator(read_initial_networks(None, None, None), file=undisturbed / "config.yaml") == tiny()
     readme = (undisturbed / "README.md").read_text()
     assert readme.startswith("# generator, 32 px\n")
     assert "facesynth.model.training.gan.train.train_generator" in readme
@@ -259,12 +259,12 @@ def test_a_model_is_trained_on_the_runs_generator(faces, tmp_path, undisturbed):
 
 
 def test_a_run_starts_from_another_runs_networks(faces, tmp_path, undisturbed):
-    given = read_given(newest(undisturbed), newest(undisturbed), None)
+    given = read_initial_networks(newest(undisturbed), newest(undisturbed), None)
     config = resolve_generator(given, options={"batch_size": 2, "steps": 1, "interval": 1, "seed": 4})
     assert config.generator == tiny().generator
     stopped = []
     with pytest.raises(Stop):
-        run(faces, tmp_path / "run", config, given=given, report=stop_at(0, "val"), announce=stopped.append)
+        run(faces, tmp_path / "run", config, initial=given, report=stop_at(0, "val"), announce=stopped.append)
     assert yaml.safe_load(stopped[0].partition("\n\n")[0])["start"]["generator"] == str(newest(undisturbed))
     begun, end = (native.load_generator_state(newest(root)) for root in (tmp_path / "run", undisturbed))
     for ours, theirs in (("generator", "averaged"), ("averaged", "averaged"), ("discriminator", "discriminator")):
@@ -275,16 +275,16 @@ def test_a_run_starts_from_another_runs_networks(faces, tmp_path, undisturbed):
 
 
 def test_networks_that_do_not_fit(tmp_path, undisturbed, faces):
-    with pytest.raises(CheckpointError, match="makes 32 px, asked for were 64; leave out --size"):
-        read_given(undisturbed, None, 64)
+    with pytest.raises(CheckpointError, match="makes 32 px, not the 64 px requested; leave out --size"):
+        read_initial_networks(undisturbed, None, 64)
     with pytest.raises(InputError, match="a discriminator came without a generator; give --generator FILE too"):
-        read_given(None, newest(undisturbed), None)
+        read_initial_networks(None, newest(undisturbed), None)
     with pytest.raises(CheckpointError, match="is a folder; a discriminator is in a file, such as a run's newest"):
-        read_given(undisturbed, undisturbed, None)
-    with pytest.raises(CheckpointError, match="is no state of a generator's training"):
-        read_given(undisturbed, undisturbed / "model.safetensors", None)
-    with pytest.raises(InputError, match=r"the generator given has the sizes .*; needed: "):
-        plan_generator(faces, preset("small"), read_given(undisturbed, None, None))
+        read_initial_networks(undisturbed, undisturbed, None)
+    with pytest.raises(CheckpointError, match="is not the training state of a generator"):
+        read_initial_networks(undisturbed, undisturbed / "model.safetensors", None)
+    with pytest.raises(InputError, match=r"the initial generator has the sizes .*; needed: "):
+        plan_generator(faces, preset("small"), read_initial_networks(undisturbed, None, None))
     with pytest.raises(CheckpointError, match="holds a generator alone, no model; train an encoder for it"):
         native.load(newest(undisturbed))
 

@@ -212,7 +212,7 @@ def test_bad_pairs_are_left_out_if_allowed(faces, tmp_path, monkeypatch, caplog,
         run(tmp_path / "data", tmp_path / "run", config, workers=workers)
     run(tmp_path / "data", tmp_path / "run", config, workers=workers, skip_bad=1)
     assert rows_of(tmp_path / "run")[-1]["step"] == "3"
-    assert "left out, 1 of 1 that may be: id 00003: " in caplog.text
+    assert "skipped 1 of at most 1 bad pairs: id 00003: " in caplog.text
     assert reading_processes() == []
 
 
@@ -421,7 +421,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over(faces, tmp_path, undisturbed
     newest.write_bytes(damage(newest.read_bytes()))
     with caplog.at_level(logging.WARNING):
         assert run(faces, tmp_path / "run").started == 3
-    assert f"passing over a damaged checkpoint: {newest}" in caplog.text
+    assert f"skipping a damaged checkpoint: {newest}" in caplog.text
     assert_same_outcome(tmp_path / "run", undisturbed)
 
 

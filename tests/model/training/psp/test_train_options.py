@@ -20,6 +20,7 @@ from facesynth.model.checkpoints import native
 from facesynth.model.data.low_resolution import lowered
 from facesynth.model.data.pairs import PairedFaces
 from facesynth.model.data.tensors import photo_tensor, to_pictures
+from facesynth.model.training.optimizers import make_optimizer
 from facesynth.model.training.psp.train import _Run, train
 from facesynth.model.training.psp.validation import Validation
 
@@ -128,7 +129,7 @@ class Stop(Exception):
 
 def test_rates_fall_towards_the_last_step_wherever_the_run_was_stopped(faces, tmp_path, monkeypatch):
     optimizers, rates = [], []
-    make = train.make_optimizer
+    make = make_optimizer
 
     def watched(*arguments):
         optimizers.append(make(*arguments))

@@ -7,12 +7,14 @@ from PIL import Image
 
 from facesynth import images
 from facesynth.errors import InputError, PictureError, WrongKindError
+from facesynth.images import Picture
 from facesynth.labels import CELEBAMASK_HQ
-from facesynth.model.inference.inputs import INVERTED, ON_GLASS, is_inverted, kind_of, read_input
+from facesynth.model.data.conditions import INVERTED, ON_GLASS, is_inverted, kind_of, read_condition
 
 
 def read(source, kind, size=64):
-    return read_input(source, kind, CELEBAMASK_HQ, size)
+    condition = read_condition(source, kind, CELEBAMASK_HQ, size)
+    return condition.pixels, condition.note
 
 
 def drawing(size: int = 64, width: int = 1) -> np.ndarray:
@@ -59,7 +61,7 @@ def test_label_maps_of_ids_or_colours(tmp_path, given, way):
 @pytest.mark.parametrize(
     ("picture", "says"),
     [
-        (Image.new("RGB", (8, 8), (1, 2, 3)), r"64 of 64 pixels in colours that are no class's .*#010203"),
+        (Image.new("RGB", (8, 8), (1, 2, 3)), r"64 of 64 pixels in colours of no class .*#010203"),
         (Image.new("L", (8, 8), 19), "holds the value 19"),
         (Image.new("RGBA", (8, 8), (204, 0, 0, 100)), "transparent|RGBA picture"),
     ],
@@ -191,16 +193,16 @@ def test_label_maps_and_sketches_are_told_apart(dataset, tmp_path):
         sketch.save(tmp_path / "lines.jpg")
         images.write_png(tmp_path / "inverted.png", 255 - np.asarray(sketch))
         for path in (maps, tmp_path / "coloured.png", tmp_path / "palette.png"):
-            assert kind_of(path, CELEBAMASK_HQ) == "labels", path
+            assert kind_of(Picture.read(path), CELEBAMASK_HQ) == "labels", path
         for path in (drawing, *(tmp_path / name for name in ("rgb.png", "lines.png", "lines.jpg", "inverted.png"))):
-            assert kind_of(path, CELEBAMASK_HQ) == "sketch", path
+            assert kind_of(Picture.read(path), CELEBAMASK_HQ) == "sketch", path
 
 
 def test_a_photo_is_neither(dataset, tmp_path):
     photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     images.write_png(tmp_path / "photo.png", photo)
     with pytest.raises(WrongKindError, match="neither a label map in the ids or colours of celebamask-hq nor a sketch"):
-        kind_of(tmp_path / "photo.png", CELEBAMASK_HQ)
+        kind_of(Picture.read(tmp_path / "photo.png"), CELEBAMASK_HQ)
     (tmp_path / "none.png").write_bytes(b"")
     with pytest.raises(PictureError):
-        kind_of(tmp_path / "none.png", CELEBAMASK_HQ)
+        kind_of(Picture.read(tmp_path / "none.png"), CELEBAMASK_HQ)

@@ -1,0 +1,185 @@
+"""Conditions: a label map, sketch or photo in any form in, 8-bit pixels of the model's input size out.
+
+Every condition is read here, by training and by inference alike. Training reads what `facesynth prep` wrote, strictly. What
+people draw or find is read with more latitude: label maps may be in the scheme's colours, paper may be transparent, and lines
+may be light on dark. The note says where pixels were changed for that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from facesynth import images
+from facesynth.errors import PictureError, WrongKindError
+from facesynth.images import Picture
+from facesynth.model.data.tensors import BACKGROUND, to_square
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from facesynth.labels import LabelScheme
+    from facesynth.model.config.model import Condition
+
+_DARK = 128
+"""Grey values below this are dark."""
+_COLOURED = 32
+"""A pixel whose channels differ by more than this is coloured."""
+_WIDEST_LINE = 1 / 12
+"""Anything wider than this fraction of a picture's longer side is an area, not a line."""
+_FEWEST_COLOURS = 64
+"""A picture with this many colours or fewer is not a photo."""
+INVERTED = "light lines on dark: read as dark on light"
+ON_GLASS = "light lines on transparent paper: read as dark on light"
+
+
+@dataclass(frozen=True)
+class ReadCondition:
+    """A condition at the model's input size, and how it was read.
+
+    Attributes
+    ----------
+    pixels : (S, S) uint8 array; (S, S, 3) for a photo
+        Class ids; a sketch, 255 the paper; or RGB.
+    kind : str
+        labels, sketch or photo.
+    note : str
+        What was changed so that it could be read; empty where nothing was.
+    path : Path
+        Where it came from, for messages.
+    """
+
+    pixels: NDArray[np.uint8]
+    kind: Condition
+    note: str
+    path: Path
+
+
+def read_condition(
+    source: Picture | Path | Image.Image | NDArray[np.uint8],
+    kind: Condition,
+    scheme: LabelScheme,
+    size: int,
+    *,
+    strict: bool = False,
+) -> ReadCondition:
+    """A condition, made square and resized to what the model takes.
+
+    Parameters
+    ----------
+    source : Picture, Path, Pillow picture, or (H, W), (H, W, 3) or (H, W, 4) uint8 array
+        What is not square is centred on background, paper or black.
+    kind : str
+        labels, sketch or photo.
+    scheme : LabelScheme
+        Of the label maps.
+    size : int
+        Height and width of the condition, pixels.
+    strict : bool
+        Take only what `facesynth prep` writes: label maps of class ids, sketches as they are.
+
+    Raises
+    ------
+    InputError
+        If an array is of another type or shape.
+    PictureError
+        If it cannot be read.
+    WrongKindError
+        If it is another kind of picture.
+    """
+    picture = source if isinstance(source, Picture) else Picture.of(source)
+    note = ""
+    if kind == "labels":
+        pixels = picture.labels(scheme) if strict else picture.any_labels(scheme)
+    elif kind == "sketch":
+        pixels, note = (picture.sketch(), "") if strict else _sketch(picture)
+    else:
+        pixels = images.read_photo(picture.path) if strict else _photo(picture)
+    square = to_square(pixels, BACKGROUND[kind])
+    return ReadCondition(images.resize(square, (size, size), labels=kind == "labels"), kind, note, picture.path)
+
+
+def kind_of(picture: Picture, scheme: LabelScheme) -> Condition:
+    """Whether a picture is a label map or a sketch.
+
+    Parameters
+    ----------
+    picture : Picture
+    scheme : LabelScheme
+        Of the label maps.
+
+    Raises
+    ------
+    PictureError
+        If it cannot be decoded.
+    WrongKindError
+        If it is neither.
+    """
+    _ = picture.pillow
+    try:
+        picture.any_labels(scheme)
+    except PictureError:
+        try:
+            _sketch(picture)
+        except WrongKindError as error:
+            raise WrongKindError(
+                f"{picture.path} is neither a label map in the ids or colours of {scheme.name} nor a sketch, which the shipped "
+                "models translate; for photos give --checkpoint"
+            ) from error
+        return "sketch"
+    return "labels"
+
+
+def _sketch(picture: Picture) -> tuple[NDArray[np.uint8], str]:
+    """The drawing as dark lines on light paper, and what was done to it."""
+    if picture.pillow.has_transparency_data:
+        alpha = np.asarray(picture.pillow.convert("RGBA"))[..., 3]
+        if int(alpha.min()) < _DARK <= int(alpha.max()) and int(picture.rgb().min()) >= 2 * _DARK - _COLOURED:
+            return 255 - alpha, ON_GLASS
+    sketch = picture.sketch()
+    if 2 * np.count_nonzero(np.ptp(picture.rgb(), axis=2) > _COLOURED) > sketch.size:
+        raise WrongKindError(
+            f"{picture.path} is coloured over most of it: a photo or a colour-coded label map; needed: a sketch, dark lines on "
+            "light paper, as `facesynth prep sketches` makes of photos"
+        )
+    if is_inverted(sketch):
+        return 255 - sketch, INVERTED
+    return sketch, ""
+
+
+def is_inverted(sketch: NDArray[np.uint8]) -> bool:
+    """Whether a drawing has light lines on dark paper: most is dark, and most of what is light is thin.
+
+    Parameters
+    ----------
+    sketch : (H, W) uint8 array
+
+    Examples
+    --------
+    >>> drawing = np.full((64, 64), 255, np.uint8)
+    >>> drawing[20:22, 10:50] = 0
+    >>> is_inverted(drawing), is_inverted(255 - drawing)
+    (False, True)
+    """
+    light = sketch >= _DARK
+    count = np.count_nonzero(light)
+    if not 0 < 2 * count < sketch.size:
+        return False
+    width = max(3, round(max(sketch.shape) * _WIDEST_LINE))
+    areas = cv2.morphologyEx(light.astype(np.uint8), cv2.MORPH_OPEN, np.ones((width, width), np.uint8))
+    return 2 * int(np.count_nonzero(areas)) < int(count)
+
+
+def _photo(picture: Picture) -> NDArray[np.uint8]:
+    rgb = picture.rgb()
+    colours = len(np.unique(rgb.reshape(-1, 3) @ np.array([1 << 16, 1 << 8, 1], np.uint32)))
+    if colours <= _FEWEST_COLOURS < rgb[..., 0].size // 4:
+        has = f"{colours} colour{'s' if colours > 1 else ''} only"
+        raise WrongKindError(f"{picture.path} has {has}: a label map or a drawing; needed: a photo")
+    return rgb
