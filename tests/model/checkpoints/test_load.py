@@ -280,7 +280,7 @@ def test_formats_are_told_by_the_content(tmp_path, psp, rosinality):
         (lambda path: Image.fromarray(np.zeros((4, 4), np.uint8)).save(path, "png"), "it is a picture; give"),
         (lambda path: Image.fromarray(np.zeros((4, 4), np.uint8)).save(path, "jpeg"), "it is a picture; give"),
         (lambda path: path.write_text("<!DOCTYPE html>"), "it is text, such as a web page saved in its place"),
-        (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1"), "it is a text"),
+        (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1"), "it is text"),
         (lambda path: path.write_text("hello"), "it is of no known format, or damaged"),
         (lambda path: torch.save([1], path), "it holds a list; give a checkpoint of"),
         (lambda path: torch.save({}, path), "it holds an empty dict; give"),

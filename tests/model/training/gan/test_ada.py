@@ -67,7 +67,7 @@ def test_a_share_of_p_is_changed(name):
     matrices = drawn(name, p=0.3)
     changed = (matrices != torch.eye(matrices.shape[1])).flatten(1).any(dim=1).float().mean().item()
     neutral = {"x_flip": 1 / 2, "rotation_90": 1 / 4, "luma_flip": 1 / 2, "integer_translation": 1 / 81}.get(name, 0.0)
-    p = 1 - math.sqrt(0.7) if name.startswith("turn") else 0.3
+    p = 1 - math.sqrt(0.7) if name in ("rotation_before", "rotation_after") else 0.3
     assert changed == pytest.approx(p * (1 - neutral), abs=0.025)
 
 
