@@ -55,7 +55,8 @@ class Styling:
     mix_alpha: float = 1.0
     """Weight of the style in these layers, 0 to 1; 1 replaces the encoder's latents."""
     truncation: float = 1.0
-    """psi, the scale of the latents' offset from the average latent: 1 keeps them, 0 is the average face."""
+    """psi, the scale of the latents' offset from the average latent: 1 keeps them, 0 gives the average face, more than 1
+    exaggerates."""
     noise: NoiseMode = "constant"
     """The noise of every layer: constant, random by seed and sample, or none."""
 
