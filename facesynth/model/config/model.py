@@ -17,6 +17,10 @@ TRUNK_UNITS: Mapping[int, StageUnits] = MappingProxyType({50: (3, 4, 14, 3), 100
 """Residual units in the four stages of IR-SE50, IR-SE100 and IR-SE152 (Deng et al., "ArcFace", CVPR 2019)."""
 
 
+_MOST_SPATIAL = 128
+"""Most channels of the spatial path where nobody chooses them."""
+
+
 def is_power_of_two(value: int) -> bool:
     """Whether ``value`` is 1, 2, 4, 8, ..."""
     """Whether ``value`` is 1, 2, 4, 8, ..."""
@@ -133,6 +137,12 @@ class ModelConfig:
     """Channels of each of the trunk's four stages."""
     style_resolution: int = 64
     """Random styles go into the generator's layers from this resolution up, pixels."""
+    spatial_resolutions: tuple[int, ...] = ()
+    """Where the condition's own maps are added to the generator's, pixels: powers of two from 8 up, such as (8, 16, 32, 64);
+    none for a model whose latents say everything."""
+    spatial_channels: tuple[int, ...] = ()
+    """Channels of the network that makes these maps, one number for each; none for three quarters of the generator's there,
+    at most 128."""
 
     def __post_init__(self) -> None:
         if self.condition not in ("labels", "sketch", "photo"):
@@ -154,6 +164,32 @@ class ModelConfig:
         for name in ("input_channels", "style_dim", "mapping_depth", "channel_base", "channel_max"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; needed: at least 1")
+        self._check_spatial()
+
+    def _check_spatial(self) -> None:
+        chosen, most = self.spatial_resolutions, min(self.input_size, self.output_size)
+        if list(chosen) != sorted({size for size in chosen if is_power_of_two(size) and 8 <= size <= most}):
+            raise InputError(
+                f"spatial_resolutions is {chosen}; needed: powers of two from 8 to {most}, in ascending order, or none"
+            )
+        if self.spatial_channels and (len(self.spatial_channels) != len(chosen) or min(self.spatial_channels) < 1):
+            raise InputError(
+                f"spatial_channels is {self.spatial_channels}; needed: a number of at least 1 for each of "
+                f"spatial_resolutions, {chosen}, or none"
+            )
+
+    @property
+    def spatial_widths(self) -> dict[int, int]:
+        """Channels of the spatial path by resolution, in ascending order, also between the chosen ones."""
+        chosen = self.spatial_resolutions
+        if not chosen:
+            return {}
+        given = dict(zip(chosen, self.spatial_channels, strict=False))
+        widths: dict[int, int] = {}
+        for size in (1 << k for k in range(chosen[0].bit_length() - 1, chosen[-1].bit_length())):
+            derived = max(min(_MOST_SPATIAL, 3 * min(self.channel_max, self.channel_base // size) // 4), 1)
+            widths[size] = given.get(size, derived)
+        return widths
 
     @property
     def n_styles(self) -> int:

@@ -49,7 +49,7 @@ CONDITIONS: Mapping[Task, Condition] = MappingProxyType(
     {"seg2face": "labels", "sketch2face": "sketch", "photo2face": "photo"}
 )
 """The condition that each task translates."""
-TERMS = ("l2", "l2_crop", "lpips", "lpips_crop", "identity", "moco", "laplacian", "lines", "parsing", "w_norm")
+TERMS = ("l2", "l1", "l2_crop", "lpips", "lpips_crop", "identity", "moco", "laplacian", "lines", "parsing", "w_norm")
 """The terms of the loss; :mod:`facesynth.model.losses.objective` says what each compares."""
 NETWORK_OF_TERM: Mapping[str, str] = MappingProxyType(
     {"lpips": "lpips", "lpips_crop": "lpips", "identity": "identity", "moco": "moco", "parsing": "parsing"}
@@ -92,6 +92,8 @@ class TrainConfig:
     """Share of the steps, the last ones, over which the learning rates fall in a line to nothing; 0 for rates that stay."""
     l2: float = 1.0
     """Weight of the mean squared difference of the pictures, whose values are in [-1, 1]."""
+    l1: float = 0.0
+    """Weight of the mean absolute difference of the same, which blurs less."""
     l2_crop: float = 0.0
     """Weight of the same on the face alone."""
     lpips: float = 0.8
@@ -110,6 +112,14 @@ class TrainConfig:
     """Weight of the difference of the pictures' lines, which count rather by their length than by their contrast."""
     parsing: float = 0.0
     """Weight of the difference of the parts that a face parser sees."""
+    adversarial: float = 0.0
+    """Weight of what discriminators that are trained along say of the faces, each of them; they see the pictures through the
+    network of the perceptual distance, and one of them the condition too."""
+    discriminator_learning_rate: float = 5e-4
+    """Of these discriminators."""
+    augment_target: float = 0.6
+    """How sure they may be of photos, 0 to 1: pictures are changed for them the more often, the surer they are; 0 for
+    always."""
     clip_norm: float = 0.0
     """Longest that all gradients together may be; longer ones are scaled down. 0 for no limit."""
     precision: Literal["float32", "bf16", "fp16"] = "float32"
@@ -155,7 +165,7 @@ class TrainConfig:
         self._check_conditions()
         if self.optimizer not in ("ranger", "adam", "muon", "adam-muon"):
             raise InputError(f"optimizer is {self.optimizer!r}; needed: ranger, adam, muon or adam-muon")
-        for name in ("learning_rate", "generator_learning_rate"):
+        for name in ("learning_rate", "generator_learning_rate", "discriminator_learning_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; needed: more than 0 and less than 1")
         if not 0 <= self.cooldown <= 1:
@@ -185,6 +195,10 @@ class TrainConfig:
             raise InputError(f"low_resolution is {factors}; needed: divisors of input_size, {size}")
 
     def _check_loss(self) -> None:
+        if not 0 <= self.adversarial < math.inf:
+            raise InputError(f"adversarial is {self.adversarial}; needed: a number, at least 0")
+        if not 0 <= self.augment_target < 1:
+            raise InputError(f"augment_target is {self.augment_target}; needed: 0 to less than 1")
         for name, weight in self.weights.items():
             if not 0 <= weight < math.inf:
                 raise InputError(f"{name} is {weight}; needed: a number, at least 0")

@@ -45,6 +45,8 @@ def freeze(model: PSP) -> PSP:
     model.eval().requires_grad_(requires_grad=False)
     freeze_generator(model.generator)
     model.encoder = cast("Encoder", FrozenEncoder(model.encoder))
+    if model.spatial is not None:
+        model.spatial.to(memory_format=torch.channels_last)
     return model
 
 

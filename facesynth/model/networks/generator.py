@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from facesynth.errors import InputError
 from facesynth.model.config.model import is_power_of_two
+from facesynth.model.networks.spatial import SpatialMaps, check_maps
 from facesynth.model.networks.layers import EqualizedLinear, StyledLayer, ToRGB, pixel_norm, scaled_leaky_relu, upsample
 
 NoiseMode = Literal["constant", "random", "none"]
@@ -125,14 +126,24 @@ class Generator(nn.Module):
         self.first = StyledLayer(width, width, style_dim, 4, upsampling=False)
         self.first_to_rgb = ToRGB(width, style_dim)
         self.blocks = nn.ModuleList()
+        self.spatial_channels: dict[int, int] = {}
+        """Channels of the maps that others can be added to, by their resolution."""
         resolution = 8
         while resolution <= size:
             narrower = min(channel_max, channel_base // resolution)
             self.blocks.append(SynthesisBlock(width, narrower, style_dim, resolution))
+            self.spatial_channels[resolution] = narrower
             width = narrower
             resolution *= 2
 
-    def forward(self, latents: Tensor, *, noise: NoiseMode = "constant", rng: NoiseSource = None) -> Tensor:
+    def forward(
+        self,
+        latents: Tensor,
+        *,
+        noise: NoiseMode = "constant",
+        rng: NoiseSource = None,
+        spatial: SpatialMaps | None = None,
+    ) -> Tensor:
         """W+ latents to pictures.
 
         Parameters
@@ -143,6 +154,9 @@ class Generator(nn.Module):
             ``constant``: each layer's own stored noise. ``random``: new noise for every sample. ``none``: no noise.
         rng
             Source of the random noise, on any device, or one for each sample; the device's global one if not given.
+        spatial
+            What is added to maps behind their upsampling convolution, by resolution from 8 px up: (N, channels, resolution,
+            resolution), as :class:`facesynth.model.networks.spatial.SpatialPath` gives it; nothing if not given.
 
         Returns
         -------
@@ -152,7 +166,7 @@ class Generator(nn.Module):
         Raises
         ------
         InputError
-            If ``latents`` has another shape or ``noise`` another value.
+            If ``latents`` or ``spatial`` has another shape or ``noise`` another value.
         """
         if latents.ndim != 3 or latents.shape[1:] != (self.n_styles, self.style_dim):
             raise InputError(
@@ -162,13 +176,18 @@ class Generator(nn.Module):
         if noise not in get_args(NoiseMode):
             raise InputError(f"noise is {noise!r}; needed: {', '.join(get_args(NoiseMode))}")
 
+        if spatial:
+            check_maps(spatial, self.spatial_channels, latents.shape[0])
         layers = [self.first]
         for block in self.blocks:
             assert isinstance(block, SynthesisBlock)
             layers += [block.enlarge, block.refine]
-        return self.synthesise(latents, [_noise_map(layer, latents.shape[0], noise, rng) for layer in layers])
+        drawn = [_noise_map(layer, latents.shape[0], noise, rng) for layer in layers]
+        return self.synthesise(latents, drawn, spatial) if spatial else self.synthesise(latents, drawn)
 
-    def synthesise(self, latents: Tensor, noise: Sequence[Tensor | None]) -> Tensor:
+    def synthesise(
+        self, latents: Tensor, noise: Sequence[Tensor | None], spatial: SpatialMaps | None = None
+    ) -> Tensor:
         """W+ latents to pictures by given noise, which draws nothing at random and so can be compiled as a whole.
 
         Parameters
@@ -177,6 +196,8 @@ class Generator(nn.Module):
             (N, n_styles, style_dim).
         noise
             For every convolution, lowest resolution first, what broadcasts to (N, 1, resolution, resolution), or None.
+        spatial
+            As :meth:`forward` takes it.
 
         Returns
         -------
@@ -189,6 +210,8 @@ class Generator(nn.Module):
         for k, block in enumerate(self.blocks, start=1):
             assert isinstance(block, SynthesisBlock)
             features = block.enlarge(features, styles[2 * k - 1], noise[2 * k - 1])
+            if spatial and 4 << k in spatial:
+                features = features + spatial[4 << k].to(features.dtype)
             features = block.refine(features, styles[2 * k], noise[2 * k])
             picture = upsample(picture).float() + block.to_rgb(features, styles[2 * k + 1])
         return picture

@@ -1,5 +1,8 @@
 """pixel2style2pixel: a condition -> encoder -> W+ latents, partly replaced by styles -> generator -> a face.
 
+Where the config has ``spatial_resolutions``, the condition's own maps go into the generator beside the latents
+(:mod:`facesynth.model.networks.spatial`).
+
 The encoder's codes are offsets from the average latent, which the model carries as a buffer. Reading and writing files
 is :mod:`facesynth.model.checkpoints.native`'s work.
 
@@ -17,6 +20,7 @@ from torch import Tensor, nn
 from facesynth.errors import InputError
 from facesynth.model.networks.encoder import ENCODERS
 from facesynth.model.networks.generator import Generator, NoiseMode
+from facesynth.model.networks.spatial import SpatialPath, weakened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,6 +49,7 @@ class PSP(nn.Module):
             config.output_size, config.style_dim, config.mapping_depth, config.channel_base, config.channel_max
         )
         self.register_buffer("latent_avg", torch.zeros(config.n_styles, config.style_dim))
+        self.spatial = SpatialPath(config) if config.spatial_resolutions else None
 
     def encode(self, condition: Tensor) -> Tensor:
         """A condition to the W+ latents of its face.
@@ -63,6 +68,24 @@ class PSP(nn.Module):
         if codes.ndim == 2:
             codes = codes[:, None]
         return codes + self.latent_avg
+
+    def spatial_maps(self, condition: Tensor) -> dict[int, Tensor] | None:
+        """A condition to the maps that its face follows, for :meth:`Generator.forward`'s ``spatial``.
+
+        Parameters
+        ----------
+        condition
+            As :meth:`encode` takes it.
+
+        Returns
+        -------
+        dict of int to Tensor, or None
+            By resolution (N, channels, resolution, resolution); None for a model without a spatial path.
+        """
+        if self.spatial is None:
+            return None
+        maps: dict[int, Tensor] = self.spatial(condition)
+        return maps
 
     def mix(self, latents: Tensor, styles: Tensor, layers: Iterable[int], alpha: float = 1.0) -> Tensor:
         """Some W+ layers blended with other styles; the rest as they were.
@@ -116,6 +139,7 @@ class PSP(nn.Module):
         styles: Tensor | None = None,
         layers: Iterable[int] | None = None,
         alpha: float = 1.0,
+        follow: float = 1.0,
         noise: NoiseMode = "constant",
         rng: torch.Generator | None = None,
     ) -> Tensor:
@@ -131,6 +155,8 @@ class PSP(nn.Module):
             The W+ layers to mix; those of ``config.style_layers`` if not given. Needs ``styles``.
         alpha
             Weight of the styles, 0 to 1.
+        follow
+            How closely the face follows the condition's own maps, where the model has a spatial path: 1 as trained, 0 not.
         noise, rng
             As in :meth:`facesynth.model.networks.generator.Generator.forward`.
 
@@ -144,5 +170,6 @@ class PSP(nn.Module):
             latents = self.mix(latents, styles, self.config.style_layers if layers is None else layers, alpha)
         elif layers is not None:
             raise InputError("layers came without styles; needed: the styles to mix into these layers")
-        face: Tensor = self.generator(latents, noise=noise, rng=rng)
+        maps = weakened(self.spatial_maps(condition), follow)
+        face: Tensor = self.generator(latents, noise=noise, rng=rng, spatial=maps)
         return face
