@@ -162,6 +162,8 @@ def _generator(config: Any) -> nn.Module:
 
 def _save_psp(target: Path, given: Checkpoint) -> None:
     config, state = given.config, given.model_state()
+    if config.spatial_resolutions:
+        raise CheckpointError(f"{given.path} has a spatial path, which a psp file has no place for; --to facesynth keeps it")
     is_w = config.encoder_kind == "last-layer-w"
     options = {
         "dataset_type": _DATASET_TYPES[config.condition],

@@ -67,6 +67,24 @@ class Opaque:
         self.value = value
 
 
+class Settable:
+    """A value that takes its state as data, and checks it."""
+
+    __slots__ = ()
+
+    def take(self, state: Any) -> None:
+        """Take over the state that the file sets.
+
+        Raises
+        ------
+        Refused
+            If weights have no use for it.
+        ValueError, TypeError
+            If it is damaged.
+        """
+        raise NotImplementedError
+
+
 class Table(dict[tuple[str, str], Callable[..., Any] | None]):
     """What may be named, by module and name, and what builds its value.
 
@@ -243,6 +261,8 @@ class _Machine:
             self.work(len(state))
             for key, value in state.items():
                 self.fill(key, value)
+        elif isinstance(target, Settable):
+            target.take(state)
         elif not isinstance(target, Ordered | Opaque):
             raise Refused(f"sets the state of a {type(target).__name__}, which weights have no use for; it was not set")
 

@@ -4,7 +4,7 @@ A step is an update of the generator by its loss, one by the path lengths where 
 loss, one by R1 where that is due, and the running average of the generator. All that is random is drawn for the whole step
 from the seed and the step's number, then shared out to parts and processes; gradients and what is told are means over them.
 
-References: those of :mod:`facesynth.model.losses.adversarial` and :mod:`facesynth.model.training.gan.ada`.
+References: those of :mod:`facesynth.model.losses.adversarial` and :mod:`facesynth.model.training.ada`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from facesynth.model.networks.discriminator import Discriminator
 from facesynth.model.networks.generator import Generator
 from facesynth.model.training.distributed import noise_sources
 from facesynth.model.training.ema import move_average
-from facesynth.model.training.gan.ada import Controller, draw_changes
+from facesynth.model.training.ada import Controller, draw_changes
 from facesynth.model.training.optimizer_state import pack_optimizer, restore_optimizer
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from facesynth.errors import InputError
-from facesynth.model.training.gan import ada
-from facesynth.model.training.gan.ada import COLOURS, PLACEMENTS, Controller, draw_changes
+from facesynth.model.training import ada
+from facesynth.model.training.ada import COLOURS, PLACEMENTS, Controller, draw_changes
 
 from ...recipe import normal
 
