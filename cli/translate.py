@@ -38,6 +38,11 @@ _STDIN = Path("-")
 @click.option("--style-from", type=_PATH, help="A style for all: latents (.npy), or a picture as the checkpoint takes.")
 @click.option("--truncation", default=1.0, help="How far from the average face: 1 as it is, 0 the average.")
 @click.option(
+    "--follow",
+    default=1.0,
+    help="How closely a face follows the input's lines, where the checkpoint can: 1 as trained, 0 not.",
+)
+@click.option(
     "--noise",
     type=click.Choice(["constant", "random", "none"]),
     default="constant",

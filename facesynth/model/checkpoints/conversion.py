@@ -163,7 +163,9 @@ def _generator(config: Any) -> nn.Module:
 def _save_psp(target: Path, given: Checkpoint) -> None:
     config, state = given.config, given.model_state()
     if config.spatial_resolutions:
-        raise CheckpointError(f"{given.path} has a spatial path, which a psp file has no place for; --to facesynth keeps it")
+        raise CheckpointError(
+            f"{given.path} has a spatial path, which a psp file has no place for; --to facesynth keeps it"
+        )
     is_w = config.encoder_kind == "last-layer-w"
     options = {
         "dataset_type": _DATASET_TYPES[config.condition],
@@ -278,6 +280,8 @@ def _parameters(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> li
     state_dict.check_state(model.state_dict(), state, path)
     parts = {"encoder": "encoder.", "generator": "generator."} if hasattr(model, "encoder") else {"generator": ""}
     named = dict(model.named_parameters())
+    if any(name.startswith("spatial.") for name in named):
+        parts["spatial path"] = "spatial."
     return [
         (f"{part} parameters", _count({name: value for name, value in named.items() if name.startswith(prefix)}))
         for part, prefix in parts.items()

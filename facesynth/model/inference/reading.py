@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from facesynth.model.inference.translator import Translator
+    from facesynth.model.networks.spatial import SpatialMaps
 
 
 class Reading(Protocol):
@@ -35,6 +36,9 @@ class Reading(Protocol):
 
     def encode(self, items: Sequence[Any], /) -> Tensor:
         """The latents (N, n_styles, style_dim) of items."""
+
+    def maps(self, items: Sequence[Any], /) -> SpatialMaps | None:
+        """What the faces of items follow beside their latents."""
 
     def shown(self, source: Source, /) -> NDArray[np.uint8] | None:
         """What a contact sheet shows of a source."""
@@ -53,6 +57,10 @@ class ConditionReading:
     def encode(self, items: Sequence[NDArray[np.uint8]]) -> Tensor:
         """By the encoder."""
         return self.translator.encode(np.stack(items))
+
+    def maps(self, items: Sequence[NDArray[np.uint8]]) -> SpatialMaps | None:
+        """By the spatial path, where the model has one."""
+        return self.translator.spatial_maps(np.stack(items))
 
     def shown(self, source: Source) -> NDArray[np.uint8]:
         """The condition as people see it."""
@@ -73,8 +81,15 @@ class LatentsReading:
         """As they are."""
         return torch.stack(list(items))
 
+    def maps(self, _: Sequence[Tensor]) -> None:
+        """None: latents come without a condition."""
+
     def shown(self, _: Source) -> None:
         """Nothing."""
+
+
+Frame = tuple["Tensor", "SpatialMaps | None"]
+"""Latents (n_styles, style_dim) and the maps of one face."""
 
 
 class Way:
@@ -98,22 +113,43 @@ class Way:
 
     def __init__(self, translator: Translator, first: Path, last: Path, frames: int) -> None:
         way = translator.interpolate(latents_of(first, translator), latents_of(last, translator), frames)
+        between = _maps_between(translator, first, last, frames)
         digits = len(str(frames - 1))
         names = [f"{first.stem}-{last.stem}_{number:0{digits}d}" for number in range(frames)]
         self.latents = dict(zip(names, way, strict=True))
+        self._between = dict(zip(names, between, strict=True))
         self.sources = [Source(name, first if 2 * number < frames else last) for number, name in enumerate(names)]
         self.ends = [sha256(images.read_bytes(path)) for path in (first, last)]
 
-    def read(self, source: Source) -> tuple[Tensor, str]:
-        """The frame's latents (n_styles, style_dim)."""
-        return self.latents[source.name], ""
+    def read(self, source: Source) -> tuple[Frame, str]:
+        """The frame's latents (n_styles, style_dim), and the maps between those of the ends."""
+        return (self.latents[source.name], self._between[source.name]), ""
 
-    def encode(self, items: Sequence[Tensor]) -> Tensor:
+    def encode(self, items: Sequence[Frame]) -> Tensor:
         """As they are."""
-        return torch.stack(list(items))
+        return torch.stack([latents for latents, _ in items])
+
+    def maps(self, items: Sequence[Frame]) -> SpatialMaps | None:
+        """As they are."""
+        found = [maps for _, maps in items if maps is not None]
+        if not found:
+            return None
+        return {size: torch.cat([maps[size] for maps in found]) for size in found[0]}
 
     def shown(self, _: Source) -> None:
         """Nothing."""
+
+
+def _maps_between(translator: Translator, first: Path, last: Path, frames: int) -> list[SpatialMaps | None]:
+    """The maps of every frame between two pictures; none where the model has no spatial path or an end is of latents."""
+    ends = [path for path in (first, last) if path.suffix != SUFFIX]
+    if translator.model.spatial is None or len(ends) < 2:
+        return [None] * frames
+    begin, end = (translator.spatial_maps(_read_condition(path, translator)[0][None]) for path in ends)
+    assert begin is not None
+    assert end is not None
+    shares = [number / (frames - 1) for number in range(frames)]
+    return [{size: torch.lerp(begin[size], end[size], share) for size in begin} for share in shares]
 
 
 def latents_of(path: Path, translator: Translator) -> Tensor:

@@ -56,6 +56,8 @@ class Styling:
     """Weight of the style in these layers, 0 to 1; at 1 it takes the place of what the encoder gave."""
     truncation: float = 1.0
     """psi: how far from the average latent the latents stay, 1 as they are, 0 the average face; more than 1 exaggerates."""
+    follow: float = 1.0
+    """How closely a face follows its condition's own maps, where the model has a spatial path: 1 to the line, 0 not at all."""
     noise: NoiseMode = "constant"
     """Of every layer: its own, random ones by seed and sample, or none."""
 
@@ -66,6 +68,8 @@ class Styling:
                 raise InputError(f"{name} is {value}; needed: at least 0")
         if not 0.0 <= self.mix_alpha <= 1.0:
             raise InputError(f"mix_alpha is {self.mix_alpha}; needed: a number from 0 to 1")
+        if not 0.0 <= self.follow <= 1.0:
+            raise InputError(f"follow is {self.follow}; needed: a number from 0 to 1")
         if not 0.0 <= self.truncation < math.inf:
             raise InputError(f"truncation is {self.truncation}; needed: a number, at least 0")
         if self.noise not in get_args(NoiseMode):

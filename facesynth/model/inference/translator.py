@@ -36,11 +36,13 @@ from facesynth.model.inference.styles import Styling, layers_of, noise_sources, 
 from facesynth.model.networks.fused import freeze
 from facesynth.model.networks.generator import truncate
 from facesynth.model.networks.psp import PSP
+from facesynth.model.networks.spatial import weakened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facesynth.model.checkpoints.native import Checkpoint
+    from facesynth.model.networks.spatial import SpatialMaps
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +94,8 @@ class Translator(
             self.model.encoder.compile()
         if compiled:
             self.model.generator.compile()
+            if self.model.spatial is not None:
+                self.model.spatial.compile()
 
     # ------------------------------------------------------------------------------------------------ from and to files
 
@@ -236,15 +240,45 @@ class Translator(
         InputError
             If they have another shape.
         """
+        condition = self._condition(conditions)
+        with self.autocast():
+            latents = self.model.encode(condition)
+        return latents.float()
+
+    @torch.inference_mode()
+    def spatial_maps(self, conditions: NDArray[np.uint8]) -> SpatialMaps | None:
+        """What the faces of conditions follow beside their latents, for :meth:`synthesise`.
+
+        Parameters
+        ----------
+        conditions : (N, S, S) uint8 array
+            As :meth:`encode` takes them.
+
+        Returns
+        -------
+        mapping of int to (N, channels, resolution, resolution) tensor, or None
+            By resolution; None for a model without a spatial path.
+
+        Raises
+        ------
+        InputError
+            If they have another shape.
+        """
+        if self.model.spatial is None:
+            return None
+        condition = self._condition(conditions)
+        with self.autocast():
+            return self.model.spatial_maps(condition)
+
+    def _condition(self, conditions: NDArray[np.uint8]) -> Tensor:
+        """Conditions as the networks take them."""
         size = self.config.input_size
         needed = (size, size, 3) if self.config.condition == "photo" else (size, size)
         if conditions.shape[1:] != needed or conditions.dtype != np.uint8:
             came = f"{conditions.dtype} of shape {conditions.shape}"
             raise InputError(f"conditions is {came}; needed: uint8 of shape (N, {', '.join(map(str, needed))})")
         batch = torch.from_numpy(np.ascontiguousarray(conditions)).to(self.device)
-        with self.autocast():
-            latents = self.model.encode(condition_tensor(batch, self.config.condition, self.config.input_channels))
-        return latents.float()
+        return condition_tensor(batch, self.config.condition, self.config.input_channels)
 
     def styles(self, samples: int, seed: int) -> Tensor:
         """The w of ``samples`` random styles, (samples, style_dim); a longer list begins as a shorter one does."""
@@ -288,16 +322,20 @@ class Translator(
         return [truncate(one, centre, styling.truncation) for one in chosen]
 
     @torch.inference_mode()
-    def synthesise(self, latents: Tensor, styling: Styling | None = None, number: int = 0) -> NDArray[np.uint8]:
+    def synthesise(
+        self, latents: Tensor, styling: Styling | None = None, number: int = 0, maps: SpatialMaps | None = None
+    ) -> NDArray[np.uint8]:
         """The faces of latents.
 
         Parameters
         ----------
         latents : (N, n_styles, style_dim) tensor
         styling : Styling, optional
-            Tells the noise; each layer's own if not given.
+            Tells the noise, each layer's own if not given, and how far ``maps`` are followed.
         number : int
             Which sample they are, for random noise.
+        maps : mapping of int to tensor, optional
+            As :meth:`spatial_maps` gives them; without them a face is of its latents alone.
 
         Returns
         -------
@@ -306,8 +344,10 @@ class Translator(
         """
         styling = styling or Styling()
         rng = noise_sources(styling, number, len(latents))
+        maps = weakened(maps, styling.follow)
         with self.autocast():
-            return to_pictures(self.model.generator(latents.to(self.device), noise=styling.noise, rng=rng))
+            faces = self.model.generator(latents.to(self.device), noise=styling.noise, rng=rng, spatial=maps)
+            return to_pictures(faces)
 
     # ----------------------------------------------------------------------------------------------------- the whole way
 
@@ -324,7 +364,7 @@ class Translator(
             One given style for all, in place of random ones: latents that :meth:`encode` gave, for example.
         **styling
             Fields of :class:`~facesynth.model.inference.styles.Styling`: ``samples``, ``seed``, ``mix_layers``, ``mix_alpha``,
-            ``truncation``, ``noise``.
+            ``truncation``, ``follow``, ``noise``.
 
         Returns
         -------
@@ -337,8 +377,8 @@ class Translator(
             If a number is out of its range or the conditions have another shape.
         """
         chosen = Styling(**styling)
-        samples = self.stylise(self.encode(conditions), chosen, style)
-        return np.stack([self.synthesise(one, chosen, number) for number, one in enumerate(samples)], axis=1)
+        samples, maps = self.stylise(self.encode(conditions), chosen, style), self.spatial_maps(conditions)
+        return np.stack([self.synthesise(one, chosen, number, maps) for number, one in enumerate(samples)], axis=1)
 
     def __call__(
         self,

@@ -6,7 +6,8 @@ References: Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014, sect
 et al., "Which Training Methods for GANs do actually Converge?", ICML 2018, section 4.1 (R1); Karras et al., "A Style-Based
 Generator Architecture for GANs", CVPR 2019, section 3.1 (style mixing); "Analyzing and Improving the Image Quality of
 StyleGAN", CVPR 2020, sections 3.1, 3.2 and appendix B (lazy regularisation, path length); "Training Generative Adversarial
-Networks with Limited Data", NeurIPS 2020, appendix C (R1's weight, the average's ramp-up).
+Networks with Limited Data", NeurIPS 2020, appendix C (R1's weight, the average's ramp-up); Lim & Ye, "Geometric GAN", 2017,
+section 3 (the hinge).
 """
 
 from __future__ import annotations
@@ -50,6 +51,38 @@ def discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
         A scalar, at least 0.
     """
     return F.softplus(-real_scores.float()).mean() + F.softplus(fake_scores.float()).mean()
+
+
+def hinge_generator_loss(fake_scores: Tensor) -> Tensor:
+    """The hinge loss of what is made: the mean of its scores, times -1.
+
+    Parameters
+    ----------
+    fake_scores
+        Of any shape.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+    """
+    return -fake_scores.float().mean()
+
+
+def hinge_discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """The hinge loss: by how much photos' scores fall short of 1 and made pictures' exceed -1, each a mean.
+
+    Parameters
+    ----------
+    real_scores, fake_scores
+        Of any shape.
+
+    Returns
+    -------
+    Tensor
+        A scalar, at least 0.
+    """
+    return F.relu(1 - real_scores.float()).mean() + F.relu(1 + fake_scores.float()).mean()
 
 
 def gradient_penalty(scores: Tensor, pictures: Tensor) -> Tensor:

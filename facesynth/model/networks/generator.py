@@ -29,8 +29,8 @@ from torch import Tensor, nn
 
 from facesynth.errors import InputError
 from facesynth.model.config.model import is_power_of_two
-from facesynth.model.networks.spatial import SpatialMaps, check_maps
 from facesynth.model.networks.layers import EqualizedLinear, StyledLayer, ToRGB, pixel_norm, scaled_leaky_relu, upsample
+from facesynth.model.networks.spatial import SpatialMaps, check_maps
 
 NoiseMode = Literal["constant", "random", "none"]
 NoiseSource = torch.Generator | Sequence[torch.Generator] | None
@@ -185,9 +185,7 @@ class Generator(nn.Module):
         drawn = [_noise_map(layer, latents.shape[0], noise, rng) for layer in layers]
         return self.synthesise(latents, drawn, spatial) if spatial else self.synthesise(latents, drawn)
 
-    def synthesise(
-        self, latents: Tensor, noise: Sequence[Tensor | None], spatial: SpatialMaps | None = None
-    ) -> Tensor:
+    def synthesise(self, latents: Tensor, noise: Sequence[Tensor | None], spatial: SpatialMaps | None = None) -> Tensor:
         """W+ latents to pictures by given noise, which draws nothing at random and so can be compiled as a whole.
 
         Parameters

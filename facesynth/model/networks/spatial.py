@@ -17,6 +17,7 @@ at zero).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -65,7 +66,7 @@ class SpatialPath(nn.Module):
             channels = first
         self.stem = nn.Sequential(*stem, *_convolution(first, widths[sizes[0]]))
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        for larger, size in zip(sizes, sizes[1:], strict=False):
+        for larger, size in itertools.pairwise(sizes):
             self.down.append(
                 nn.Sequential(
                     *_convolution(widths[larger], widths[size], stride=2), *_convolution(widths[size], widths[size])
@@ -73,7 +74,7 @@ class SpatialPath(nn.Module):
             )
             self.up.insert(0, nn.Sequential(*_convolution(widths[size] + widths[larger], widths[larger])))
         self.middle = nn.Sequential(*_convolution(widths[sizes[-1]], widths[sizes[-1]]))
-        channels_of = dict(zip((4 << k for k in range(len(config.generator.channels))), config.generator.channels))
+        channels_of = {4 << k: count for k, count in enumerate(config.generator.channels)}
         self.heads = nn.ModuleDict(
             {str(size): nn.Conv2d(widths[size], channels_of[size], 1) for size in config.spatial_resolutions}
         )
@@ -103,7 +104,9 @@ class SpatialPath(nn.Module):
         """
         needed = (self.input_channels, self.input_size, self.input_size)
         if condition.ndim != 4 or tuple(condition.shape[1:]) != needed:
-            raise InputError(f"condition has shape {tuple(condition.shape)}; needed: (N, {', '.join(map(str, needed))})")
+            raise InputError(
+                f"condition has shape {tuple(condition.shape)}; needed: (N, {', '.join(map(str, needed))})"
+            )
         features: Tensor = self.stem(condition)
         passed = [features]
         for level in self.down:

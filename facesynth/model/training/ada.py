@@ -15,7 +15,7 @@ its size through a wavelet's filter; here it is not.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -62,7 +62,9 @@ class Changes:
         return recolour(move(pictures, self.placement), self.colours)
 
 
-def draw_changes(count: int, p: float, size: int, rng: torch.Generator) -> Changes:
+def draw_changes(
+    count: int, p: float, size: int, rng: torch.Generator, *, only: Collection[str] | None = None
+) -> Changes:
     """Every transformation for each of ``count`` samples, applied with probability ``p``.
 
     Parameters
@@ -75,6 +77,8 @@ def draw_changes(count: int, p: float, size: int, rng: torch.Generator) -> Chang
         Height and width of the pictures, pixels.
     rng
         On the CPU.
+    only
+        The names of the transformations, of :data:`PLACEMENTS` and :data:`COLOURS`; all of them if not given.
 
     Raises
     ------
@@ -85,26 +89,32 @@ def draw_changes(count: int, p: float, size: int, rng: torch.Generator) -> Chang
         raise InputError(f"p is {p}; needed: 0 to 1")
     if not p:
         return Changes(_identity(count, 3), _identity(count, 4))
-    return Changes(draw_placement(count, p, size, rng), draw_colours(count, p, size, rng))
+    return Changes(draw_placement(count, p, size, rng, only), draw_colours(count, p, size, rng, only))
 
 
-def draw_placement(count: int, p: float, size: int, rng: torch.Generator) -> Tensor:
+def draw_placement(
+    count: int, p: float, size: int, rng: torch.Generator, only: Collection[str] | None = None
+) -> Tensor:
     """Where each pixel of a changed picture comes from: (count, 3, 3), on coordinates that are -1 to 1 in a picture.
 
     The matrices are those of :data:`PLACEMENTS`, multiplied so that the first of them befalls a picture first.
     """
     matrices = _identity(count, 3)
-    for draw in PLACEMENTS.values():
+    for draw in _chosen(PLACEMENTS, only):
         matrices = matrices @ draw(count, p, size, rng)  # each is an inverse, so the last one stands rightmost
     return matrices
 
 
-def draw_colours(count: int, p: float, size: int, rng: torch.Generator) -> Tensor:
+def draw_colours(count: int, p: float, size: int, rng: torch.Generator, only: Collection[str] | None = None) -> Tensor:
     """What becomes of colours: (count, 4, 4), on (red, green, blue, 1); those of :data:`COLOURS`, the first first."""
     matrices = _identity(count, 4)
-    for draw in COLOURS.values():
+    for draw in _chosen(COLOURS, only):
         matrices = draw(count, p, size, rng) @ matrices
     return matrices
+
+
+def _chosen(table: Mapping[str, Draw], only: Collection[str] | None) -> list[Draw]:
+    return [draw for name, draw in table.items() if only is None or name in only]
 
 
 def move(pictures: Tensor, placement: Tensor) -> Tensor:

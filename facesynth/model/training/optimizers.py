@@ -280,10 +280,12 @@ class Muon(Optimizer):
 
 
 def make_optimizer(config: TrainConfig, model: PSP, codes: nn.Parameter) -> torch.optim.Optimizer:
-    """The config's optimiser of the encoder and, as far as they are trained, the generator and the codes."""
-    groups: list[dict[str, Any]] = [
-        {"params": list(model.encoder.parameters()), "orthogonal": config.optimizer == "muon"}
-    ]
+    """The config's optimiser of encoder and spatial path and, as far as they are trained, the generator and the codes.
+
+    Against an adversary, whose loss is another at every step, Adam's first moment covers fewer steps.
+    """
+    of_condition = [*model.encoder.parameters(), *(model.spatial.parameters() if model.spatial is not None else ())]
+    groups: list[dict[str, Any]] = [{"params": of_condition, "orthogonal": config.optimizer == "muon"}]
     if config.train_generator:
         groups.append({"params": list(model.generator.parameters()), "lr": config.generator_learning_rate})
     if config.style_probability:
@@ -292,7 +294,7 @@ def make_optimizer(config: TrainConfig, model: PSP, codes: nn.Parameter) -> torc
         return Ranger(groups, lr=config.learning_rate)
     if config.optimizer in ("muon", "adam-muon"):
         return Muon(groups, lr=config.learning_rate)
-    return torch.optim.Adam(groups, lr=config.learning_rate, betas=(0.9, 0.99))
+    return torch.optim.Adam(groups, lr=config.learning_rate, betas=(0.5 if config.adversarial else 0.9, 0.99))
 
 
 def set_rates(optimizer: torch.optim.Optimizer, share: float) -> None:

@@ -9,7 +9,7 @@ from facesynth.errors import InputError
 from facesynth.model.training import ada
 from facesynth.model.training.ada import COLOURS, PLACEMENTS, Controller, draw_changes
 
-from ...recipe import normal
+from ..recipe import normal
 
 SIZE = 32
 MANY = 4000

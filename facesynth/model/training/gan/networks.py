@@ -23,9 +23,9 @@ from facesynth.model.checkpoints import state_dict
 from facesynth.model.losses import adversarial
 from facesynth.model.networks.discriminator import Discriminator
 from facesynth.model.networks.generator import Generator
+from facesynth.model.training.ada import Controller, draw_changes
 from facesynth.model.training.distributed import noise_sources
 from facesynth.model.training.ema import move_average
-from facesynth.model.training.ada import Controller, draw_changes
 from facesynth.model.training.optimizer_state import pack_optimizer, restore_optimizer
 
 if TYPE_CHECKING:

@@ -93,7 +93,8 @@ class Translation(nn.Module):
             restyled = model.mix(latents, styles, model.config.style_layers)
             mixed = torch.where(styled[:, None, None], restyled, latents)
         (drawing,) = self._drawing
-        return drawing(mixed, noise="constant" if noise is None else "random", rng=noise), latents
+        spatial = model.spatial_maps(condition)
+        return drawing(mixed, noise="constant" if noise is None else "random", rng=noise, spatial=spatial), latents
 
 
 def is_lean(config: TrainConfig, *, compiled: bool) -> bool:
@@ -225,4 +226,6 @@ def compile_networks(model: PSP) -> None:
     if model.latent_avg.device.type == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
         raise InputError("compiling needs a C++ compiler, and there is no g++; apt-get install g++, or leave it out")
     model.encoder.compile()
+    if model.spatial is not None:
+        model.spatial.compile()
     model.generator.synthesise = torch.compile(model.generator.synthesise)  # type: ignore[method-assign]
