@@ -18,7 +18,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
 
 from facesynth.errors import InputError
 
@@ -27,6 +26,50 @@ HEAD_WIDTH = 64
 PIXEL_WIDTH = 32
 """Channels of the network that sees the pictures, behind its first convolution."""
 _SLOPE = 0.2
+_FIRST_ITERATIONS = 15
+"""Power iterations that a new layer begins with."""
+
+
+class SpectralConv2d(nn.Conv2d):
+    """A convolution whose kernel, as a matrix (out, in k k), is divided by its largest singular value.
+
+    Power iteration finds that value: one step at every pass in training, from the singular vector of the pass before. It is
+    done in float32, also under autocast.
+
+    Parameters
+    ----------
+    in_channels, out_channels, kernel_size, stride, padding
+        As those of :class:`torch.nn.Conv2d`.
+    """
+
+    left: Tensor
+    """The left singular vector so far, (out,)."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding)
+        self.register_buffer("left", F.normalize(torch.randn(out_channels), dim=0))
+        if self.weight.device.type != "meta":
+            for _ in range(_FIRST_ITERATIONS):
+                self._move(self.weight.detach().flatten(1))
+
+    def _move(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        """A step of power iteration: the singular vectors, of which the left one is kept in training."""
+        right = F.normalize(matrix.t() @ self.left, dim=0)
+        left = F.normalize(matrix @ right, dim=0)
+        if self.training:
+            self.left.copy_(left)
+        return left, right
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, in_channels, H, W) to (N, out_channels, H', W')."""
+        with torch.autocast(self.weight.device.type, enabled=False):
+            matrix = self.weight.flatten(1)
+            with torch.no_grad():
+                left, right = self._move(matrix)
+            kernel = self.weight / (left @ (matrix @ right))
+        return self._conv_forward(features, kernel, self.bias)
 
 
 class ProjectedDiscriminator(nn.Module):
@@ -46,13 +89,13 @@ class ProjectedDiscriminator(nn.Module):
             nn.Sequential(
                 *_convolution(count, HEAD_WIDTH, 1),
                 *_convolution(HEAD_WIDTH, HEAD_WIDTH, 3),
-                spectral_norm(nn.Conv2d(HEAD_WIDTH, 1, 3, padding=1)),
+                SpectralConv2d(HEAD_WIDTH, 1, 3, padding=1),
             )
             for count in channels
         )
         widths = [3 + condition_channels, *(PIXEL_WIDTH * factor for factor in (1, 2, 4, 4))]
         halvings = [layer for pair in itertools.pairwise(widths) for layer in _convolution(*pair, 4)]
-        self.pixels = nn.Sequential(*halvings, spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1)))
+        self.pixels = nn.Sequential(*halvings, SpectralConv2d(widths[-1], 1, 3, padding=1))
 
     def forward(self, maps: Sequence[Tensor], pictures: Tensor, condition: Tensor) -> list[Tensor]:
         """The scores, the higher the more of a photo.
@@ -87,6 +130,5 @@ class ProjectedDiscriminator(nn.Module):
 
 def _convolution(channels: int, out: int, kernel: int) -> list[nn.Module]:
     """A convolution by its spectral norm, one of 4 x 4 halving the size, and a leaky ReLU."""
-    stride = 2 if kernel == 4 else 1
-    layer = nn.Conv2d(channels, out, kernel, stride=stride, padding=kernel // 2 if kernel != 4 else 1)
-    return [spectral_norm(layer), nn.LeakyReLU(_SLOPE)]
+    stride, padding = (2, 1) if kernel == 4 else (1, kernel // 2)
+    return [SpectralConv2d(channels, out, kernel, stride, padding), nn.LeakyReLU(_SLOPE)]

@@ -24,6 +24,8 @@ from facesynth.model.networks.fused_autograd import freeze_for_training
 from facesynth.model.networks.psp import PSP
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from facesynth.model.checkpoints.native import GeneratorCheckpoint
     from facesynth.model.config.model import ModelConfig
     from facesynth.model.config.train import TrainConfig
@@ -162,16 +164,32 @@ def _take_generator(model: PSP, given: GeneratorCheckpoint) -> None:
 
 
 def _first_codes(config: TrainConfig, pairs: PairedFaces) -> Tensor:
+    size = config.model.style_dim
+    if not config.style_probability:
+        return torch.empty(0, size)
+    return first_codes(np.stack([images.resize(pairs[index][2], (8, 8)) for index in range(len(pairs))]), size)
+
+
+def first_codes(thumbnails: NDArray[np.uint8], size: int) -> Tensor:
     """Every training photo's colours: their principal components, each of unit variance.
 
     That is how GLO starts, here on thumbnails of 8 x 8 pixels. Dimensions beyond the number of components are drawn at
     random. Random codes then stand for plausible colours.
+
+    Parameters
+    ----------
+    thumbnails
+        (photos, 8, 8, 3).
+    size
+        Dimensions of a code.
+
+    Returns
+    -------
+    Tensor
+        (photos, size).
     """
-    count, size = len(pairs), config.model.style_dim
-    if not config.style_probability:
-        return torch.empty(0, size)
-    thumbnails = [images.resize(pairs[index][2], (8, 8)) for index in range(count)]
-    colours = torch.from_numpy(np.stack(thumbnails)).reshape(count, -1).double()
+    count = len(thumbnails)
+    colours = torch.from_numpy(thumbnails).reshape(count, -1).double()
     left, _, _ = torch.linalg.svd(colours - colours.mean(0), full_matrices=False)
     components = min(size, count - 1, left.shape[1], COLOUR_COMPONENTS)
     codes = torch.randn(count, size)

@@ -149,7 +149,7 @@ def train(
 class _Run(Loop[TrainConfig]):
     """A run that trains a model."""
 
-    terms = MODEL_TERMS
+    terms: Sequence[str] = MODEL_TERMS
     advice = "a lower --learning-rate or --clip-norm"
 
     def __init__(
