@@ -19,6 +19,7 @@ PRESETS = [
     ("super-resolution", "photo2face"),
     ("small", "seg2face"),
     ("portrait", "sketch2face"),
+    ("photographs", "sketch2face"),
 ]
 
 
@@ -36,7 +37,8 @@ def test_every_preset_is_told_as_it_is(place, known):
     config = preset(*known, n_classes=19)
     told = {row[0]: row[1:][place].replace(" 000", "000") for row in rows_of("Presets")}
     weights = {"L2": "l2", "LPIPS (AlexNet)": "lpips", "identity": "identity", "Laplacian pyramids": "laplacian"}
-    weights |= {"lines": "lines", "parts of the face": "parsing"}
+    weights |= {"L1": "l1", "lines": "lines", "parts of the face": "parsing"}
+    assert float(told["each discriminator"]) == config.adversarial
     for text, name in {**weights, "W-norm": "w_norm"}.items():
         assert float(told[text]) == config.weights[name], text
     assert [name for name in TERMS if config.weights[name] and name not in (*weights.values(), "w_norm")] == []
@@ -47,7 +49,7 @@ def test_every_preset_is_told_as_it_is(place, known):
     assert int(told["size of input and face, px"]) == config.model.input_size == config.model.output_size
     counts = (config.batch_size, config.steps, config.interval)
     assert tuple(int(told[name]) for name in ("photos a step", "steps", "steps between validations")) == counts
-    assert {"L2": "l2", "Laplacian pyramids": "laplacian"}[told["model kept by"]] == config.metric
+    assert {"L2": "l2", "LPIPS": "lpips", "Laplacian pyramids": "laplacian"}[told["model kept by"]] == config.metric
     assert told["tasks"] == "all" or known[1] in told["tasks"]
 
 
