@@ -66,7 +66,9 @@ def test_every_option_that_is_told_is_there_and_every_term_has_its_own():
         "--batches",
         "--split",
         "--count",
+        "--no-deps",
+        "--follow",
     }
     assert set(re.findall(r"--[a-z][a-z0-9_-]+", PAGE)) - of_others <= options
     told = [re.findall(r"`(--[a-z0-9-]+)`", row[1])[0] for row in rows_of("Losses")]
-    assert told == [f"--{name.replace('_', '-')}" for name in TERMS]
+    assert told == [f"--{name.replace('_', '-')}" for name in (*TERMS, "adversarial")]

@@ -16,6 +16,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ from facesynth.model.losses.objective import Objective
 from facesynth.model.networks.psp import PSP
 from facesynth.model.training.psp.adversary import Adversary
 from facesynth.model.training.psp.network import first_codes
+from facesynth.prep.sketches.methods import draw_all
+from facesynth.prep.sketches.presets import resolve
 
 TASKS = {"sketch": "sketch2face", "seg": "seg2face"}
 STYLED, RESTYLED = 0.8, 0.25
@@ -87,6 +90,17 @@ class Drawn(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8], int]]):
 
 def _no_threads(_: int) -> None:
     cv2.setNumThreads(0)
+
+
+def drawn_here(data: Mapping[str, Any], kinds: str) -> dict[str, Any]:
+    """The data with more kinds of sketch, drawn of its photos."""
+    if not kinds:
+        return dict(data)
+    sketches = [resolve(kind) for kind in kinds.split(",")]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        drawings = list(pool.map(lambda photo: draw_all(photo, sketches), data["photos"]))
+    more = np.stack([np.stack([drawing[sketch.name] for sketch in sketches]) for drawing in drawings])
+    return {**data, "sketches": np.concatenate([data["sketches"], more], axis=1)}
 
 
 class Numbers:
@@ -183,9 +197,10 @@ class Run:
             cpu=given.cpu, mixed_precision={"float32": "no"}.get(given.precision, given.precision)
         )
         self.device = self.accelerator.device
-        self.data = unpack(given.data)
-        self.train = np.flatnonzero(self.data["split"] == "train")
-        self.held_out = np.flatnonzero(self.data["split"] == "val")[:MOST_LOOKED_AT]
+        self.data = drawn_here(unpack(given.data), given.draw)
+        kept = self.data["split"] == "train"
+        self.train = np.flatnonzero(kept)
+        self.held_out = np.flatnonzero(~kept)[:MOST_LOOKED_AT]
         self.lpips: LPIPS = load_lpips(given.weights).to(self.device).eval().to(memory_format=torch.channels_last)
         self.trainees = {name: Trainee(name, given, given.generator) for name in TASKS}
         first, *others = self.trainees.values()
@@ -390,8 +405,9 @@ class Run:
         workers = given.workers if given.workers is not None else max(((os.cpu_count() or 2) - 2) // 2, 0)
         first = self.step * given.batch
         pairs = {name: trainee.pairs(self.data, self.train, first, workers) for name, trainee in self.trainees.items()}
-        began = time.monotonic()
+        began, stepping = given.began, time.monotonic()
         before, waited, next_look, since = self.seconds, 0.0, given.look, self.step
+        print(f"{len(self.train)} photos, {workers} processes a task, ready after {stepping - began:.0f} s", flush=True)
         names = list(self.trainees)
         while (passed := time.monotonic() - began) < given.seconds and not (
             given.steps and self.step - since >= given.steps
@@ -412,11 +428,11 @@ class Run:
                     "split": "train",
                     **values,
                     "waited": waited,
-                    "steps_per_second": done / passed if passed else 0.0,
+                    "steps_per_second": done / (time.monotonic() - stepping),
                 }
                 self._note({key: round(value, 6) if isinstance(value, float) else value for key, value in told.items()})
                 print(
-                    f"step {self.step} {name} {done / max(passed, 1e-9):.2f} steps/s waited {waited:.1f} s",
+                    f"step {self.step} {name} {told['steps_per_second']:.2f} steps/s waited {waited:.1f} s",
                     *(f"{key} {value:.3f}" for key, value in values.items()),
                     flush=True,
                 )
@@ -434,7 +450,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=400.0, help="how long to train")
+    parser.add_argument("--seconds", type=float, default=400.0, help="how long, all in all but the last look")
     parser.add_argument("--steps", type=int, help="at most so many steps")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--weights", type=Path, help="AlexNet with LPIPS's heads; what is installed if not given")
@@ -446,6 +462,7 @@ def main() -> None:
     parser.add_argument("--adversarial", type=float, default=0.05)
     parser.add_argument("--rough", type=float, default=1.0)
     parser.add_argument("--augment", type=float, default=1.0)
+    parser.add_argument("--draw", default="", help="more kinds of sketch, drawn of the photos first, such as sobel:ink")
     parser.add_argument("--no-cool", dest="cool", action="store_false", help="keep the learning rates up to the end")
     parser.add_argument("--precision", default="bf16", choices=["float32", "bf16"])
     parser.add_argument("--workers", type=int, help="processes that draw pairs, for each task")
@@ -454,6 +471,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cpu", action="store_true")
     given = parser.parse_args()
+    given.began = time.monotonic()
     given.out.mkdir(parents=True, exist_ok=True)
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
