@@ -402,12 +402,15 @@ class Run:
 
     def run(self) -> None:
         given = self.given
-        workers = given.workers if given.workers is not None else max(((os.cpu_count() or 2) - 2) // 2, 0)
+        count = given.workers if given.workers is not None else max((os.cpu_count() or 2) - 2, 0)
+        workers = {"sketch": count * 3 // 8, "seg": count - count * 3 // 8}  # rough label maps take longer
         first = self.step * given.batch
-        pairs = {name: trainee.pairs(self.data, self.train, first, workers) for name, trainee in self.trainees.items()}
+        pairs = {
+            name: trainee.pairs(self.data, self.train, first, workers[name]) for name, trainee in self.trainees.items()
+        }
         began, stepping = given.began, time.monotonic()
         before, waited, next_look, since = self.seconds, 0.0, given.look, self.step
-        print(f"{len(self.train)} photos, {workers} processes a task, ready after {stepping - began:.0f} s", flush=True)
+        print(f"{len(self.train)} photos, {count} processes, ready after {stepping - began:.0f} s", flush=True)
         names = list(self.trainees)
         while (passed := time.monotonic() - began) < given.seconds and not (
             given.steps and self.step - since >= given.steps
@@ -465,7 +468,7 @@ def main() -> None:
     parser.add_argument("--draw", default="", help="more kinds of sketch, drawn of the photos first, such as sobel:ink")
     parser.add_argument("--no-cool", dest="cool", action="store_false", help="keep the learning rates up to the end")
     parser.add_argument("--precision", default="bf16", choices=["float32", "bf16"])
-    parser.add_argument("--workers", type=int, help="processes that draw pairs, for each task")
+    parser.add_argument("--workers", type=int, help="processes that draw pairs")
     parser.add_argument("--look", type=float, default=90.0, help="seconds between two looks at held-out photos")
     parser.add_argument("--tell", type=int, default=50, help="steps between two rows of the metrics")
     parser.add_argument("--seed", type=int, default=0)
