@@ -54,6 +54,8 @@ STYLED, RESTYLED = 0.8, 0.25
 """Shares of a step's faces: of those with a known photo, that have its own code; of all, that have another style."""
 FALLING = 0.3
 """Share of the time, the last, in which the learning rates fall to nothing."""
+LINES, LINE_SHARE = ("outlines", "contours"), 0.4
+"""The kinds of sketch that are lines alone, as people draw, and how many of the drawings are of these."""
 CODE_RATE = 5e-3
 AVERAGE = 0.998
 MOST_LOOKED_AT = 100
@@ -69,6 +71,9 @@ class Drawn(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8], int]]):
         self.data, self.places, self.kind, self.seed = data, places, kind, config.seed
         self.augmentation = Augmentation().scaled(config.augment, flip=config.flip)
         self.roughness = Roughness().scaled(config.rough)
+        is_line = np.array([str(name).startswith(LINES) for name in data["kinds"]])
+        shares = np.where(is_line, LINE_SHARE / max(is_line.sum(), 1), (1 - LINE_SHARE) / max((~is_line).sum(), 1))
+        self.shares = shares / shares.sum()
 
     def __len__(self) -> int:
         return 1 << 40
@@ -81,7 +86,7 @@ class Drawn(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8], int]]):
             condition = self.data["labels"][place]
         else:
             kinds = self.data["sketches"][place]
-            condition = kinds[rng.integers(len(kinds))]
+            condition = kinds[rng.choice(len(kinds), p=self.shares)]
         condition = roughen(condition, self.kind, self.roughness, rng, CELEBAMASK_HQ)
         photo = self.data["photos"][place]
         condition, photo = augment(condition, photo, self.kind, self.augmentation, rng, mirror=CELEBAMASK_HQ.mirror)
@@ -92,15 +97,17 @@ def _no_threads(_: int) -> None:
     cv2.setNumThreads(0)
 
 
-def drawn_here(data: Mapping[str, Any], kinds: str) -> dict[str, Any]:
+def drawn_here(data: Mapping[str, Any], wanted: str) -> dict[str, Any]:
     """The data with more kinds of sketch, drawn of its photos."""
-    if not kinds:
+    if not wanted:
         return dict(data)
-    sketches = [resolve(kind) for kind in kinds.split(",")]
+    sketches = [resolve(kind) for kind in wanted.split(",")]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        drawings = list(pool.map(lambda photo: draw_all(photo, sketches), data["photos"]))
+        pairs = zip(data["photos"], data["labels"], strict=True)
+        drawings = list(pool.map(lambda pair: draw_all(pair[0], sketches, labels=pair[1]), pairs))
     more = np.stack([np.stack([drawing[sketch.name] for sketch in sketches]) for drawing in drawings])
-    return {**data, "sketches": np.concatenate([data["sketches"], more], axis=1)}
+    kinds = np.array([*data["kinds"], *(sketch.name for sketch in sketches)])
+    return {**data, "kinds": kinds, "sketches": np.concatenate([data["sketches"], more], axis=1)}
 
 
 class Numbers:
