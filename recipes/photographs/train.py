@@ -174,8 +174,10 @@ class Trainee:
         return iter(loader)
 
     def conditions(self, data: Mapping[str, Any], places: NDArray[np.int64]) -> Tensor:
-        """Held-out conditions as they are, the first kind of sketch."""
-        return torch.from_numpy(data["labels"][places] if self.kind == "labels" else data["sketches"][places, 0])
+        """Held-out conditions as they are; of the sketches those called xdog, or of the first kind."""
+        kinds = [str(kind) for kind in data["kinds"]]
+        seen = kinds.index("xdog") if "xdog" in kinds else 0
+        return torch.from_numpy(data["labels"][places] if self.kind == "labels" else data["sketches"][places, seen])
 
     def tensor(self, conditions: Tensor, device: torch.device) -> Tensor:
         sizes = self.config.model
