@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--size", type=int, default=128, help="of what comes from a folder, pixels")
     parser.add_argument(
-        "--sketches", help="the kinds, joined by commas, that to be measured by first; all if not given"
+        "--sketches", help="the kinds, joined by commas; all if not given"
     )
     parser.add_argument("--quality", type=int, default=95, help="of the photos' JPEG")
     options = parser.parse_args()
