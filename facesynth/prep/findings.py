@@ -29,6 +29,8 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "resized": "a part mask of another size, resized by nearest neighbour",
         "colours": "a colour-coded map with pixels whose colour is no class's",
         "proportions": "a photo and a condition of different proportions",
+        "no-face": "a photo in which no face was found",
+        "several-faces": "a photo in which more than one face was found",
         "no-id": "a picture whose file name gives no id",
         "duplicate": "two files of the same name or id",
     }
