@@ -12,7 +12,7 @@ import argparse
 import csv
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import joblib
@@ -42,17 +42,12 @@ def persons(photos: list[NDArray[np.uint8]]) -> list[Floats]:
     from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
 
     masks = []
-    for photo in photos:
-        with_mirror = []
-        for picture in (photo, np.ascontiguousarray(photo[:, ::-1])):
-            with_mirror.append(
-                _SEGMENT.setdefault("it", SelfieSegmentation(model_selection=0)).process(picture).segmentation_mask
-            )
-        masks.append(((with_mirror[0] + with_mirror[1][:, ::-1]) / 2).astype(np.float32))
+    with SelfieSegmentation(model_selection=0) as segment:
+        for photo in photos:
+            mirrored = np.ascontiguousarray(photo[:, ::-1])
+            mask, other = (segment.process(picture).segmentation_mask for picture in (photo, mirrored))
+            masks.append(((mask + other[:, ::-1]) / 2).astype(np.float32))
     return masks
-
-
-_SEGMENT: dict[str, Any] = {}
 
 
 def _largest(area: Area, touching: Area, least: float) -> Area:
