@@ -1,9 +1,9 @@
 """Background, flesh, hair and cloth in an aligned photo: colour models that begin at the mesh and at a mask of the person.
 
-Each pixel's chances come from colours (a mixture of Gaussians an area, in Lab), from the mask, and from where it lies; neighbours
-of like colours then agree, as in a conditional random field solved by mean field (Krähenbühl and Koltun, "Efficient Inference in
-Fully Connected CRFs", NIPS 2011, with a sparse ring of neighbours instead of all). Colour models are taken anew from the outcome,
-a few times over.
+Each pixel's chances come from colours (a mixture of Gaussians an area, in Lab), from the mask, and from where it lies;
+neighbours of like colours then agree, as in a conditional random field solved by mean field (Krähenbühl and Koltun,
+"Efficient Inference in Fully Connected CRFs", NIPS 2011, with a sparse ring of neighbours instead of all). Colour models
+are taken anew from the outcome, a few times over.
 """
 
 from __future__ import annotations

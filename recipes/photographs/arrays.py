@@ -1,10 +1,11 @@
-"""A dataset folder in one file, for a machine that shall train on it: ``python recipes/photographs/arrays.py DATA ALIGNED OUT``.
+"""A dataset folder in one file, to train elsewhere: ``python recipes/photographs/arrays.py DATA ALIGNED OUT``.
 
-ALIGNED is the folder of ``facesynth prep align``, for its landmarks. OUT gets ``photos128.npz``, all of N photos in order of their
-names: ``photos`` (N, 128, 128, 3) uint8 RGB, ``labels`` (N, 128, 128) uint8 ids of celebamask-hq, ``sketches`` (N, K, 128, 128)
-uint8, their K ``kinds``, ``names``, ``split``, and ``landmarks`` (N, 478, 2) float32, x and y in pixels of these photos; and
-``photos256.npz``, the same ``names`` and the photos at their own size as JPEGs: ``jpegs``, their bytes one after another, and
-``ends``, where each ends. ``numpy.load`` reads both without pickles. A photo that lacks a column is left out and named.
+ALIGNED is the folder of ``facesynth prep align``, for its landmarks. OUT gets ``photos128.npz``, all of N photos in order
+of their names: ``photos`` (N, 128, 128, 3) uint8 RGB, ``labels`` (N, 128, 128) uint8 ids of celebamask-hq, ``sketches`` (N,
+K, 128, 128) uint8, their K ``kinds``, ``names``, ``split``, and ``landmarks`` (N, 478, 2) float32, x and y in pixels of
+these photos; and ``photos256.npz``, the same ``names`` and the photos at their own size as JPEGs: ``jpegs``, their bytes
+one after another, and ``ends``, where each ends. ``numpy.load`` reads both without pickles. A photo that lacks a column is
+left out and named.
 """
 
 from __future__ import annotations

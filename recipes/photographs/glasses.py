@@ -1,8 +1,8 @@
 """Who wears glasses in a set of aligned photos, and where the lenses are.
 
-The eyes are cut out as a strip of one size. A line across the bridge of the nose tells glasses well enough for a first guess;
-from that a linear discriminant on histograms of gradients (Dalal and Triggs, CVPR 2005) is taken a few times over, each time from
-those that the last was sure of. It needs a few hundred photos, some of them with glasses.
+The eyes are cut out as a strip of one size. A line across the bridge of the nose tells glasses well enough for a first
+guess; from that a linear discriminant on histograms of gradients (Dalal and Triggs, CVPR 2005) is taken a few times over,
+each time from those that the last was sure of. It needs a few hundred photos, some of them with glasses.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RIDGE, LEAST_GAP, FEWEST = 2.0, 4.0, 200
 def _to_strip(mesh: Floats) -> NDArray[np.float64]:
     right, left = mesh[33], mesh[263]
     across = left - right
-    source = np.stack([right, left, right + (-across[1], across[0])]).astype(np.float32)
+    source = np.stack([right, left, right + np.array([-across[1], across[0]])]).astype(np.float32)
     target = np.array([[LEFT, LINE], [RIGHT, LINE], [LEFT, LINE + RIGHT - LEFT]], np.float32)
     return cv2.getAffineTransform(source, target)
 

@@ -1,9 +1,9 @@
-"""Label maps of aligned photos: ``python recipes/photographs/label_maps.py ALIGNED OUT [--jobs N] [--sheet FILE]``.
+"""Label maps of aligned photos: ``python recipes/photographs/label_maps.py ALIGNED OUT [--jobs N] [--only N]``.
 
-ALIGNED is what ``facesynth prep align`` made. OUT gets ``<id>.png``, class ids of celebamask-hq, and ``refused.csv``, the photos
-whose map cannot be right and why. Brows, eyes, nose, lips and mouth are polygons of the mesh; background, flesh, hair and cloth
-come from ``areas.py``, in two passes: the second knows where each is in most photos. Beards are skin, as in CelebAMask-HQ; hats,
-earrings and necklaces are not found. Needs mediapipe.
+ALIGNED is what ``facesynth prep align`` made. OUT gets ``<id>.png``, class ids of celebamask-hq, and ``refused.csv``, the
+photos whose map cannot be right and why. Brows, eyes, nose, lips and mouth are polygons of the mesh; background, flesh,
+hair and cloth come from ``areas.py``, in two passes: the second knows where each is in most photos. Beards are skin, as in
+CelebAMask-HQ; hats, earrings and necklaces are not found. Needs mediapipe.
 """
 
 from __future__ import annotations
@@ -166,8 +166,9 @@ def main() -> None:
                 (given.out / f"{name}.png").unlink(missing_ok=True)
                 continue
             images.write_labels(given.out / f"{name}.png", labels, CELEBAMASK_HQ)
+    written = len(ids) - refused
     print(
-        f"label maps in {given.out}: {len(ids) - refused} written, {refused} refused (refused.csv); {wearers.sum()} with glasses"
+        f"label maps in {given.out}: {written} written, {refused} refused (refused.csv); {wearers.sum()} with glasses"
     )
 
 

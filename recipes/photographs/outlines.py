@@ -1,14 +1,17 @@
-"""Outlines as a shaking hand draws them: ``python recipes/photographs/outlines.py ALIGNED LABELS OUT [--loose X] [--seed N]``.
+"""Outlines as a shaking hand draws them: ``python recipes/photographs/outlines.py ALIGNED LABELS OUT [--loose X] [--seed
+N]``.
 
-ALIGNED is what ``facesynth prep align`` made, LABELS what ``label_maps.py`` made of it. OUT gets ``<id>.png``, black lines on white,
-for every label map: the face, lids, irises, brows, nose and lips as lines through points of the mesh, the outlines of hair, ears,
-neck, clothes and glasses as the label map has them. Every stroke wavers, is a little out of place and of its own width; some are
-missing or end early. ``--loose`` 0 draws exactly, 1 as a careful hand, 3 as a careless one. The same seed draws the same lines.
+ALIGNED is what ``facesynth prep align`` made, LABELS what ``label_maps.py`` made of it. OUT gets ``<id>.png``, black lines
+on white, for every label map: the face, lids, irises, brows, nose and lips as lines through points of the mesh, the
+outlines of hair, ears, neck, clothes and glasses as the label map has them. Every stroke wavers, is a little out of place
+and of its own width; some are missing or end early. ``--loose`` 0 draws exactly, 1 as a careful hand, 3 as a careless one.
+The same seed draws the same lines.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,7 +107,7 @@ def _parted(line: Floats, rng: np.random.Generator) -> list[Floats]:
     """A long line in strokes that overlap a little."""
     count = max(1, round(len(line) / rng.uniform(70, 160)))
     cuts = np.linspace(0, len(line), count + 1).astype(int)
-    return [line[max(0, a - 3) : b + 3] for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [line[max(0, a - 3) : b + 3] for a, b in itertools.pairwise(cuts)]
 
 
 def strokes(mesh: Floats, labels: NDArray[np.uint8], rng: np.random.Generator) -> list[tuple[Floats, float]]:
