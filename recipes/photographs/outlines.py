@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-FINER = 4
+FINER = 2
 """Strokes are drawn on a sheet so many times finer, then averaged."""
 ID = {name: number for number, name in enumerate(CELEBAMASK_HQ.classes)}
 FACE_SIDES = ((389, 356, 454, 323, 361), (162, 127, 234, 93, 132))
@@ -70,9 +70,9 @@ def shaken(line: Floats, loose: float, rng: np.random.Generator) -> Floats:
     if count < 3:
         return line
     waver = np.zeros_like(line)
-    for sigma, strength in ((25.0, 1.0), (8.0, 0.45), (2.5, 0.12)):
-        noise = _smooth(rng.normal(size=line.shape).astype(np.float32), sigma)
-        waver += noise * strength / max(float(noise.std()), 1e-6) * min(1.0, count / (2 * sigma))
+    for length, strength in ((60, 1.0), (20, 0.45), (6, 0.12)):  # slow, faster and quick movements, in pixels
+        knots = rng.normal(size=(count // length + 3, 2)).astype(np.float32)
+        waver += strength * cv2.resize(knots, (2, count), interpolation=cv2.INTER_CUBIC)
     small = min(1.0, 0.4 + count / 150)  # eyes are drawn with more care than hair
     line = line + loose * small * (0.7 * waver + rng.normal(0, 0.6, 2).astype(np.float32))
     middle = line.mean(0)
