@@ -19,7 +19,7 @@ import joblib
 import numpy as np
 from areas import CLOTH, FLESH, GROUND, HAIR, enlarge, find_areas
 from glasses import cut_strip, find_wearers, lenses
-from mesh import CHIN, JAW, L_EAR, OVAL, R_EAR, features, grown, polygon
+from mesh import CHIN, JAW, L_EAR, MOUTH, OVAL, R_EAR, features, grown, polygon
 
 from facesynth import images
 from facesynth.labels import CELEBAMASK_HQ
@@ -56,6 +56,21 @@ def _largest(area: Area, touching: Area, least: float) -> Area:
     meets = np.unique(pieces[touching & area])
     keep = [number for number in range(1, count) if number in meets or stats[number, cv2.CC_STAT_AREA] >= least]
     return np.isin(pieces, keep)
+
+
+def mend(labels: NDArray[np.uint8], mesh: Floats) -> NDArray[np.uint8]:
+    """A map without pieces of hair where there is none: below the mouth they are cloth, within the face skin."""
+    size = len(labels)
+    mended = labels.copy()
+    face = grown(polygon(mesh[list(OVAL)], size), 2)
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats((labels == ID["hair"]).astype(np.uint8), connectivity=4)
+    for number in range(1, count):
+        piece = pieces == number
+        if stats[number, cv2.CC_STAT_TOP] > mesh[MOUTH, 1]:
+            mended[piece] = ID["cloth"]
+        elif face[piece].all():
+            mended[piece] = ID["skin"]
+    return mended
 
 
 def paint(photo: NDArray[np.uint8], mesh: Floats, chances: Floats, *, glasses: bool) -> NDArray[np.uint8]:
@@ -106,7 +121,7 @@ def paint(photo: NDArray[np.uint8], mesh: Floats, chances: Floats, *, glasses: b
     for name, part in parts.items():
         if name != "nose":
             labels[part] = ID[name]
-    return labels.astype(np.uint8)
+    return mend(labels.astype(np.uint8), mesh)
 
 
 def objection(labels: NDArray[np.uint8]) -> str:
