@@ -128,9 +128,10 @@ def square_to_crop(square: NDArray[np.floating[Any]], size: int) -> NDArray[np.f
     return np.concatenate([turned, (-turned @ square[0] - 0.5)[:, None]], 1)
 
 
-def moved(points: NDArray[np.floating[Any]], matrix: NDArray[np.float64]) -> Points:
+def moved(points: NDArray[Any], matrix: NDArray[Any]) -> Points:
     """(N, 2) points through a (2, 3) affine map, float32."""
-    return (np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+    went: Points = (np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+    return went
 
 
 def crop_square(photo: NDArray[np.uint8], square: NDArray[np.floating[Any]], size: int) -> NDArray[np.uint8]:
@@ -179,7 +180,7 @@ def crop_square(photo: NDArray[np.uint8], square: NDArray[np.floating[Any]], siz
     return np.clip(np.rint(sharp), 0, 255).astype(np.uint8)
 
 
-def _outside(shape: tuple[int, ...], square: NDArray[np.float64], size: int) -> NDArray[np.float32]:
+def _outside(shape: tuple[int, ...], square: NDArray[np.floating[Any]], size: int) -> NDArray[np.float32]:
     """How far each pixel of the crop lies outside the photo, in pixels of the photo; 0 inside."""
     back = cv2.invertAffineTransform(square_to_crop(square, size))
     grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).reshape(-1, 2)
