@@ -106,7 +106,7 @@ class Array(Settable):
         if min(shape, default=1) < 0 or math.prod(shape) * dtype.itemsize != len(data):
             raise ValueError(f"an array of shape {shape} in {len(data)} bytes")
         self.budget.take(len(data))
-        values = _flat(data, dtype)
+        values = _values_of(data, dtype)
         if is_fortran:
             self.tensor = values.reshape(shape[::-1]).permute(*reversed(range(len(shape))))
         else:

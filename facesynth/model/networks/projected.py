@@ -70,7 +70,8 @@ class SpectralConv2d(nn.Conv2d):
             with torch.no_grad():
                 left, right = self._iterate(matrix)
             kernel = self.weight / (left @ (matrix @ right))
-        return self._conv_forward(features, kernel, self.bias)
+        scores: Tensor = self._conv_forward(features, kernel, self.bias)
+        return scores
 
 
 class ProjectedDiscriminator(nn.Module):

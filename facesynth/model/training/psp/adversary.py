@@ -1,8 +1,8 @@
 """The adversary of a model in training: photos, generated faces and their conditions in; a term of the model's loss out.
 
-Before the discriminators see them, photos and faces get the same random translations and changes of brightness and contrast, and
-conditions the same translations, so that the discriminators cannot memorise a small set of photos. The discriminators have their
-own optimiser and are updated with the same faces as the model.
+Before the discriminators see them, photos and faces get the same random translations and changes of brightness and contrast,
+and conditions the same translations, so that the discriminators cannot memorise a small set of photos. The discriminators have
+their own optimiser and are updated with the same faces as the model.
 
 References: those of :mod:`facesynth.model.networks.projected` and :mod:`facesynth.model.training.ada`; the hinge: Lim & Ye,
 "Geometric GAN", 2017, section 3.
