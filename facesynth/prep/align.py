@@ -313,8 +313,8 @@ def align_photos(
     Raises
     ------
     InputError
-        If there is no photo, ``size`` is out of its range, ``out`` is the folder of the photos, or mediapipe is missing. A photo
-        without a face, with several, or that cannot be read does not stop the others; it is listed in the failures.
+        If there is no photo, ``size`` is out of its range, ``out`` is the folder of the photos, or mediapipe is missing. A
+        photo without a face, with several, or that cannot be read does not stop the others; it is listed in the failures.
     OutputError
         If ``out`` cannot be written.
     """

@@ -19,11 +19,25 @@ from facesynth.model.inference.translator import Translator
 
 from ...runs import assert_near, cell_of, save_model, small_disk, small_model
 from ...trees import contents, leftovers, pictures, times
+from ..recipe import normal
 
 
 @pytest.fixture
 def translator(seg) -> Translator:
     return Translator.from_checkpoint(seg, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def spatial(tmp_path_factory) -> Path:
+    """A checkpoint with a spatial path whose maps are not zero."""
+    path = tmp_path_factory.mktemp("spatial") / "model.safetensors"
+    saved = native.load(save_model(path, spatial_resolutions=(8, 16)))
+    tensors = {
+        name: 0.5 * normal(name, *value.shape) if name.startswith("spatial.heads") else value
+        for name, value in saved.model_state().items()
+    }
+    native.save(path, "model", tensors, config=saved.config, task=saved.task, scheme=saved.scheme, info={})
+    return path
 
 
 @pytest.fixture
@@ -387,6 +401,37 @@ def test_faces_on_the_way_between_two(seg, translator, label_maps, tmp_path, sam
     np.save(mixed, last.numpy())
     again = translate([], seg, tmp_path / "again", interpolate=(a, mixed), frames=2, samples=samples)
     assert_near(images.read_photo(again.faces[-1]), images.read_photo(done.faces[-1]))
+
+
+def test_faces_of_a_spatial_model_between_two(spatial, label_maps, tmp_path):
+    translator = Translator.from_checkpoint(spatial, device="cpu")
+    a, b = label_maps[:2]
+    done = translate([], spatial, tmp_path / "out", interpolate=(a, b), frames=3)
+    conditions = [translator.read(path)[None] for path in (a, b)]
+    way = translator.interpolate(*(translator.encode(each)[0] for each in conditions), 3)
+    first, last = (translator.spatial_maps(each) for each in conditions)
+    for number, weight in enumerate((0.0, 0.5, 1.0)):
+        maps = {size: torch.lerp(first[size], last[size], weight) for size in first}
+        expected = translator.synthesise(way[number][None], maps=maps)[0]
+        assert_near(images.read_photo(done.faces[number]), expected)
+        assert np.abs(translator.synthesise(way[number][None])[0].astype(int) - expected).mean() > 1
+    mixed = tmp_path / "b.npy"
+    np.save(mixed, way[2].numpy())
+    alone = translate([], spatial, tmp_path / "alone", interpolate=(a, mixed), frames=2)
+    assert_near(images.read_photo(alone.faces[0]), translator.synthesise(way[:1])[0])
+
+
+def test_follow_scales_the_maps_of_every_face(spatial, label_maps, tmp_path):
+    exact, loose = (
+        translate_files(label_maps[:1], spatial, tmp_path / str(follow), styling=Styling(samples=2, follow=follow))
+        for follow in (1.0, 0.0)
+    )
+    translator = Translator.from_checkpoint(spatial, device="cpu")
+    latents = translator.encode(translator.read(label_maps[0])[None])
+    for number, each in enumerate(translator.stylise(latents, Styling(samples=2))):
+        assert_near(images.read_photo(loose.faces[number]), translator.synthesise(each)[0])
+        difference = images.read_photo(exact.faces[number]).astype(int) - images.read_photo(loose.faces[number])
+        assert np.abs(difference).mean() > 1
 
 
 # --------------------------------------------------------------------------------------------------------- how it is written

@@ -76,6 +76,15 @@ def test_samples_differ_and_seeds_differ(translator):
     np.testing.assert_array_equal(translator.translate(conditions(1), samples=4, seed=1)[0], faces)
 
 
+def test_spatial_maps_are_computed_once_for_all_samples(tmp_path):
+    path = save_model(tmp_path / "model.safetensors", spatial_resolutions=(8, 16))
+    translator = Translator.from_checkpoint(path, device="cpu")
+    calls = []
+    translator.model.spatial.register_forward_hook(lambda *_: calls.append(1))
+    assert translator.translate(conditions(2), samples=3).shape == (2, 3, 32, 32, 3)
+    assert len(calls) == 1
+
+
 @pytest.mark.parametrize("samples", [0, 2])
 def test_neither_batch_nor_order_matters(translator, samples):
     batch = conditions(5)

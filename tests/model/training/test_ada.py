@@ -334,3 +334,11 @@ def test_the_mean_is_over_all_steps_since_the_last_change():
     controller.update(torch.tensor([-1.0]))
     assert controller.sign_mean == 0.5
     assert controller.p == pytest.approx(0.54)
+
+
+def test_only_some_transformations_are_drawn() -> None:
+    transforms = draw_transforms(MANY, 1.0, SIZE, seeded(), only=("brightness",))
+    assert torch.equal(transforms.geometry, torch.eye(3, dtype=torch.float64).expand(MANY, 3, 3))
+    assert torch.equal(transforms.colours, drawn("brightness"))
+    with pytest.raises(InputError, match="only has whole; needed: of "):
+        draw_transforms(1, 1.0, SIZE, seeded(), only=("whole",))
