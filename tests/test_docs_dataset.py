@@ -16,7 +16,8 @@ import pytest
 from facesynth.cli import facesynth
 from PIL import Image
 
-from facesynth.images import colourise, read_labels, read_photo
+from facesynth.images import read_labels, read_photo
+from facesynth.label_maps import colourise
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import BASE_COLUMNS, SCHEMA, is_path_column, iter_rows, read_columns, read_dataset
 from facesynth.prep.pipeline.findings import KINDS
