@@ -132,11 +132,11 @@ class Picture:
         return decode_flat(self.data, self.path)
 
     def labels(self, scheme: LabelScheme) -> NDArray[np.uint8]:
-        """The label map of class ids (see :func:`read_labels`)."""
+        """The label map of class ids, (H, W) uint8 (see :func:`read_labels`)."""
         return to_class_ids(self._flat, self.path, scheme)
 
     def any_labels(self, scheme: LabelScheme) -> NDArray[np.uint8]:
-        """The label map of class ids or of the scheme's colours (see :func:`read_any_labels`)."""
+        """The label map of class ids or of the scheme's colours, (H, W) uint8 ids (see :func:`read_any_labels`)."""
         decoded = self._flat
         if decoded.mode not in ("RGB", "RGBA"):
             return to_class_ids(decoded, self.path, scheme)
