@@ -300,6 +300,7 @@ def test_options_that_do_not_fit(faces, tmp_path, translate, arguments, says):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "chosen"),
     [

@@ -164,6 +164,7 @@ def test_published_keys_and_shapes_are_ours(case, sizes):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sizes",
     [

@@ -27,6 +27,7 @@ def scene(size: int) -> np.ndarray:
 COLOURS = np.array(CELEBAMASK_HQ.colours, np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "photo_size"), [(64, 64), (64, 256), (256, 128)])
 def test_condition_and_photo_move_as_one(size, photo_size):
     augmentation = Augmentation(
