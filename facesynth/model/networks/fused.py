@@ -52,6 +52,7 @@ class FusedPSP(LatentModel):
         self.config = model.config
         self.generator = _fuse_generator(model.generator)
         self.encoder = FrozenEncoder(model.encoder)
+        self.spatial = None if model.spatial is None else model.spatial.to(memory_format=torch.channels_last)
         self.register_buffer("latent_avg", model.latent_avg)
         self.eval()
 
