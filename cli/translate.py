@@ -42,6 +42,11 @@ _STDIN = Path("-")
 )
 @click.option("--truncation", default=1.0, help="Distance from the average face: 1 unchanged, 0 the average.")
 @click.option(
+    "--follow",
+    default=1.0,
+    help="How closely faces follow the input's lines, if the checkpoint has a spatial path: 1 as trained, 0 not.",
+)
+@click.option(
     "--noise",
     type=click.Choice(["constant", "random", "none"]),
     default="constant",

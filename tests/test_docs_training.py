@@ -19,6 +19,7 @@ PRESETS = [
     ("super-resolution", "photo2face"),
     ("small", "seg2face"),
     ("portrait", "sketch2face"),
+    ("photographs", "sketch2face"),
 ]
 
 
@@ -41,8 +42,9 @@ def value_of(rows: dict[str, str], pattern: str) -> str:
 def test_every_preset_is_documented(place, known):
     config = preset(*known, n_classes=19)
     documented = {row[0]: row[1:][place].replace(" 000", "000") for row in rows_of("Presets")}
-    weights = {"L2": "l2", "LPIPS": "lpips", "identity": "identity", "Laplacian": "laplacian"}
+    weights = {"L2": "l2", "L1": "l1", "LPIPS": "lpips", "identity": "identity", "Laplacian": "laplacian"}
     weights |= {"lines": "lines", "parsing": "parsing"}
+    assert float(value_of(documented, "adversarial")) == config.adversarial
     for text, name in {**weights, "W-norm": "w_norm"}.items():
         assert float(value_of(documented, text)) == config.weights[name], text
     assert [name for name in TERMS if config.weights[name] and name not in (*weights.values(), "w_norm")] == []
@@ -53,7 +55,8 @@ def test_every_preset_is_documented(place, known):
     assert int(value_of(documented, "px")) == config.model.input_size == config.model.output_size
     counts = (config.batch_size, config.steps, config.interval)
     assert tuple(int(value_of(documented, name)) for name in ("batch size", "^steps$", "steps between")) == counts
-    assert {"L2": "l2", "Laplacian pyramids": "laplacian"}[value_of(documented, "metric")] == config.metric
+    metrics = {"L2": "l2", "LPIPS": "lpips", "Laplacian pyramids": "laplacian"}
+    assert metrics[value_of(documented, "metric")] == config.metric
     assert documented["tasks"] == "all" or known[1] in documented["tasks"]
 
 
@@ -70,7 +73,9 @@ def test_every_documented_option_exists_and_every_term_has_its_own():
         "--batches",
         "--split",
         "--count",
+        "--no-deps",
+        "--follow",
     }
     assert set(re.findall(r"--[a-z][a-z0-9_-]+", PAGE)) - of_others <= options
     documented = [re.findall(r"`(--[a-z0-9-]+)`", row[1])[0] for row in rows_of("Losses")]
-    assert documented == [f"--{name.replace('_', '-')}" for name in TERMS]
+    assert documented == [f"--{name.replace('_', '-')}" for name in (*TERMS, "adversarial")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .align import align
 from .check import check
 from .masks import masks
 from .pairs import pairs
@@ -19,5 +20,5 @@ def prep() -> None:
     """Prepare a dataset: label maps, sketches and their manifest."""
 
 
-for _command in (sample, masks, sketches, preview, photos, pairs, remap, check):
+for _command in (sample, align, masks, sketches, preview, photos, pairs, remap, check):
     prep.add_command(_command)

@@ -174,6 +174,10 @@ def _generator(config: Any) -> nn.Module:
 
 def _save_psp(target: Path, checkpoint: Checkpoint) -> None:
     config, state = checkpoint.config, checkpoint.model_state()
+    if config.spatial_resolutions:
+        raise CheckpointError(
+            f"{checkpoint.path} has a spatial path, which the psp format cannot store; --to facesynth keeps it"
+        )
     is_w = config.encoder_kind == "last-layer-w"
     options = {
         "dataset_type": _DATASET_TYPES[config.condition],
@@ -291,6 +295,8 @@ def _parameters(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> li
     state_dict.check_state(model.state_dict(), state, path)
     prefixes = {"encoder": "encoder.", "generator": "generator."} if hasattr(model, "encoder") else {"generator": ""}
     named = dict(model.named_parameters())
+    if any(name.startswith("spatial.") for name in named):
+        prefixes["spatial path"] = "spatial."
     return [
         (f"{network} parameters", _count({name: value for name, value in named.items() if name.startswith(prefix)}))
         for network, prefix in prefixes.items()

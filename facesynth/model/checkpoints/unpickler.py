@@ -67,6 +67,24 @@ class Opaque:
         self.value = value
 
 
+class Settable:
+    """A value whose pickled state is passed to it as data, for it to check."""
+
+    __slots__ = ()
+
+    def take(self, state: Any) -> None:
+        """Set the value from its pickled state.
+
+        Raises
+        ------
+        Refused
+            If the state is something that weights do not need.
+        ValueError, TypeError
+            If the state is damaged.
+        """
+        raise NotImplementedError
+
+
 class Table(dict[tuple[str, str], Callable[..., Any] | None]):
     """The names that a pickle may use, as (module, name), and the function that builds the value of each.
 
@@ -243,6 +261,8 @@ class _Machine:
             self.work(len(state))
             for key, value in state.items():
                 self.fill(key, value)
+        elif isinstance(target, Settable):
+            target.take(state)
         elif not isinstance(target, Ordered | Opaque):
             raise Refused(f"sets the state of a {type(target).__name__}, which weights have no use for; it was not set")
 

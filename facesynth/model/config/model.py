@@ -17,6 +17,10 @@ TRUNK_UNITS: Mapping[int, StageUnits] = MappingProxyType({50: (3, 4, 14, 3), 100
 """Residual units in the four stages of IR-SE50, IR-SE100 and IR-SE152 (Deng et al., "ArcFace", CVPR 2019)."""
 
 
+_MAX_SPATIAL_CHANNELS = 128
+"""Limit of the spatial path's channels, unless the config sets them."""
+
+
 def is_power_of_two(value: int) -> bool:
     """Whether ``value`` is 1, 2, 4, 8, ..."""
     return value > 0 and value & (value - 1) == 0
@@ -134,6 +138,11 @@ class ModelConfig:
     """Channels of each of the trunk's four stages."""
     style_resolution: int = 64
     """Random styles are mixed into the generator's layers from this resolution up, pixels."""
+    spatial_resolutions: tuple[int, ...] = ()
+    """Resolutions, pixels, at which feature maps of the condition are added to the generator's: powers of two from 8 up, in
+    ascending order, such as (8, 16, 32, 64); empty for a model whose generator sees only the latents."""
+    spatial_channels: tuple[int, ...] = ()
+    """Channels of the spatial path at each of these resolutions; if empty, three quarters of the generator's, at most 128."""
 
     def __post_init__(self) -> None:
         if self.condition not in ("labels", "sketch", "photo"):
@@ -155,6 +164,32 @@ class ModelConfig:
         for name in ("input_channels", "style_dim", "mapping_depth", "channel_base", "channel_max"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; needed: at least 1")
+        self._check_spatial()
+
+    def _check_spatial(self) -> None:
+        chosen, most = self.spatial_resolutions, min(self.input_size, self.output_size)
+        if list(chosen) != sorted({size for size in chosen if is_power_of_two(size) and 8 <= size <= most}):
+            raise InputError(
+                f"spatial_resolutions is {chosen}; needed: powers of two from 8 to {most}, in ascending order, or none"
+            )
+        if self.spatial_channels and (len(self.spatial_channels) != len(chosen) or min(self.spatial_channels) < 1):
+            raise InputError(
+                f"spatial_channels is {self.spatial_channels}; needed: a number of at least 1 for each of "
+                f"spatial_resolutions, {chosen}, or none"
+            )
+
+    @property
+    def spatial_widths(self) -> dict[int, int]:
+        """Channels of the spatial path by resolution, pixels, ascending, from the lowest to the highest of those chosen."""
+        chosen = self.spatial_resolutions
+        if not chosen:
+            return {}
+        explicit = dict(zip(chosen, self.spatial_channels, strict=False))
+        widths: dict[int, int] = {}
+        for size in (1 << k for k in range(chosen[0].bit_length() - 1, chosen[-1].bit_length())):
+            derived = max(min(_MAX_SPATIAL_CHANNELS, 3 * min(self.channel_max, self.channel_base // size) // 4), 1)
+            widths[size] = explicit.get(size, derived)
+        return widths
 
     @property
     def n_styles(self) -> int:

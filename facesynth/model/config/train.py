@@ -49,7 +49,7 @@ CONDITIONS: Mapping[Task, Condition] = MappingProxyType(
     {"seg2face": "labels", "sketch2face": "sketch", "photo2face": "photo"}
 )
 """The condition that each task translates."""
-TERMS = ("l2", "l2_crop", "lpips", "lpips_crop", "identity", "moco", "laplacian", "lines", "parsing", "w_norm")
+TERMS = ("l2", "l1", "l2_crop", "lpips", "lpips_crop", "identity", "moco", "laplacian", "lines", "parsing", "w_norm")
 """The terms of the loss; :mod:`facesynth.model.losses.objective` says what each compares."""
 NETWORK_OF_TERM: Mapping[str, str] = MappingProxyType(
     {"lpips": "lpips", "lpips_crop": "lpips", "identity": "identity", "moco": "moco", "parsing": "parsing"}
@@ -92,6 +92,8 @@ class TrainConfig:
     """Fraction of the steps, at the end, over which the learning rates decay linearly to 0; 0 for constant rates."""
     l2: float = 1.0
     """Weight of the mean squared difference of the pictures, whose values are in [-1, 1]."""
+    l1: float = 0.0
+    """Weight of the mean absolute difference of the same pictures, which blurs less."""
     l2_crop: float = 0.0
     """Weight of the same on the face alone."""
     lpips: float = 0.8
@@ -110,6 +112,14 @@ class TrainConfig:
     """Weight of the difference of the pictures' lines, which count by their length rather than by their contrast."""
     parsing: float = 0.0
     """Weight of the difference of the segmentations by a face parser."""
+    adversarial: float = 0.0
+    """Weight of the adversarial loss of each discriminator; the discriminators see pictures through the network of the
+    perceptual distance, and one of them sees them together with their condition."""
+    discriminator_learning_rate: float = 5e-4
+    """Learning rate of the discriminators."""
+    augment_target: float = 0.6
+    """Target of adaptive discriminator augmentation: the mean sign of the discriminators' scores of training photos, 0 to less
+    than 1; 0 to augment always."""
     clip_norm: float = 0.0
     """Largest norm of all gradients together; larger ones are scaled down. 0 for no limit."""
     precision: Literal["float32", "bf16", "fp16"] = "float32"
@@ -155,7 +165,7 @@ class TrainConfig:
         self._check_conditions()
         if self.optimizer not in ("ranger", "adam", "muon", "adam-muon"):
             raise InputError(f"optimizer is {self.optimizer!r}; needed: ranger, adam, muon or adam-muon")
-        for name in ("learning_rate", "generator_learning_rate"):
+        for name in ("learning_rate", "generator_learning_rate", "discriminator_learning_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; needed: more than 0 and less than 1")
         if not 0 <= self.cooldown <= 1:
@@ -185,6 +195,10 @@ class TrainConfig:
             raise InputError(f"low_resolution is {factors}; needed: divisors of input_size, {size}")
 
     def _check_loss(self) -> None:
+        if not 0 <= self.adversarial < math.inf:
+            raise InputError(f"adversarial is {self.adversarial}; needed: a number, at least 0")
+        if not 0 <= self.augment_target < 1:
+            raise InputError(f"augment_target is {self.augment_target}; needed: 0 to less than 1")
         for name, weight in self.weights.items():
             if not 0 <= weight < math.inf:
                 raise InputError(f"{name} is {weight}; needed: a number, at least 0")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from facesynth.model.inference.translator import Translator
+    from facesynth.model.networks.spatial import SpatialMaps
 
 
 class Reading(Protocol):
@@ -35,6 +36,9 @@ class Reading(Protocol):
 
     def encode(self, items: Sequence[Any], /) -> Tensor:
         """The latents (N, n_styles, style_dim) of items."""
+
+    def maps(self, items: Sequence[Any], /) -> SpatialMaps | None:
+        """The spatial maps of items, (N, channels, resolution, resolution) by resolution; None if there are none."""
 
     def shown(self, item: Any, /) -> NDArray[np.uint8] | None:
         """The (H, W, 3) uint8 picture of an item for a contact sheet, if it has one."""
@@ -55,6 +59,10 @@ class ConditionReading:
         """The encoder's latents, (N, n_styles, style_dim), of conditions (S, S) or (S, S, 3) uint8."""
         return self.translator.encode(np.stack(items))
 
+    def maps(self, items: Sequence[NDArray[np.uint8]]) -> SpatialMaps | None:
+        """The spatial path's maps of conditions, (N, channels, resolution, resolution) by resolution, if the model has one."""
+        return self.translator.spatial_maps(np.stack(items))
+
     def shown(self, item: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The condition as an RGB picture for display, (S, S, 3) uint8."""
         return show_condition(item, self.translator.config.condition, self.translator.scheme)
@@ -74,8 +82,15 @@ class LatentsReading:
         """The latents (n_styles, style_dim) of the items, stacked to (N, n_styles, style_dim)."""
         return torch.stack(list(items))
 
+    def maps(self, _: Sequence[Tensor]) -> None:
+        """None: latents have no condition."""
+
     def shown(self, _: Tensor) -> None:
         """No picture."""
+
+
+Frame = tuple["Tensor", "SpatialMaps | None"]
+"""The latents (n_styles, style_dim) of one face, and its spatial maps, (1, channels, resolution, resolution) by resolution."""
 
 
 class Way:
@@ -101,24 +116,49 @@ class Way:
 
     def __init__(self, translator: Translator, first: Path, last: Path, frames: int) -> None:
         self.files = {path: Picture.read(path) for path in (first, last)}
-        begin, end = (latents_of(self.files[path], translator) for path in (first, last))
-        way = translator.interpolate(begin, end, frames)
+        begin, end = (_frame(self.files[path], translator) for path in (first, last))
+        way = translator.interpolate(begin[0], end[0], frames)
+        maps = _interpolate_maps(begin[1], end[1], frames)
         digits = len(str(frames - 1))
         names = [f"{first.stem}-{last.stem}_{number:0{digits}d}" for number in range(frames)]
         self.latents = dict(zip(names, way, strict=True))
+        self._maps = dict(zip(names, maps, strict=True))
         self.sources = [Source(name, first if 2 * number < frames else last) for number, name in enumerate(names)]
         self.ends = [self.files[path].digest for path in (first, last)]
 
-    def read(self, source: Source, _: Picture) -> tuple[Tensor, str]:
-        """The frame's latents (n_styles, style_dim)."""
-        return self.latents[source.name], ""
+    def read(self, source: Source, _: Picture) -> tuple[Frame, str]:
+        """The frame's latents (n_styles, style_dim) and its spatial maps."""
+        return (self.latents[source.name], self._maps[source.name]), ""
 
-    def encode(self, items: Sequence[Tensor]) -> Tensor:
+    def encode(self, items: Sequence[Frame]) -> Tensor:
         """The latents (n_styles, style_dim) of the items, stacked to (N, n_styles, style_dim)."""
-        return torch.stack(list(items))
+        return torch.stack([latents for latents, _ in items])
 
-    def shown(self, _: Tensor) -> None:
+    def maps(self, items: Sequence[Frame]) -> SpatialMaps | None:
+        """The spatial maps of the items, concatenated to (N, channels, resolution, resolution) by resolution."""
+        found = [maps for _, maps in items if maps is not None]
+        if not found:
+            return None
+        return {resolution: torch.cat([maps[resolution] for maps in found]) for resolution in found[0]}
+
+    def shown(self, _: Frame) -> None:
         """No picture."""
+
+
+def _frame(file: Picture, translator: Translator) -> Frame:
+    """The latents of a file and the spatial maps of a picture; no maps for a file of latents."""
+    if file.path.suffix == SUFFIX:
+        return _read_latents(file, translator), None
+    pixels = _read_condition(file, translator).pixels[None]
+    return translator.encode(pixels)[0], translator.spatial_maps(pixels)
+
+
+def _interpolate_maps(first: SpatialMaps | None, last: SpatialMaps | None, frames: int) -> list[SpatialMaps | None]:
+    """The maps of every frame, linearly interpolated; None for all frames unless both ends have maps."""
+    if first is None or last is None:
+        return [None] * frames
+    weights = [number / (frames - 1) for number in range(frames)]
+    return [{size: torch.lerp(first[size], last[size], weight) for size in first} for weight in weights]
 
 
 def latents_of(file: Picture, translator: Translator) -> Tensor:

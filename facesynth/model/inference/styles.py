@@ -57,6 +57,9 @@ class Styling:
     truncation: float = 1.0
     """psi, the scale of the latents' offset from the average latent: 1 keeps them, 0 gives the average face, more than 1
     exaggerates."""
+    follow: float = 1.0
+    """Scale of the condition's spatial maps, 0 to 1, for a model with a spatial path: 1 follows the condition's lines as
+    trained, 0 not at all."""
     noise: NoiseMode = "constant"
     """The noise of every layer: constant, random by seed and sample, or none."""
 
@@ -67,6 +70,8 @@ class Styling:
                 raise InputError(f"{name} is {value}; needed: at least 0")
         if not 0.0 <= self.mix_alpha <= 1.0:
             raise InputError(f"mix_alpha is {self.mix_alpha}; needed: a number from 0 to 1")
+        if not 0.0 <= self.follow <= 1.0:
+            raise InputError(f"follow is {self.follow}; needed: a number from 0 to 1")
         if not 0.0 <= self.truncation < math.inf:
             raise InputError(f"truncation is {self.truncation}; needed: a number, at least 0")
         if self.noise not in get_args(NoiseMode):

@@ -360,8 +360,9 @@ class _Run:
         """Faces (N, T, T, 3) and latents (N, n_styles, style_dim) of every sample."""
         translator = self.translator
         samples = translator.stylise(self.reading.encode(items), self.styling, self.style)
+        maps = self.reading.maps(items)
         return [
-            (translator.synthesise(latents, self.styling, number), latents.cpu().numpy())
+            (translator.synthesise(latents, self.styling, number, maps), latents.cpu().numpy())
             for number, latents in enumerate(samples)
         ]
 

@@ -37,11 +37,13 @@ from facesynth.model.inference.styles import Styling, layers_of, noise_sources, 
 from facesynth.model.networks.fused import fuse
 from facesynth.model.networks.generator import truncate
 from facesynth.model.networks.psp import PSP, LatentModel
+from facesynth.model.networks.spatial import scale_maps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facesynth.model.checkpoints.native import Checkpoint
+    from facesynth.model.networks.spatial import SpatialMaps
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +94,8 @@ class Translator(
             self.model.encoder.compile()
         if compiled:
             self.model.generator.compile()
+            if self.model.spatial is not None:
+                self.model.spatial.compile()
 
     # ------------------------------------------------------------------------------------------------ from and to files
 
@@ -235,15 +239,45 @@ class Translator(
         InputError
             If they have another shape.
         """
+        condition = self._condition(conditions)
+        with self.autocast():
+            latents = self.model.encode(condition)
+        return latents.float()
+
+    @torch.inference_mode()
+    def spatial_maps(self, conditions: NDArray[np.uint8]) -> SpatialMaps | None:
+        """The spatial path's feature maps of conditions, for :meth:`synthesise`.
+
+        Parameters
+        ----------
+        conditions : (N, S, S) uint8 array
+            As :meth:`encode` takes them.
+
+        Returns
+        -------
+        mapping of int to (N, channels, resolution, resolution) tensor, or None
+            By resolution; None for a model without a spatial path.
+
+        Raises
+        ------
+        InputError
+            If they have another shape.
+        """
+        if self.model.spatial is None:
+            return None
+        condition = self._condition(conditions)
+        with self.autocast():
+            return self.model.spatial_maps(condition)
+
+    def _condition(self, conditions: NDArray[np.uint8]) -> Tensor:
+        """Conditions as the networks take them, (N, input_channels, S, S) float32; raises InputError for another shape."""
         size = self.config.input_size
         needed = (size, size, 3) if self.config.condition == "photo" else (size, size)
         if conditions.shape[1:] != needed or conditions.dtype != np.uint8:
             came = f"{conditions.dtype} of shape {conditions.shape}"
             raise InputError(f"conditions is {came}; needed: uint8 of shape (N, {', '.join(map(str, needed))})")
         batch = torch.from_numpy(np.ascontiguousarray(conditions)).to(self.device)
-        with self.autocast():
-            latents = self.model.encode(condition_tensor(batch, self.config.condition, self.config.input_channels))
-        return latents.float()
+        return condition_tensor(batch, self.config.condition, self.config.input_channels)
 
     @cached_property
     def centre(self) -> Tensor:
@@ -293,16 +327,20 @@ class Translator(
         return [truncate(one, self.centre, styling.truncation) for one in chosen]
 
     @torch.inference_mode()
-    def synthesise(self, latents: Tensor, styling: Styling | None = None, number: int = 0) -> NDArray[np.uint8]:
+    def synthesise(
+        self, latents: Tensor, styling: Styling | None = None, number: int = 0, maps: SpatialMaps | None = None
+    ) -> NDArray[np.uint8]:
         """The faces of latents.
 
         Parameters
         ----------
         latents : (N, n_styles, style_dim) tensor
         styling : Styling, optional
-            Gives the noise; each layer's constant noise by default.
+            Gives the noise, each layer's constant noise by default, and the scale of ``maps``.
         number : int
             Number of the sample, for random noise.
+        maps : mapping of int to tensor, optional
+            As returned by :meth:`spatial_maps`; by default the faces depend on the latents alone.
 
         Returns
         -------
@@ -311,8 +349,10 @@ class Translator(
         """
         styling = styling or Styling()
         rng = noise_sources(styling, number, len(latents))
+        maps = scale_maps(maps, styling.follow)
         with self.autocast():
-            return to_pictures(self.model.generator(latents.to(self.device), noise=styling.noise, rng=rng))
+            faces = self.model.generator(latents.to(self.device), noise=styling.noise, rng=rng, spatial=maps)
+            return to_pictures(faces)
 
     # ----------------------------------------------------------------------------------------------------- the whole way
 
@@ -329,7 +369,7 @@ class Translator(
             One style for all faces, instead of random ones: for example, latents from :meth:`encode`.
         **styling
             Fields of :class:`~facesynth.model.inference.styles.Styling`: ``samples``, ``seed``, ``mix_layers``, ``mix_alpha``,
-            ``truncation``, ``noise``.
+            ``truncation``, ``follow``, ``noise``.
 
         Returns
         -------
@@ -342,8 +382,8 @@ class Translator(
             If a number is out of its range or the conditions have another shape.
         """
         chosen = Styling(**styling)
-        samples = self.stylise(self.encode(conditions), chosen, style)
-        return np.stack([self.synthesise(one, chosen, number) for number, one in enumerate(samples)], axis=1)
+        samples, maps = self.stylise(self.encode(conditions), chosen, style), self.spatial_maps(conditions)
+        return np.stack([self.synthesise(one, chosen, number, maps) for number, one in enumerate(samples)], axis=1)
 
     def __call__(
         self,

@@ -6,7 +6,8 @@ References: Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014, sect
 et al., "Which Training Methods for GANs do actually Converge?", ICML 2018, section 4.1 (R1); Karras et al., "A Style-Based
 Generator Architecture for GANs", CVPR 2019, section 3.1 (style mixing); "Analyzing and Improving the Image Quality of
 StyleGAN", CVPR 2020, sections 3.1, 3.2 and appendix B (lazy regularisation, path length); "Training Generative Adversarial
-Networks with Limited Data", NeurIPS 2020, appendix C (R1's weight, the average's ramp-up).
+Networks with Limited Data", NeurIPS 2020, appendix C (R1's weight, the average's ramp-up); Lim & Ye, "Geometric GAN", 2017,
+section 3 (the hinge).
 """
 
 from __future__ import annotations
@@ -58,6 +59,38 @@ def discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014, section 3.
     """
     return F.softplus(-real_scores.float()).mean() + F.softplus(fake_scores.float()).mean()
+
+
+def hinge_generator_loss(fake_scores: Tensor) -> Tensor:
+    """The generator's hinge loss: the negative mean of the scores of generated pictures.
+
+    Parameters
+    ----------
+    fake_scores
+        Of any shape.
+
+    Returns
+    -------
+    Tensor
+        A scalar of any sign.
+    """
+    return -fake_scores.float().mean()
+
+
+def hinge_discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """The discriminator's hinge loss: mean of max(0, 1 - score) over photos plus mean of max(0, 1 + score) over generated ones.
+
+    Parameters
+    ----------
+    real_scores, fake_scores
+        Of any shape.
+
+    Returns
+    -------
+    Tensor
+        A scalar, at least 0.
+    """
+    return F.relu(1 - real_scores.float()).mean() + F.relu(1 + fake_scores.float()).mean()
 
 
 def gradient_penalty(scores: Tensor, pictures: Tensor) -> Tensor:

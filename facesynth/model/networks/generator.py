@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from facesynth.errors import InputError
 from facesynth.model.config.model import is_power_of_two
 from facesynth.model.networks.layers import EqualizedLinear, StyledLayer, ToRGB, pixel_norm, scaled_leaky_relu, upsample
+from facesynth.model.networks.spatial import SpatialMaps, check_maps
 
 NoiseMode = Literal["constant", "random", "none"]
 NoiseSource = torch.Generator | Sequence[torch.Generator] | None
@@ -127,14 +128,24 @@ class Generator(nn.Module):
         self.first = StyledLayer(width, width, style_dim, 4, upsampling=False)
         self.first_to_rgb = ToRGB(width, style_dim)
         self.blocks = nn.ModuleList()
+        self.spatial_channels: dict[int, int] = {}
+        """Channels of the feature maps to which spatial maps can be added, by resolution, pixels."""
         resolution = 8
         while resolution <= size:
             narrower = min(channel_max, channel_base // resolution)
             self.blocks.append(SynthesisBlock(width, narrower, style_dim, resolution))
+            self.spatial_channels[resolution] = narrower
             width = narrower
             resolution *= 2
 
-    def forward(self, latents: Tensor, *, noise: NoiseMode = "constant", rng: NoiseSource = None) -> Tensor:
+    def forward(
+        self,
+        latents: Tensor,
+        *,
+        noise: NoiseMode = "constant",
+        rng: NoiseSource = None,
+        spatial: SpatialMaps | None = None,
+    ) -> Tensor:
         """W+ latents to pictures.
 
         Parameters
@@ -145,6 +156,10 @@ class Generator(nn.Module):
             ``constant``: each layer's own stored noise. ``random``: new noise for every sample. ``none``: no noise.
         rng
             Random number generator of the noise, on any device, or one for each sample; by default the device's global one.
+        spatial
+            Feature maps that are added to the output of the upsampling convolution at their resolution, by resolution, from 8
+            px up: (N, channels, resolution, resolution), as :class:`facesynth.model.networks.spatial.SpatialPath` returns them;
+            none by default.
 
         Returns
         -------
@@ -154,7 +169,7 @@ class Generator(nn.Module):
         Raises
         ------
         InputError
-            If ``latents`` has another shape or ``noise`` another value.
+            If ``latents`` or ``spatial`` has another shape or ``noise`` another value.
         """
         if latents.ndim != 3 or latents.shape[1:] != (self.n_styles, self.style_dim):
             raise InputError(
@@ -164,13 +179,16 @@ class Generator(nn.Module):
         if noise not in get_args(NoiseMode):
             raise InputError(f"noise is {noise!r}; needed: {', '.join(get_args(NoiseMode))}")
 
+        if spatial:
+            check_maps(spatial, self.spatial_channels, latents.shape[0])
         layers = [self.first]
         for block in self.blocks:
             assert isinstance(block, SynthesisBlock)
             layers += [block.enlarge, block.refine]
-        return self.synthesise(latents, [_noise_map(layer, latents.shape[0], noise, rng) for layer in layers])
+        drawn = [_noise_map(layer, latents.shape[0], noise, rng) for layer in layers]
+        return self.synthesise(latents, drawn, spatial) if spatial else self.synthesise(latents, drawn)
 
-    def synthesise(self, latents: Tensor, noise: Sequence[Tensor | None]) -> Tensor:
+    def synthesise(self, latents: Tensor, noise: Sequence[Tensor | None], spatial: SpatialMaps | None = None) -> Tensor:
         """W+ latents and explicit noise to pictures; draws no random numbers, so it can be compiled as a whole.
 
         Parameters
@@ -179,6 +197,8 @@ class Generator(nn.Module):
             (N, n_styles, style_dim).
         noise
             For every convolution, lowest resolution first, a tensor that broadcasts to (N, 1, resolution, resolution), or None.
+        spatial
+            As in :meth:`forward`.
 
         Returns
         -------
@@ -191,6 +211,8 @@ class Generator(nn.Module):
         for k, block in enumerate(self.blocks, start=1):
             assert isinstance(block, SynthesisBlock)
             features = block.enlarge(features, styles[2 * k - 1], noise[2 * k - 1])
+            if spatial and 4 << k in spatial:
+                features = features + spatial[4 << k].to(features.dtype)
             features = block.refine(features, styles[2 * k], noise[2 * k])
             picture = upsample(picture).float() + block.to_rgb(features, styles[2 * k + 1])
         return picture

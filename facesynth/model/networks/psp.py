@@ -1,6 +1,7 @@
 """pixel2style2pixel: a condition -> encoder -> W+ latents, partly replaced by styles -> generator -> a face.
 
-The encoder's codes are offsets from the average latent, which the model stores as a buffer.
+The encoder's codes are offsets from the average latent, which the model stores as a buffer. If the config has
+``spatial_resolutions``, feature maps of the condition go into the generator too (:mod:`facesynth.model.networks.spatial`).
 :mod:`facesynth.model.checkpoints.native` reads and writes files.
 
 Reference: Richardson et al., "Encoding in Style: a StyleGAN Encoder for Image-to-Image Translation", CVPR 2021,
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from facesynth.errors import InputError
 from facesynth.model.networks.encoder import ENCODERS, Encoder
 from facesynth.model.networks.generator import Generator, NoiseMode
+from facesynth.model.networks.spatial import SpatialPath, scale_maps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,6 +35,9 @@ class LatentModel(nn.Module):
     generator: Generator
     latent_avg: Tensor
     """The average latent, (n_styles, style_dim)."""
+
+    spatial: SpatialPath | None
+    """A condition to feature maps that are added to the generator's, if the config has ``spatial_resolutions``."""
 
     def encode(self, condition: Tensor) -> Tensor:
         """A condition to the W+ latents of its face.
@@ -51,6 +56,25 @@ class LatentModel(nn.Module):
         if codes.ndim == 2:
             codes = codes[:, None]
         return codes + self.latent_avg
+
+    def spatial_maps(self, condition: Tensor) -> dict[int, Tensor] | None:
+        """A condition to the feature maps that are added to the generator's.
+
+        Parameters
+        ----------
+        condition
+            As :meth:`encode` takes it.
+
+        Returns
+        -------
+        dict of int to Tensor, or None
+            (N, channels, resolution, resolution) by resolution, for ``spatial`` of
+            :meth:`facesynth.model.networks.generator.Generator.forward`; None for a model without a spatial path.
+        """
+        if self.spatial is None:
+            return None
+        maps: dict[int, Tensor] = self.spatial(condition)
+        return maps
 
     def mix(self, latents: Tensor, styles: Tensor, layers: Iterable[int], alpha: float = 1.0) -> Tensor:
         """Latents with some W+ layers blended with other styles.
@@ -104,6 +128,7 @@ class LatentModel(nn.Module):
         styles: Tensor | None = None,
         layers: Iterable[int] | None = None,
         alpha: float = 1.0,
+        follow: float = 1.0,
         noise: NoiseMode = "constant",
         rng: torch.Generator | None = None,
     ) -> Tensor:
@@ -119,6 +144,8 @@ class LatentModel(nn.Module):
             The W+ layers to mix; those of ``config.style_layers`` if not given. Needs ``styles``.
         alpha
             Weight of the styles, 0 to 1.
+        follow
+            Scale of the spatial path's feature maps, 0 to 1, if the model has one: 1 as trained, 0 for the latents alone.
         noise, rng
             As in :meth:`facesynth.model.networks.generator.Generator.forward`.
 
@@ -132,7 +159,8 @@ class LatentModel(nn.Module):
             latents = self.mix(latents, styles, self.config.style_layers if layers is None else layers, alpha)
         elif layers is not None:
             raise InputError("layers came without styles; needed: the styles to mix into these layers")
-        face: Tensor = self.generator(latents, noise=noise, rng=rng)
+        maps = scale_maps(self.spatial_maps(condition), follow)
+        face: Tensor = self.generator(latents, noise=noise, rng=rng, spatial=maps)
         return face
 
 
@@ -156,3 +184,4 @@ class PSP(LatentModel):
             config.output_size, config.style_dim, config.mapping_depth, config.channel_base, config.channel_max
         )
         self.register_buffer("latent_avg", torch.zeros(config.n_styles, config.style_dim))
+        self.spatial = SpatialPath(config) if config.spatial_resolutions else None

@@ -284,7 +284,9 @@ class Muon(Optimizer):
 
 
 def make_optimizer(config: TrainConfig, model: PSP, codes: nn.Parameter) -> torch.optim.Optimizer:
-    """The config's optimiser for the encoder and, if they are trained, the generator and the style codes.
+    """The config's optimiser for encoder and spatial path and, if they are trained, the generator and the style codes.
+
+    With an adversary, Adam's beta1 is lower, because the loss changes with every update of the discriminators.
 
     Parameters
     ----------
@@ -293,9 +295,8 @@ def make_optimizer(config: TrainConfig, model: PSP, codes: nn.Parameter) -> torc
     codes
         (n_photos, ...), the learnt style codes of the photos; used only if ``config.style_probability`` is not 0.
     """
-    groups: list[dict[str, Any]] = [
-        {"params": list(model.encoder.parameters()), "orthogonal": config.optimizer == "muon"}
-    ]
+    of_condition = [*model.encoder.parameters(), *(model.spatial.parameters() if model.spatial is not None else ())]
+    groups: list[dict[str, Any]] = [{"params": of_condition, "orthogonal": config.optimizer == "muon"}]
     if config.train_generator:
         groups.append({"params": list(model.generator.parameters()), "lr": config.generator_learning_rate})
     if config.style_probability:
@@ -304,7 +305,7 @@ def make_optimizer(config: TrainConfig, model: PSP, codes: nn.Parameter) -> torc
         return Ranger(groups, lr=config.learning_rate)
     if config.optimizer in ("muon", "adam-muon"):
         return Muon(groups, lr=config.learning_rate)
-    return torch.optim.Adam(groups, lr=config.learning_rate, betas=(0.9, 0.99))
+    return torch.optim.Adam(groups, lr=config.learning_rate, betas=(0.5 if config.adversarial else 0.9, 0.99))
 
 
 def set_rates(optimizer: torch.optim.Optimizer, share: float) -> None:

@@ -29,6 +29,8 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "resized": "a part mask of another size, resized by nearest neighbour",
         "colours": "a colour-coded map with pixels whose colour belongs to no class",
         "proportions": "a photo and a condition with different aspect ratios",
+        "no-face": "a photo in which no face was found",
+        "several-faces": "a photo in which more than one face was found",
         "no-id": "a picture whose file name is not a valid id",
         "duplicate": "two files with the same name or id",
     }

@@ -5,7 +5,7 @@ discriminator by its loss, one by R1 if due, and an update of the generator's mo
 the whole step from the seed and the step's number and then distributed to micro-batches and processes. Gradients and metrics
 are means over these.
 
-References: those of :mod:`facesynth.model.losses.adversarial` and :mod:`facesynth.model.training.gan.ada`.
+References: those of :mod:`facesynth.model.losses.adversarial` and :mod:`facesynth.model.training.ada`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from facesynth.model.checkpoints import state_dict
 from facesynth.model.losses import adversarial
 from facesynth.model.networks.discriminator import Discriminator
 from facesynth.model.networks.generator import Generator
+from facesynth.model.training.ada import Controller, Transforms, draw_transforms
 from facesynth.model.training.distributed import noise_sources
 from facesynth.model.training.ema import move_average
-from facesynth.model.training.gan.ada import Controller, Transforms, draw_transforms
 from facesynth.model.training.optimizer_state import pack_optimizer, restore_optimizer
 
 if TYPE_CHECKING:

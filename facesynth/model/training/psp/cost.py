@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from facesynth.model.networks.projected import ProjectedDiscriminator
 from facesynth.model.networks.psp import PSP
 from facesynth.model.training.memory import _place, kept_by_autograd
 from facesynth.model.training.optimizers import make_optimizer
+from facesynth.model.training.psp.adversary import projection_of
 from facesynth.model.training.psp.network import Translation, freeze_untrained, is_lean
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class Cost:
     weights, gradients, optimizer, activations : int
         Bytes in one process: all weights, including their average and the loss's networks; gradients; the optimiser's state;
         and the tensors that the backward pass of one micro-batch needs from its forward pass.
+    spatial, discriminators : int
+        Number of parameters of the spatial path and of the adversary; 0 without.
     """
 
     encoder: int
@@ -51,6 +55,8 @@ class Cost:
     gradients: int
     optimizer: int
     activations: int
+    spatial: int = 0
+    discriminators: int = 0
 
     @property
     def memory(self) -> int:
@@ -77,6 +83,7 @@ def cost(config: TrainConfig, objective: Objective, *, n_photos: int, n_processe
     freeze_untrained(model, config)
     network = Translation(model, codes, lean=is_lean(config, compiled=False)).train()
     all_weights = [*network.parameters(), *network.buffers()]
+    of_adversary = discriminators_of(config, objective)
     of_loss = [*objective.parameters(), *objective.buffers()]
     trained = sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
     copies = 2 if config.ema else 1
@@ -88,11 +95,24 @@ def cost(config: TrainConfig, objective: Objective, *, n_photos: int, n_processe
         trained=trained,
         steps_per_epoch=steps_per_epoch,
         epochs=config.steps / steps_per_epoch,
-        weights=copies * _bytes(all_weights) + _bytes(of_loss),
-        gradients=4 * trained * (2 if n_processes > 1 else 1),
-        optimizer=_kept_by_optimizer(config, network),
+        weights=copies * _bytes(all_weights) + _bytes(of_loss) + 4 * of_adversary,
+        gradients=4 * (trained * (2 if n_processes > 1 else 1) + of_adversary),
+        optimizer=_kept_by_optimizer(config, network) + 2 * 4 * of_adversary,
         activations=_kept(config, network, objective, part),
+        spatial=sum(weight.numel() for weight in model.spatial.parameters()) if model.spatial is not None else 0,
+        discriminators=of_adversary,
     )
+
+
+def discriminators_of(config: TrainConfig, objective: Objective) -> int:
+    """Number of parameters of the discriminators; 0 without an adversary, or if the network that it needs is missing."""
+    if not config.adversarial or "lpips" not in objective.networks:
+        return 0
+    with torch.device("meta"):
+        network = ProjectedDiscriminator(
+            projection_of(config, objective.networks).channels, config.model.input_channels
+        )
+    return sum(weight.numel() for weight in network.parameters())
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:

@@ -24,6 +24,8 @@ from facesynth.model.networks.fused_autograd import freeze_for_training
 from facesynth.model.networks.psp import PSP
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from facesynth.model.checkpoints.native import GeneratorCheckpoint
     from facesynth.model.config.model import ModelConfig
     from facesynth.model.config.train import TrainConfig
@@ -97,7 +99,8 @@ class Translation(nn.Module):
             styles = model.generator.mapping(self.codes[indices])
             restyled = model.mix(latents, styles, model.config.style_layers)
             mixed = torch.where(styled[:, None, None], restyled, latents)
-        return self.drawing(mixed, noise="constant" if noise is None else "random", rng=noise), latents
+        spatial = model.spatial_maps(condition)
+        return self.drawing(mixed, noise="constant" if noise is None else "random", rng=noise, spatial=spatial), latents
 
 
 def is_lean(config: TrainConfig, *, compiled: bool) -> bool:
@@ -165,16 +168,32 @@ def _take_generator(model: PSP, given: GeneratorCheckpoint) -> None:
 
 
 def _first_codes(config: TrainConfig, pairs: PairedFaces) -> Tensor:
+    size = config.model.style_dim
+    if not config.style_probability:
+        return torch.empty(0, size)
+    return first_codes(np.stack([images.resize(pairs[index][2], (8, 8)) for index in range(len(pairs))]), size)
+
+
+def first_codes(thumbnails: NDArray[np.uint8], size: int) -> Tensor:
     """The initial codes: principal components of the training photos' colours, each with unit variance.
 
     GLO initialises its codes in this way, here on thumbnails of 8 x 8 pixels. Dimensions beyond the number of components are
     random. Random codes then correspond to plausible colours.
+
+    Parameters
+    ----------
+    thumbnails
+        (photos, 8, 8, 3), uint8: the training photos.
+    size
+        Dimension of a code.
+
+    Returns
+    -------
+    Tensor
+        (photos, size), float32.
     """
-    count, size = len(pairs), config.model.style_dim
-    if not config.style_probability:
-        return torch.empty(0, size)
-    thumbnails = [images.resize(pairs[index][2], (8, 8)) for index in range(count)]
-    colours = torch.from_numpy(np.stack(thumbnails)).reshape(count, -1).double()
+    count = len(thumbnails)
+    colours = torch.from_numpy(thumbnails).reshape(count, -1).double()
     left, _, _ = torch.linalg.svd(colours - colours.mean(0), full_matrices=False)
     components = min(size, count - 1, left.shape[1], COLOUR_COMPONENTS)
     codes = torch.randn(count, size)
@@ -229,4 +248,6 @@ def compile_networks(model: PSP) -> None:
     if model.latent_avg.device.type == "cpu":
         need_compiler()
     model.encoder.compile()
+    if model.spatial is not None:
+        model.spatial.compile()
     model.generator.synthesise = torch.compile(model.generator.synthesise)  # type: ignore[method-assign]

@@ -54,8 +54,13 @@ class Plan:
         """A summary: the settings as YAML, then parameters, steps per epoch and memory."""
         taken = cost(self.config, objective, n_photos=len(self.train_pairs), n_processes=n_processes)
         shares = {name: getattr(taken, name) for name in ("weights", "gradients", "optimizer", "activations")}
+        more = "".join(
+            f"; {name}: {count:,}"
+            for name, count in (("spatial path", taken.spatial), ("discriminators", taken.discriminators))
+            if count
+        )
         lines = (
-            f"encoder: {taken.encoder:,} parameters; generator: {taken.generator:,}; trained: {taken.trained:,}",
+            f"encoder: {taken.encoder:,} parameters; generator: {taken.generator:,}{more}; trained: {taken.trained:,}",
             (
                 f"pairs: {len(self.train_pairs)} to train on, {len(self.val_pairs)} to validate on; "
                 f"{taken.steps_per_epoch} steps an epoch, {taken.epochs:.1f} epochs"

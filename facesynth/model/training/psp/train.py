@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ from facesynth.model.training.loop import Execution, Loop, Report, Result, begun
 from facesynth.model.training.metrics_log import MODEL_TERMS
 from facesynth.model.training.optimizer_state import pack_optimizer, restore_optimizer
 from facesynth.model.training.optimizers import make_optimizer, set_rates
+from facesynth.model.training.psp.adversary import ADVERSARY_TERMS, Adversary, projection_of
 from facesynth.model.training.psp.network import (
     Translation,
     chosen_factors,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facesynth.model.checkpoints.native import Checkpoint
+    from facesynth.model.training.psp.adversary import Projection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,8 @@ def train(
         unless the config trains it.
     networks : mapping of str to module, optional
         The networks of the loss terms with weights above 0: ``lpips``, ``identity``, ``moco`` and ``parsing``, each a function
-        of two (N, 3, H, W) tensors in [-1, 1].
+        of two (N, 3, H, W) tensors in [-1, 1]. An adversary needs ``lpips`` too, with its feature maps
+        (:class:`facesynth.model.training.psp.adversary.Projection`).
     skip_bad : int
         The most pairs with a bad picture that are skipped in each split; by default the first one stops the run, with a
         message that names its id.
@@ -116,10 +119,11 @@ def train(
     how = Execution(**execution)
     folder = RunFolder(out, how.keep)
     objective = Objective(config, networks or {})
+    projection = projection_of(config, networks or {}) if config.adversarial else None
     planned = plan(data, config, sketch=sketch, generator=generator, skip_bad=skip_bad)
     text = partial(planned.text, objective)
     with begun(folder, config, planned.settings, how, announce, text) as accelerator:
-        run = _Run(planned, folder, objective, accelerator, how, report)
+        run = _Run(planned, folder, objective, accelerator, how, report, projection)
         del planned  # the given generator is in the model now
         return run.finish()
 
@@ -127,7 +131,7 @@ def train(
 class _Run(Loop[TrainConfig]):
     """A run that trains a model."""
 
-    terms = MODEL_TERMS
+    terms: Sequence[str] = MODEL_TERMS
     advice = "a lower --learning-rate or --clip-norm"
 
     def __init__(
@@ -138,6 +142,7 @@ class _Run(Loop[TrainConfig]):
         accelerator: Accelerator,
         how: Execution,
         report: Report | None,
+        projection: Projection | None = None,
     ) -> None:
         super().__init__(planned.config, planned.settings, planned.train_pairs, folder, accelerator, how, report)
         config = self.config
@@ -152,6 +157,11 @@ class _Run(Loop[TrainConfig]):
         self.averaged = copy.deepcopy(self.model).requires_grad_(requires_grad=False) if config.ema else self.model
         """The model that is validated and saved."""
         self.optimizer = make_optimizer(config, self.model, self.codes)
+        self.adversary: Adversary | None = None
+        if projection is not None:
+            cast("nn.Module", projection).to(self.device)
+            self.adversary = Adversary(config, projection, accelerator)
+            self.terms = (*MODEL_TERMS[:-1], *ADVERSARY_TERMS, MODEL_TERMS[-1])
         self.take_up()
         if how.compile:
             compile_networks(self.model)
@@ -172,6 +182,8 @@ class _Run(Loop[TrainConfig]):
         if "codes" in state.tensors:
             self.codes.data.copy_(state.tensors["codes"])
         restore_optimizer(self.optimizer, state)
+        if self.adversary is not None:
+            self.adversary.restore(state)
         if self.accelerator.scaler is not None and "scaler" in state.info:
             self.accelerator.scaler.load_state_dict(state.info["scaler"])
 
@@ -186,6 +198,9 @@ class _Run(Loop[TrainConfig]):
             tensors["codes"] = self.codes
         of_optimizer, numbers = pack_optimizer(self.optimizer)
         info = {**info, "optimizer": numbers}
+        if self.adversary is not None:
+            of_adversary, noted = self.adversary.pack()
+            tensors, info = tensors | of_adversary, {**info, **noted}
         if self.accelerator.scaler is not None:
             info["scaler"] = self.accelerator.scaler.state_dict()
         self._write(path, "training", tensors | of_optimizer, info)
@@ -213,6 +228,8 @@ class _Run(Loop[TrainConfig]):
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
         is_styled = torch.rand(config.batch_size, generator=rng) < config.style_probability
         factors = chosen_factors(config, torch.randint(2**31, (config.batch_size,), generator=rng).tolist())
+        adversary = self.adversary
+        transforms = adversary.begin_step(rng) if adversary is not None else None
         self.network.train()
         set_rates(self.optimizer, config.rate_share(self.step))
         names: list[str] = []
@@ -227,6 +244,10 @@ class _Run(Loop[TrainConfig]):
             with accelerator.accumulate(self.network):
                 faces, latents = self.network(condition, indices.to(self.device), styled, noise)
                 loss, terms = self.objective(faces, photo, latents, self.model.latent_avg)
+                if adversary is not None and transforms is not None:
+                    term = adversary.loss(faces, photo, condition, transforms.select(where))
+                    loss = loss + config.adversarial * term
+                    terms = {**terms, "loss": loss, "adversarial": term}
                 accelerator.backward(loss)
                 names = list(terms)
                 total = total.to(self.device) + torch.stack([value.detach() for value in terms.values()])
@@ -239,9 +260,19 @@ class _Run(Loop[TrainConfig]):
                     self.check({name: values[name] for name in (names if scaled else values)})
                 self.stepper.step()
                 self.stepper.zero_grad()
+        if adversary is not None:
+            values |= self._means(adversary.finish_step())
         if config.ema:
             move_average(self.averaged, self.model, min(config.ema, (1 + self.step) / (10 + self.step)))
         return values
+
+    def _means(self, terms: Mapping[str, Tensor | float]) -> dict[str, float]:
+        """The means over all processes of this process's metrics."""
+        accelerator = self.accelerator
+        return {
+            name: float(accelerator.reduce(value, reduction="mean") if isinstance(value, Tensor) else value)
+            for name, value in terms.items()
+        }
 
     def _gradient_norm(self) -> float:
         """The norm of all gradients together, which are clipped to the config's limit."""

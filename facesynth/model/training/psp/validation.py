@@ -88,5 +88,5 @@ class Validation:
         condition, photo = network_inputs(self.config, conditions, photos, factors, self.accelerator.device)
         with self.accelerator.autocast():
             latents = model.encode(condition)
-            faces = model.generator(latents)
+            faces = model.generator(latents, spatial=model.spatial_maps(condition))
         return faces.float(), condition, photo, latents.float()

@@ -15,7 +15,7 @@ through a wavelet filter; this module does not.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -63,7 +63,9 @@ class Transforms:
         return recolour(warp(pictures, self.geometry), self.colours)
 
 
-def draw_transforms(count: int, p: float, size: int, rng: torch.Generator) -> Transforms:
+def draw_transforms(
+    count: int, p: float, size: int, rng: torch.Generator, *, only: Collection[str] | None = None
+) -> Transforms:
     """Random transformations for ``count`` samples, each applied with probability ``p``.
 
     Parameters
@@ -76,25 +78,30 @@ def draw_transforms(count: int, p: float, size: int, rng: torch.Generator) -> Tr
         Height and width of the pictures, pixels.
     rng
         On the CPU.
+    only
+        Names of transformations in :data:`GEOMETRY` and :data:`COLOURS`; all by default.
 
     Raises
     ------
     InputError
-        If p is out of its range.
+        If p is out of its range or ``only`` has an unknown name.
     """
     if not 0 <= p <= 1:
         raise InputError(f"p is {p}; needed: 0 to 1")
+    unknown = set(only or ()) - {*GEOMETRY, *COLOURS}
+    if unknown:
+        raise InputError(f"only has {', '.join(sorted(unknown))}; needed: of {', '.join([*GEOMETRY, *COLOURS])}")
     if not p:
         return Transforms(_identity(count, 3), _identity(count, 4))
-    return Transforms(draw_geometry(count, p, size, rng), draw_colours(count, p, size, rng))
+    return Transforms(draw_geometry(count, p, size, rng, only), draw_colours(count, p, size, rng, only))
 
 
-def draw_geometry(count: int, p: float, size: int, rng: torch.Generator) -> Tensor:
+def draw_geometry(count: int, p: float, size: int, rng: torch.Generator, only: Collection[str] | None = None) -> Tensor:
     """Random affine maps from output to input coordinates: the composition of :data:`GEOMETRY`, in that order.
 
     Parameters
     ----------
-    count, p, size, rng
+    count, p, size, rng, only
         As in :func:`draw_transforms`.
 
     Returns
@@ -103,17 +110,17 @@ def draw_geometry(count: int, p: float, size: int, rng: torch.Generator) -> Tens
         (count, 3, 3), float64, for homogeneous coordinates (x, y, 1) from -1 to 1 within a picture.
     """
     matrices = _identity(count, 3)
-    for draw in GEOMETRY.values():
+    for draw in _select(GEOMETRY, only):
         matrices = matrices @ draw(count, p, size, rng)  # inverse maps, so the last one comes rightmost
     return matrices
 
 
-def draw_colours(count: int, p: float, size: int, rng: torch.Generator) -> Tensor:
+def draw_colours(count: int, p: float, size: int, rng: torch.Generator, only: Collection[str] | None = None) -> Tensor:
     """Random affine maps of colours: the composition of :data:`COLOURS`, in that order.
 
     Parameters
     ----------
-    count, p, size, rng
+    count, p, size, rng, only
         As in :func:`draw_transforms`.
 
     Returns
@@ -122,9 +129,13 @@ def draw_colours(count: int, p: float, size: int, rng: torch.Generator) -> Tenso
         (count, 4, 4), float64, for homogeneous colours (red, green, blue, 1).
     """
     matrices = _identity(count, 4)
-    for draw in COLOURS.values():
+    for draw in _select(COLOURS, only):
         matrices = draw(count, p, size, rng) @ matrices
     return matrices
+
+
+def _select(table: Mapping[str, Draw], names: Collection[str] | None) -> list[Draw]:
+    return [draw for name, draw in table.items() if names is None or name in names]
 
 
 def warp(pictures: Tensor, geometry: Tensor) -> Tensor:

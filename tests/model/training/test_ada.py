@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from facesynth.errors import InputError
-from facesynth.model.training.gan import ada
-from facesynth.model.training.gan.ada import COLOURS, GEOMETRY, Controller, draw_transforms
+from facesynth.model.training import ada
+from facesynth.model.training.ada import COLOURS, GEOMETRY, Controller, draw_transforms
 
-from ...recipe import normal
+from ..recipe import normal
 
 SIZE = 32
 MANY = 4000
