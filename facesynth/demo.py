@@ -161,13 +161,13 @@ def _curve(metrics: Path) -> list[tuple[int, float, float]]:
 
 
 def _picture_uri(path: Path, dataset: Dataset, *, is_map: bool) -> str:
-    picture = images.read_any_labels(path, dataset.scheme) if is_map else images.read_photo_uri(path)
+    picture = images.read_any_labels(path, dataset.scheme) if is_map else images.read_photo(path)
     small = images.resize(picture, (PICTURE, PICTURE), labels=is_map)
     return _uri("png", images.encode_png(images.colourise(small, dataset.scheme) if is_map else small))
 
 
 def _photo_uri(path: Path) -> str:
-    picture: NDArray[np.uint8] = images.read_photo_uri(path)
+    picture: NDArray[np.uint8] = images.read_photo(path)
     return _uri("jpeg", images.encode_jpeg(images.limit_size(picture, PICTURE), quality=90))
 
 
