@@ -46,7 +46,7 @@ from facesynth.model.losses.objective import Objective
 from facesynth.model.networks.psp import PSP
 from facesynth.model.training.psp.adversary import Adversary
 from facesynth.model.training.psp.network import first_codes
-from facesynth.prep.sketches.methods import draw_all
+from facesynth.prep.sketches.drawing import draw_all
 from facesynth.prep.sketches.presets import resolve
 
 TASKS = {"sketch": "sketch2face", "seg": "seg2face"}

@@ -48,8 +48,9 @@ _SEED_OFFSET = 1
 class Projection(Protocol):
     """A frozen network whose feature maps the discriminators see, such as :class:`facesynth.model.losses.lpips.LPIPS`."""
 
-    channels: Sequence[int]
-    """Channels of each feature map."""
+    @property
+    def channels(self) -> Sequence[int]:
+        """Channels of each feature map."""
 
     def maps(self, pictures: Tensor, /) -> list[Tensor]:
         """Pictures (N, 3, H, W) near [-1, 1] to feature maps (N, C, H', W')."""
