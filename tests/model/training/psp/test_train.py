@@ -191,7 +191,7 @@ def test_a_run_from_before_pairs_were_changed_goes_on(faces, tmp_path, undisturb
     shutil.copytree(undisturbed, tmp_path / "run")
     path = tmp_path / "run/config.yaml"
     lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(line for line in lines if not line.startswith(("augment", "rough"))))
+    path.write_text("".join(line for line in lines if not line.startswith(("augment:", "rough:"))))
     assert len(path.read_text().splitlines()) == len(lines) - 2
     assert run(faces, tmp_path / "run").started == 6
 
