@@ -111,7 +111,7 @@ def with_library(work: Callable[[], object]) -> Callable[[], object]:
     """The work, with OpenCV in the place of the codec."""
 
     def replaced() -> object:
-        with mock.patch.object(_png, "decode", decode_by_cv2), mock.patch.object(images._png, "encode", encode_by_cv2):
+        with mock.patch.object(_png, "decode", decode_by_cv2), mock.patch.object(_png, "encode", encode_by_cv2):
             return work()
 
     return replaced

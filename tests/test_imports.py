@@ -13,6 +13,8 @@ import pytest
 
 import facesynth
 
+from .trees import PATIENCE
+
 HEAVY = ("torch", "torchvision", "numpy", "cv2", "pandas", "PIL", "joblib", "matplotlib")
 PACKAGE = Path(facesynth.__file__).parent
 
@@ -33,7 +35,7 @@ PACKAGE = Path(facesynth.__file__).parent
 )
 def test_import_loads_only_what_it_needs(module: str, absent: tuple[str, ...]) -> None:
     code = f"import sys, {module}; print([name for name in {absent!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert done.stdout == "[]\n"
 
 

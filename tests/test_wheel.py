@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from .trees import PATIENCE
+
 ROOT = Path(__file__).parents[1]
 SOURCES = ("facesynth", "cli", "setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 IMPORT = """
@@ -36,7 +38,7 @@ pytestmark = pytest.mark.slow
 
 
 def run(*command: object, cwd: Path) -> str:
-    done = subprocess.run([*map(str, command)], cwd=cwd, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*map(str, command)], cwd=cwd, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

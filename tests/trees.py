@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+PATIENCE = 600
+"""Seconds after which a process is taken to hang: on a busy machine a second's work may take minutes."""
 COMMAND = Path(sysconfig.get_path("scripts"), "facesynth")
 CLASSES = [
     "background",
@@ -56,7 +58,7 @@ def leftovers(root: Path) -> list[Path]:
 
 
 def facesynth(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE)
 
 
 def link_raw(sample: Path, raw: Path, count: int) -> None:

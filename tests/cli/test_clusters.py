@@ -16,7 +16,7 @@ import pytest
 from facesynth.prep.pipeline.workers import Workers
 from facesynth.prep.stages import prepare_masks
 
-from ..trees import COMMAND, contents, facesynth, leftovers, link_raw
+from ..trees import COMMAND, PATIENCE, contents, facesynth, leftovers, link_raw
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ def running(*module: object) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def wait_for(is_so: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(is_so: Callable[[], bool], seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end, "waited in vain"
@@ -75,7 +75,7 @@ def test_every_map_is_made_though_a_worker_is_lost(
     wait_for(lambda: made() >= COUNT // 20 or process.poll() is not None)
     workers[0].kill()
     reached = made()
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert COUNT // 20 <= reached < COUNT
     assert f": {COUNT} written, 0 already there, 0 failed" in out

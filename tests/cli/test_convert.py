@@ -76,6 +76,7 @@ def test_a_generator_of_another_program_is_trained_for(tmp_path, faces, facesynt
     assert torch.equal(kept["latent_avg"], given["latent_avg"])
 
 
+@pytest.mark.slow
 def test_the_installed_command_runs_nothing_of_a_file(tmp_path, facesynth):
     path = tmp_path / "a.pkl"
     path.write_bytes(pickle.dumps({"G_ema": Calls(os.system, f"touch {tmp_path}/canary")}))

@@ -10,6 +10,8 @@ import click
 import pytest
 from facesynth.cli import facesynth
 
+from ..trees import PATIENCE
+
 ASK = """
 import sys
 from facesynth.cli import main
@@ -43,7 +45,9 @@ def test_all_commands_are_there() -> None:
 
 @EACH
 def test_help_answers_without_heavy_imports(path: tuple[str, ...]) -> None:
-    done = subprocess.run([sys.executable, "-c", ASK, *path, "--help"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, *path, "--help"], capture_output=True, text=True, timeout=PATIENCE
+    )
     assert (done.returncode, done.stderr) == (0, "loaded:\n")
     shown = " ".join(done.stdout.split())
     command = COMMANDS[path]
@@ -64,7 +68,7 @@ def test_every_option_says_what_it_does(path: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("arguments", [["prep", "nothing"], ["prep", "masks"], ["prep", "sample", "x", "-n", "many"]])
 def test_wrong_usage(arguments: list[str]) -> None:
-    done = subprocess.run([sys.executable, "-c", ASK, *arguments], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", ASK, *arguments], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert done.stderr.startswith("Usage:")
     assert "Traceback" not in done.stderr

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from facesynth.cli import main
 
-from ..trees import COMMAND, contents, facesynth, leftovers
+from ..trees import COMMAND, PATIENCE, contents, facesynth, leftovers
 
 COUNT = 12
 DONE = {"sample": "CelebA-HQ-img/*.jpg", "masks": "labels/*.png", "sketches": "sketches/dodge/*.png"}
@@ -147,7 +147,8 @@ def test_an_interrupt_is_one_line(undisturbed: dict[str, Path], tmp_path: Path, 
     while process.poll() is None and len(list(out.glob(wanted[0]))) <= wanted[1]:
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGINT)
-    told, stopped = process.communicate(timeout=30), "\nfacesynth: stopped; run the same command again to continue\n"
+    told = process.communicate(timeout=PATIENCE)
+    stopped = "\nfacesynth: stopped; run the same command again to continue\n"
     assert told[0] == ""
     # A worker that is only just starting may say that it was interrupted; joblib starts some where nobody can keep it from.
     assert told[1].endswith(stopped) if backend == "processes" else told[1] == stopped

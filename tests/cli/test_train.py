@@ -17,7 +17,7 @@ from facesynth.model.checkpoints import native
 from facesynth.model.training.curves import plot_losses
 
 from ..runs import assert_refused, assert_same_outcome, save_model, small_disk
-from ..trees import COMMAND, contents, leftovers
+from ..trees import COMMAND, PATIENCE, contents, leftovers
 
 pytestmark = pytest.mark.usefixtures("no_curves")
 SHORT = ("--train-generator", "--lpips", 0, "--batch-size", 2, "--steps", 2, "--interval", 1, "--device", "cpu")
@@ -202,14 +202,14 @@ def test_a_run_killed_at_any_time_ends_as_an_undisturbed_one(faces, undisturbed,
     command = [COMMAND, *map(str, four_steps(faces, out))]
     for sign in ("config.yaml", "samples/step-00000002.png"):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        give_up = time.monotonic() + 100
+        give_up = time.monotonic() + PATIENCE
         while not (out / sign).exists() and process.poll() is None and time.monotonic() < give_up:
             time.sleep(0.002)
         process.kill()
         assert process.wait() == -signal.SIGKILL
         assert (out / sign).exists()
         assert not (out / "losses.png").exists()
-    assert subprocess.run(command, capture_output=True, timeout=100, check=False).returncode == 0
+    assert subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False).returncode == 0
     whole = shutil.copytree(undisturbed, tmp_path / "whole")
     plot_losses(whole / "metrics.csv", whole / "losses.png")
     assert_same_outcome(out, whole)

@@ -12,7 +12,7 @@ from facesynth.model.checkpoints import native
 from facesynth.model.checkpoints.load import load_generator
 
 from ..runs import assert_refused, assert_same_outcome
-from ..trees import COMMAND, contents, leftovers
+from ..trees import COMMAND, PATIENCE, contents, leftovers
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_curves")]
 
@@ -29,7 +29,7 @@ def command(data, out, *options):
 def trained(faces, tmp_path_factory):
     """A finished run of two steps and what was said of it."""
     root = tmp_path_factory.mktemp("trained") / "run"
-    done = subprocess.run([COMMAND, *map(str, command(faces, root))], capture_output=True, text=True, timeout=100)
+    done = subprocess.run([COMMAND, *map(str, command(faces, root))], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return root, done.stdout, done.stderr
 
@@ -136,12 +136,12 @@ def test_a_run_killed_at_any_time_ends_as_an_undisturbed_one(trained, faces, tmp
     out = tmp_path / "run"
     line = [COMMAND, *map(str, command(faces, out))]
     process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    give_up = time.monotonic() + 100
+    give_up = time.monotonic() + PATIENCE
     while not (out / "samples/step-00000001.png").exists() and time.monotonic() < give_up:
         time.sleep(0.002)
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert not (out / "losses.png").exists()
-    assert subprocess.run(line, capture_output=True, timeout=100, check=False).returncode == 0
+    assert subprocess.run(line, capture_output=True, timeout=PATIENCE, check=False).returncode == 0
     assert_same_outcome(out, trained[0])
     assert leftovers(out) == []

@@ -210,6 +210,7 @@ def test_a_full_disk(faces, tmp_path, translate):
         assert {images.read_photo(path).shape for path in disk.root.glob("*.png")} == {(32, 32, 3)}
 
 
+@pytest.mark.slow
 def test_a_list_on_standard_input(faces, tmp_path, models):
     listed = f"{faces}/labels/00001.png\r\n\n{faces}/labels/00004.png\n"
     command = [COMMAND, "translate", "-", faces / "labels/00000.png", "--checkpoint", models["seg2face"], "-q", "--out"]
@@ -299,6 +300,7 @@ def test_options_that_do_not_fit(faces, tmp_path, translate, arguments, says):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "chosen"),
     [

@@ -121,7 +121,7 @@ def test_a_mouth_far_from_the_eyes_decides_the_size():
     [
         (np.zeros((68, 2)), "shape"),
         (np.zeros((478, 3)), "shape"),
-        (np.zeros((478, 2)), "one place"),
+        (np.zeros((478, 2)), "coincide"),
         (np.full((478, 2), np.nan), "finite"),
     ],
 )

@@ -287,7 +287,7 @@ def _sizes(config: Any) -> list[tuple[str, str]]:
 
 
 def _value_text(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return (", ".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
 
 
 def _parameters(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> list[tuple[str, str]]:

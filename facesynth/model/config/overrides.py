@@ -58,26 +58,58 @@ def resolve(
     InputError
         If there is no task, the file cannot be read, a name is unknown, or a value has the wrong type or is out of its range.
     """
-    settings = read_settings(file, _NOTES) if file else {}
-    name = name or settings.pop("preset", DEFAULT_PRESET)
-    task = task or settings.get("task")
-    settings.pop("preset", None)
-    settings.pop("task", None)
+    name, settings = preset_and_settings(name, file, _NOTES)
+    task_of_file = settings.pop("task", None)
+    task = task or task_of_file
     if task is None:
         raise InputError("there is no task; give --task seg2face, sketch2face or photo2face")
-    model = settings.pop("model", None) or {}
-    if not isinstance(model, Mapping):
-        raise InputError(f"{file}: model is {model!r}; needed: sizes by name")
+    model = pop_sizes(settings, "model", file)
     model_values = {key: value for key, value in model.items() if key not in _DATA_FIELDS}
     model_values |= {key: yaml.safe_load(value) for key, value in (sizes or {}).items()}
     values = {**settings, **(options or {})}
     return preset(
-        str(name),
+        name,
         typing.cast("Any", task),
         n_classes=n_classes,
         model_sizes=of_kind(ModelConfig, model_values, "a size of the model"),
         **of_kind(TrainConfig, values, "a setting"),
     )
+
+
+def preset_and_settings(name: str | None, file: Path | None, notes: Collection[str]) -> tuple[str, dict[str, Any]]:
+    """The name of the preset, and the settings in a file apart from it.
+
+    Parameters
+    ----------
+    name
+        The preset that was asked for; by default the file's, else ``small``.
+    file
+        A YAML file.
+    notes
+        As for :func:`read_settings`.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_settings` does.
+    """
+    settings = read_settings(file, notes) if file else {}
+    of_file = settings.pop("preset", DEFAULT_PRESET)
+    return str(name or of_file), settings
+
+
+def pop_sizes(settings: dict[str, Any], key: str, file: Path | None) -> dict[str, Any]:
+    """Take the sizes of a network out of settings; none if they are not there.
+
+    Raises
+    ------
+    InputError
+        If they are not values by name.
+    """
+    sizes = settings.pop(key, None) or {}
+    if not isinstance(sizes, Mapping):
+        raise InputError(f"{file}: {key} is {sizes!r}; needed: sizes by name")
+    return dict(sizes)
 
 
 def read_settings(file: Path, notes: Collection[str]) -> dict[str, Any]:

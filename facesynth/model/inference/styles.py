@@ -106,7 +106,7 @@ def layers_of(text: str, config: ModelConfig) -> tuple[int, ...]:
 
     Examples
     --------
-    >>> from facesynth.model.config import ModelConfig
+    >>> from facesynth.model.config.model import ModelConfig
     >>> config = ModelConfig(condition="sketch", input_channels=1, output_size=1024)
     >>> layers_of("fine", config) == layers_of("64px-up", config) == layers_of("8-17", config) == tuple(range(8, 18))
     True

@@ -22,7 +22,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facesynth.model.networks import winograd
 from facesynth.model.networks.encoder import Encoder, GradualEncoder, LastLayerEncoder, ResidualUnit, StyleHead
 from facesynth.model.networks.layers import ModulatedConv, StyledLayer, ToRGB
 from facesynth.model.networks.psp import LatentModel
@@ -82,18 +81,6 @@ def _fuse_generator(generator: Generator) -> Generator:
 # ------------------------------------------------------------------------------------------------------- the generator
 
 
-def is_minimal(weight: Tensor, size: int) -> bool:
-    """Whether minimal filtering is used for a kernel (O, I, k, k) with stride 1 on maps of this height and width, pixels."""
-    return (
-        weight.device.type == "cpu" and weight.shape[2] == 3 and winograd.pays(weight.shape[1], weight.shape[0], size)
-    )
-
-
-def _ready(weight: Tensor, *, minimal: bool) -> Tensor:
-    """A kernel in the layout of its convolution."""
-    return winograd.transformed(weight) if minimal else weight.contiguous(memory_format=torch.channels_last)
-
-
 class FrozenModulatedConv(nn.Module):
     """A modulated convolution with precomputed weight energy and kernel layout.
 
@@ -101,8 +88,6 @@ class FrozenModulatedConv(nn.Module):
     ----------
     conv
         The layer it stands for.
-    size
-        Height and width of the map that goes in, pixels.
     gain
         What the output is multiplied by.
     """
@@ -110,17 +95,16 @@ class FrozenModulatedConv(nn.Module):
     weight: Tensor
     energy: Tensor | None
 
-    def __init__(self, conv: ModulatedConv, *, size: int, gain: float = 1.0) -> None:
+    def __init__(self, conv: ModulatedConv, *, gain: float = 1.0) -> None:
         super().__init__()
         self.modulation = conv.modulation
         self.gain_in, self.gain = conv.gain, gain
         self.upsampling, self.padding = conv.upsampling, conv.padding
         weight = conv.weight.detach()
         energy = weight.square().sum(dim=(2, 3)) if conv.demodulate else None
-        self.minimal = conv.demodulate and not conv.upsampling and is_minimal(weight, size)
         if self.upsampling:
             weight = weight.transpose(0, 1)
-        self.register_buffer("weight", _ready(weight, minimal=self.minimal))
+        self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
         self.register_buffer("energy", energy)
 
     def forward(self, features: Tensor, style: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -129,10 +113,6 @@ class FrozenModulatedConv(nn.Module):
         factors: Tensor | float = self.gain
         if self.energy is not None:
             factors = torch.rsqrt(scales.square() @ self.energy.t() + 1e-8) * self.gain
-        if self.minimal:
-            assert isinstance(factors, Tensor)
-            assert bias is not None
-            return winograd.convolve(features, self.weight, bias, scales=scales, factors=factors)
         weight = self.weight
         is_one = features.shape[0] == 1 and (weight.numel() < features.numel() or self.energy is None)
         if is_one:
@@ -181,8 +161,7 @@ class FrozenStyledLayer(nn.Module):
     def __init__(self, layer: StyledLayer) -> None:
         super().__init__()
         self.resolution = layer.resolution
-        size = layer.resolution // 2 if layer.conv.upsampling else layer.resolution
-        self.conv = FrozenModulatedConv(layer.conv, size=size, gain=_GAIN)
+        self.conv = FrozenModulatedConv(layer.conv, gain=_GAIN)
         self.strength = float(layer.noise_strength.detach()) * _GAIN
         self.register_buffer("bias", layer.bias.detach() * _GAIN)
         self.register_buffer("noise", layer.noise.detach())
@@ -211,7 +190,7 @@ class FrozenToRGB(nn.Module):
 
     def __init__(self, layer: ToRGB) -> None:
         super().__init__()
-        self.conv = FrozenModulatedConv(layer.conv, size=1)
+        self.conv = FrozenModulatedConv(layer.conv)
         self.register_buffer("bias", layer.bias.detach().flatten())
 
     def forward(self, features: Tensor, style: Tensor) -> Tensor:
@@ -238,8 +217,6 @@ class FrozenConv(nn.Module):
     ----------
     conv
         Without a bias.
-    size
-        Height and width of the map that goes in, pixels.
     before, after
         Its batch norms.
     """
@@ -249,7 +226,7 @@ class FrozenConv(nn.Module):
     rim: Tensor | None
 
     def __init__(
-        self, conv: nn.Conv2d, *, size: int, before: nn.BatchNorm2d | None = None, after: nn.BatchNorm2d | None = None
+        self, conv: nn.Conv2d, *, before: nn.BatchNorm2d | None = None, after: nn.BatchNorm2d | None = None
     ) -> None:
         super().__init__()
         self.stride = conv.stride
@@ -267,17 +244,13 @@ class FrozenConv(nn.Module):
             bias = bias + sums[0, :, 1, 1]
             rim = sums - sums[:, :, 1:2, 1:2]
             weight = weight * scale[None, :, None, None]
-        self.minimal = conv.stride == (1, 1) and is_minimal(weight, size)
-        self.register_buffer("weight", _ready(weight, minimal=self.minimal))
+        self.register_buffer("weight", weight.contiguous(memory_format=torch.channels_last))
         self.register_buffer("bias", bias)
         self.register_buffer("rim", rim)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, I, H, W), H and W at least 2 where there is a norm before, to (N, O, H / stride, W / stride)."""
-        if self.minimal:
-            out = winograd.convolve(features, self.weight, self.bias)
-        else:
-            out = F.conv2d(features, self.weight, self.bias, stride=self.stride, padding=1)
+        out = F.conv2d(features, self.weight, self.bias, stride=self.stride, padding=1)
         if self.rim is not None:  # stride 1, as in the first convolution of every unit
             rim = self.rim
             out[:, :, 0, 1:-1] += rim[:, :, 0, 1:2]
@@ -295,15 +268,13 @@ class FrozenUnit(nn.Module):
     ----------
     unit
         The unit it stands for.
-    size
-        Height and width of the map that goes in, pixels.
     """
 
-    def __init__(self, unit: ResidualUnit, size: int) -> None:
+    def __init__(self, unit: ResidualUnit) -> None:
         super().__init__()
-        self.conv_in = FrozenConv(unit.conv_in, size=size, before=unit.norm_in)
+        self.conv_in = FrozenConv(unit.conv_in, before=unit.norm_in)
         self.activation = unit.activation
-        self.conv_out = FrozenConv(unit.conv_out, size=size, after=unit.norm_out)
+        self.conv_out = FrozenConv(unit.conv_out, after=unit.norm_out)
         self.attention = unit.attention
         self.shortcut = unit.shortcut
         self.stride = unit.stride
@@ -360,15 +331,12 @@ class FrozenEncoder(nn.Module):
         super().__init__()
         self._check = encoder._check
         stem = encoder.trunk.stem
-        size = encoder.input_size
-        self.stem = FrozenConv(cast("nn.Conv2d", stem[0]), size=size, after=cast("nn.BatchNorm2d", stem[1]))
+        self.stem = FrozenConv(cast("nn.Conv2d", stem[0]), after=cast("nn.BatchNorm2d", stem[1]))
         self.activation = stem[2]
         self.stages = nn.ModuleList()
         for stage in encoder.trunk.stages:
-            first, *rest = (cast("ResidualUnit", unit) for unit in cast("nn.Sequential", stage))
-            units = [FrozenUnit(first, size)]
-            size //= 2
-            self.stages.append(nn.Sequential(*units, *(FrozenUnit(unit, size) for unit in rest)))
+            units = (cast("ResidualUnit", unit) for unit in cast("nn.Sequential", stage))
+            self.stages.append(nn.Sequential(*(FrozenUnit(unit) for unit in units)))
         self.taps = encoder.trunk.taps
         self.head = encoder.head if isinstance(encoder, LastLayerEncoder) else None
         if isinstance(encoder, GradualEncoder):

@@ -70,6 +70,69 @@ class Execution:
     command: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The result of a run.
+
+    Attributes
+    ----------
+    root : Path
+        The run folder.
+    started : int
+        The step from which this call resumed.
+    metric : str
+        The metric that selects the best checkpoint.
+    best : float
+        Its lowest value.
+    best_step : int
+        The step of the best checkpoint, which is the one saved.
+    is_main : bool
+        Whether this is the main process.
+    """
+
+    root: Path
+    started: int
+    metric: str
+    best: float
+    best_step: int
+    is_main: bool
+
+
+@contextmanager
+def begun(
+    folder: RunFolder,
+    config: RunConfig,
+    settings: Mapping[str, Any],
+    execution: Execution,
+    announce: Callable[[str], None] | None,
+    text: Callable[[int], str],
+) -> Iterator[Accelerator]:
+    """Start the processes of a run and hold its folder.
+
+    Parameters
+    ----------
+    folder, config, settings, execution
+        The run's.
+    announce : callable, optional
+        Called with the plan as text, in the main process only.
+    text : callable
+        Returns the plan as text, for a number of processes.
+
+    Raises
+    ------
+    InputError
+        If the folder has another run, or the device or a tracker is missing.
+    OutputError
+        If the folder cannot be written, or another run is writing it.
+    """
+    accelerator = distributed.start(execution.device, config, folder.root, execution.trackers)
+    with held(folder.root, accelerator):
+        folder.refuse_another(settings)
+        if announce and accelerator.is_main_process:
+            announce(text(accelerator.num_processes))
+        yield accelerator
+
+
 @contextmanager
 def held(out: Path, accelerator: Accelerator) -> Iterator[None]:
     """Create and lock a run folder, in the main process on behalf of all."""
@@ -156,6 +219,17 @@ class Loop(ABC, Generic[Config]):
             self.restore(state)
         self.started = self.step
         self.metrics = Metrics(self.folder.metrics, self.step if self.started else -1, self.terms)
+
+    def result(self) -> dict[str, Any]:
+        """The fields of :class:`Result`, once the run is complete."""
+        return {
+            "root": self.folder.root,
+            "started": self.started,
+            "metric": self.config.metric,
+            "best": self.best,
+            "best_step": self.best_step,
+            "is_main": self.accelerator.is_main_process,
+        }
 
     def run(self) -> None:
         """Do the remaining steps and draw the loss curves."""

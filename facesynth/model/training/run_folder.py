@@ -87,7 +87,7 @@ class RunFolder:
     files: ClassVar[Mapping[str, str]] = MappingProxyType(_FILES)
     """The README's description of each file."""
 
-    function: ClassVar[str] = "facesynth.model.training.psp.train.train"
+    function: ClassVar[str] = "facesynth.model.training.train"
     """The function that the README names if the run was not started from the command line."""
 
     def __init__(self, root: Path, keep: int = KEPT_STATES) -> None:

@@ -59,6 +59,7 @@ def assert_within(actual: torch.Tensor, expected: torch.Tensor, tolerance: float
     torch.testing.assert_close(actual, expected, atol=tolerance, rtol=0)
 
 
+@pytest.mark.slow
 def test_published_labels_to_face_outputs(seg_256):
     psp, expected = model_of(seg_256), golden("seg_256")
     with torch.inference_mode():
@@ -73,6 +74,7 @@ def test_published_labels_to_face_outputs(seg_256):
     assert_within(F.avg_pool2d(faces[1:], 4), expected["mixed_64"], 2e-3)
 
 
+@pytest.mark.slow
 def test_published_sketch_to_face_outputs(seg_256):
     # The two published models differ in the first convolution alone, as far as keys and shapes go.
     first = "encoder.input_layer.0.weight"
@@ -86,6 +88,7 @@ def test_published_sketch_to_face_outputs(seg_256):
     assert_within(F.avg_pool2d(face, 4), expected["image_64"], 2e-3)
 
 
+@pytest.mark.slow
 def test_published_w_encoder_outputs_from_a_file(tmp_path, seg_256):
     # The trunk and the generator are those of the other models.
     state = {
@@ -109,6 +112,7 @@ def test_published_w_encoder_outputs_from_a_file(tmp_path, seg_256):
     assert_within(F.avg_pool2d(face, 4), expected["image_64"], 2e-3)
 
 
+@pytest.mark.slow
 def test_published_training_step(seg_256):
     expected = json.loads((recipe.DATA / "train_step.json").read_text())
     psp = model_of(seg_256).train()
@@ -160,6 +164,7 @@ def test_published_keys_and_shapes_are_ours(case, sizes):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sizes",
     [

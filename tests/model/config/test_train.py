@@ -65,7 +65,7 @@ def test_terms_that_need_larger_faces_say_so():
         small_run(model=small_model(output_size=128), identity=0.1)
     with pytest.raises(InputError, match=r"lpips_crop is 1\.0 but output_size 32; needed: at least 64 px, or 0"):
         small_run(lpips_crop=1.0)
-    with pytest.raises(InputError, match="every term weighs 0; needed: one of l2, l2_crop, "):
+    with pytest.raises(InputError, match="every term weighs 0; needed: one of l2, l1, l2_crop, "):
         small_run(l2=0.0, w_norm=0.0)
 
 

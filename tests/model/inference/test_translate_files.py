@@ -577,3 +577,18 @@ def test_photos_go_into_a_model_for_photos(faces, label_maps, tmp_path):
     assert images.read_photo(done.sheet).shape == (22 + 6 * 132, 4 + 2 * 132, 3)
     ((_, error),) = translate(label_maps[:1], path, tmp_path / "out").failures
     assert "needed: a photo; " in str(error)
+
+
+@pytest.mark.slow
+def test_a_drawing_is_read_and_decoded_once(tmp_path, monkeypatch):
+    paper = np.full((64, 64), 255, np.uint8)
+    paper[20:44, 30:33] = 0
+    images.write_png(tmp_path / "a.png", paper)
+    reads, decodings = [], []
+    read_bytes, decode = images.read_bytes, images.decode
+    monkeypatch.setattr(images, "read_bytes", lambda path: reads.append(path) or read_bytes(path))
+    monkeypatch.setattr(images, "decode", lambda data, path: decodings.append(path) or decode(data, path))
+    done = translate_files([tmp_path / "a.png"], None, tmp_path / "faces", writing=Writing(sheet=True), device="cpu")
+    assert done.chosen == "portrait-sketch"
+    assert reads.count(tmp_path / "a.png") == 1
+    assert decodings.count(tmp_path / "a.png") == 1

@@ -12,11 +12,12 @@ from PIL import Image
 
 from facesynth import images
 from facesynth.errors import CheckpointError, InputError
-from facesynth.model.checkpoints import native
+from facesynth.model.checkpoints import load_model, native
 from facesynth.model.data.tensors import condition_tensor, to_pictures
 from facesynth.model.inference.styles import Styling
 from facesynth.model.inference.translator import Translator
 from facesynth.model.networks.fused import FrozenStyledLayer
+from facesynth.model.networks.generator import Generator
 
 from ...runs import assert_near, save_model
 from ...trees import contents
@@ -335,3 +336,27 @@ def test_pushed_to_the_hub(monkeypatch, translator):
     assert (seen["repo_id"], seen["message"]) == ("owner/name", "First")
     assert b'from_pretrained("owner/name")' in seen["README.md"]
     assert b"Trained on portraits." in seen["README.md"]
+
+
+def test_a_model_is_saved_though_its_file_is_gone(seg, tmp_path):
+    shutil.copyfile(seg, tmp_path / "model.safetensors")
+    translator = Translator.from_checkpoint(tmp_path / "model.safetensors", device="cpu")
+    (tmp_path / "model.safetensors").unlink()
+    translator.save_pretrained(tmp_path / "saved")
+    saved = load_model(tmp_path / "saved")
+    original = load_model(seg)
+    assert saved.config == original.config
+    assert saved.tensors.keys() == original.tensors.keys()
+    assert all(torch.equal(value, original.tensors[name]) for name, value in saved.tensors.items())
+
+
+def test_the_mean_latent_is_computed_once(translator, monkeypatch):
+    translator.model.latent_avg = torch.zeros_like(translator.model.latent_avg)
+    calls = []
+    mean_latent = Generator.mean_latent
+    monkeypatch.setattr(Generator, "mean_latent", lambda *arguments: calls.append(1) or mean_latent(*arguments))
+    latents = torch.zeros(1, *translator.model.latent_avg.shape)
+    first, second = (translator.stylise(latents, Styling(truncation=0.5))[0] for _ in range(2))
+    assert calls == [1]
+    assert torch.equal(first, second)
+    assert float(first.abs().max()) > 0

@@ -27,6 +27,7 @@ def published() -> dict[str, torch.Tensor]:
     return {key: tensors[key] for key in keys}
 
 
+@pytest.mark.slow
 def test_published_features_and_loss(published):
     identity = Identity(recogniser_from_ir_se50(published)).train()
     a, b = recipe.picture("loss-a").requires_grad_(), recipe.picture("loss-b")

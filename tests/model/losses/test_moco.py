@@ -88,6 +88,7 @@ def file(state, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_the_published_file_gives_the_features_of_a_plain_resnet(state, file):
     moco = load_moco(file).train()
     a = recipe.picture("loss-a").requires_grad_()

@@ -42,6 +42,7 @@ def test_the_loss_is_the_weighted_sum_of_terms_in_their_own_units():
     whole, inner = (faces - photos).abs().mean(), (faces[crop] - photos[crop]).abs().mean()
     expected = {
         "l2": (faces - photos).square().mean(),
+        "l1": whole,
         "l2_crop": (faces[crop] - photos[crop]).square().mean(),
         "lpips": 2 * whole,
         "lpips_crop": 2 * inner,

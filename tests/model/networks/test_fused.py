@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from facesynth.model.networks import winograd
 from facesynth.model.networks.encoder import ResidualUnit
 from facesynth.model.networks.fused import FrozenConv, FrozenStyledLayer, FrozenUnit, fuse
 from facesynth.model.networks.layers import StyledLayer
@@ -36,16 +35,11 @@ def lively(model: nn.Module) -> nn.Module:
 @pytest.mark.parametrize("upsampling", [False, True])
 @pytest.mark.parametrize("samples", [1, 3])
 @pytest.mark.parametrize("width", [4, 48])
-@pytest.mark.parametrize("minimal", [False, True])
-def test_a_frozen_layer_is_the_layer(
-    monkeypatch: pytest.MonkeyPatch, upsampling: bool, samples: int, width: int, minimal: bool
-) -> None:
-    monkeypatch.setattr(winograd, "pays", lambda *_: minimal)
+def test_a_frozen_layer_is_the_layer(upsampling: bool, samples: int, width: int) -> None:
     layer = lively(StyledLayer(width, 6, 8, 16, upsampling=upsampling))
     features = normal("features", samples, width, *(8, 8) if upsampling else (16, 16))
     style, noise = normal("style", samples, 8), normal("noise", samples, 1, 16, 16)
     own = FrozenStyledLayer(layer)
-    assert own.conv.minimal == (minimal and not upsampling)
     with torch.no_grad():
         for given in (noise, noise[0, 0], None):
             torch.testing.assert_close(own(features, style, given), layer(features, style, given), rtol=1e-4, atol=2e-5)
@@ -57,9 +51,7 @@ def test_a_batch_norm_before_a_convolution_sees_its_padding(size: tuple[int, int
     lively(nn.ModuleDict({"conv": conv, "norm": norm}))
     features = normal("features", 2, 3, *size)
     with torch.no_grad():
-        torch.testing.assert_close(
-            FrozenConv(conv, size=8, before=norm)(features), conv(norm(features)), rtol=1e-4, atol=1e-5
-        )
+        torch.testing.assert_close(FrozenConv(conv, before=norm)(features), conv(norm(features)), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("in_channels", "stride"), [(8, 1), (8, 2), (4, 1), (4, 2)])
@@ -67,17 +59,13 @@ def test_a_frozen_unit_is_the_unit(in_channels: int, stride: int) -> None:
     unit = lively(ResidualUnit(in_channels, 8, stride))
     features = normal("features", 2, in_channels, 8, 8)
     with torch.no_grad():
-        torch.testing.assert_close(FrozenUnit(unit, 8)(features), unit(features), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(FrozenUnit(unit)(features), unit(features), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("samples", [1, 2])
 @pytest.mark.parametrize("output_size", [32, 64])
 @pytest.mark.parametrize("kind", ["gradual", "last-layer-w", "last-layer-w-plus"])
-@pytest.mark.parametrize("minimal", [False, True])
-def test_a_frozen_model_makes_the_same_faces(
-    monkeypatch: pytest.MonkeyPatch, samples: int, output_size: int, kind: str, minimal: bool
-) -> None:
-    monkeypatch.setattr(winograd, "pays", lambda *sizes: minimal and sizes[2] % 4 == 0)
+def test_a_frozen_model_makes_the_same_faces(samples: int, output_size: int, kind: str) -> None:
     model = lively(PSP(tiny_config(output_size=output_size, encoder_kind=kind)))
     condition = normal("condition", samples, 19, 32, 32)
     with torch.no_grad():
@@ -92,14 +80,11 @@ def test_a_frozen_model_makes_the_same_faces(
 
 
 @pytest.mark.slow
-def test_a_compiled_model_makes_the_same_faces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(winograd, "pays", lambda *sizes: sizes[2] == 16)
+def test_a_compiled_model_makes_the_same_faces() -> None:
     model = lively(PSP(tiny_config(output_size=32)))
     condition = normal("condition", 2, 19, 32, 32)
     with torch.no_grad():
         face = model(condition)
         frozen = fuse(model)
-        frozen.generator.compile(
-            backend="eager", fullgraph=True
-        )  # an unbroken graph: minimal filtering is one operator
+        frozen.generator.compile(backend="eager", fullgraph=True)  # an unbroken graph
         torch.testing.assert_close(frozen(condition), face, rtol=1e-4, atol=1e-4)

@@ -20,6 +20,7 @@ from ...runs import model_of, save_model, small_model
 FOUR_WIDTHS = (4, 8, 12, 16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sizes",
     [

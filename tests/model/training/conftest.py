@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from ...trees import PATIENCE
+
 KILLED = """
 import json, os, pickle, signal, sys
 from pathlib import Path
@@ -39,7 +41,7 @@ def kill(faces, tmp_path):
     def train_and_kill(train, config, *names):
         given = pickle.dumps((train, faces, tmp_path / "run", config, names))
         done = subprocess.run(
-            [sys.executable, "-c", KILLED], input=given, stdout=subprocess.PIPE, timeout=200, check=True
+            [sys.executable, "-c", KILLED], input=given, stdout=subprocess.PIPE, timeout=PATIENCE, check=True
         )
         for name, (code, left) in zip(names, json.loads(done.stdout), strict=True):
             assert code == -signal.SIGKILL

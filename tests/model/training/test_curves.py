@@ -29,6 +29,7 @@ def count_like(picture, colour):
 SMOOTHED, VALIDATION = (0x1F, 0x6F, 0xB2), (0xD1, 0x49, 0x5B)
 
 
+@pytest.mark.slow
 def test_the_plot_shows_a_panel_a_term_with_both_curves(tmp_path):
     plot_losses(written(tmp_path / "a.csv", np.geomspace(1, 0.01, 60)), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

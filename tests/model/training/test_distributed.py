@@ -24,7 +24,7 @@ from facesynth.model.training.gan.train import train_generator
 from facesynth.model.training.psp.train import train
 
 from ...runs import small_run
-from ...trees import COMMAND, leftovers
+from ...trees import COMMAND, PATIENCE, leftovers
 
 pytestmark = pytest.mark.usefixtures("no_curves")
 
@@ -81,7 +81,7 @@ def launched(n_processes: int, *arguments: object) -> list[subprocess.CompletedP
         )
     results = []
     for process in running:
-        out, err = process.communicate(timeout=200)
+        out, err = process.communicate(timeout=PATIENCE)
         results.append(subprocess.CompletedProcess(process.args, process.returncode, out, err))
     return results
 

@@ -7,7 +7,7 @@ from facesynth.files import write_text
 from facesynth.model.training.metrics_log import Metrics
 
 HEADER = (
-    "step,split,loss,l2,l2_crop,lpips,lpips_crop,identity,moco,laplacian,lines,parsing,w_norm,gradient_norm,"
+    "step,split,loss,l2,l1,l2_crop,lpips,lpips_crop,identity,moco,laplacian,lines,parsing,w_norm,gradient_norm,"
     "seconds,images_per_second"
 )
 
@@ -23,7 +23,7 @@ def test_rows_and_header(tmp_path):
     assert not metrics.path.exists()
     metrics.write()
     assert metrics.path.read_text() == (
-        f"{HEADER}\n0,val,1,0.5,,,,,,,,,5,,0.00,\n1,train,0.666667,0.333333,,1e-07,,,,2,,,3.33333,0.25,1.26,12.35\n"
+        f"{HEADER}\n0,val,1,0.5,,,,,,,,,,5,,0.00,\n1,train,0.666667,0.333333,,,1e-07,,,,2,,,3.33333,0.25,1.26,12.35\n"
     )
 
 
@@ -40,7 +40,7 @@ def test_another_kind_of_run_has_its_own_terms(tmp_path):
 
 @pytest.mark.parametrize(("last", "kept", "seconds"), [(-1, 0, 0.0), (0, 1, 1.5), (3, 3, 4.5), (9, 5, 7.5)])
 def test_going_on_drops_the_rows_of_later_steps(tmp_path, last, kept, seconds):
-    rows = [f"{step},{split},1,1,,,,,,,,,1,,{1.5 * (place + 1):.2f}," for place, (step, split) in enumerate(
+    rows = [f"{step},{split},1,1,,,,,,,,,,1,,{1.5 * (place + 1):.2f}," for place, (step, split) in enumerate(
         [(0, "val"), (2, "train"), (3, "val"), (4, "train"), (5, "train")]
     )]  # fmt: skip
     write_text(tmp_path / "metrics.csv", "\n".join([HEADER, *rows]) + "\n")
@@ -52,14 +52,14 @@ def test_going_on_drops_the_rows_of_later_steps(tmp_path, last, kept, seconds):
     assert metrics.path.read_text().splitlines() == [
         HEADER,
         *rows[:kept],
-        f"{last + 1},train,2,1,,,,,,,,,10,,{seconds + 1:.2f},",
+        f"{last + 1},train,2,1,,,,,,,,,,10,,{seconds + 1:.2f},",
     ]
 
 
 def test_rows_of_an_earlier_facesynth_get_the_columns_of_today(tmp_path):
     write_text(tmp_path / "metrics.csv", "step,split,loss,l2,lpips,laplacian,w_norm,seconds\n0,val,4,3,2,,1,9.50\n")
     metrics = Metrics(tmp_path / "metrics.csv", 0)
-    assert (metrics.lines, metrics.seconds) == (["0,val,4,3,,2,,,,,,,1,,9.50,"], 9.5)
+    assert (metrics.lines, metrics.seconds) == (["0,val,4,3,,,2,,,,,,,1,,9.50,"], 9.5)
     assert metrics.validation("lpips") == [2.0]
 
 

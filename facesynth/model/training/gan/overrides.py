@@ -17,7 +17,7 @@ import yaml
 from facesynth.errors import InputError
 from facesynth.model.config.gan import TASK, GANConfig, preset
 from facesynth.model.config.model import DiscriminatorConfig, GeneratorConfig
-from facesynth.model.config.overrides import DEFAULT_PRESET, of_kind, read_settings
+from facesynth.model.config.overrides import of_kind, pop_sizes, preset_and_settings
 
 if TYPE_CHECKING:
     from facesynth.model.training.gan.plan import InitialNetworks
@@ -57,12 +57,10 @@ def resolve_generator(
     InputError
         If the file cannot be read, a name is unknown, or a value has the wrong type or is out of its range.
     """
-    settings = read_settings(file, _NOTES) if file else {}
+    name, settings = preset_and_settings(name, file, _NOTES)
     if (task := settings.pop("task", TASK)) != TASK:
         raise InputError(f"{file} has the task {task!r}; needed: settings of `facesynth train-generator`")
-    name = name or settings.pop("preset", DEFAULT_PRESET)
-    settings.pop("preset", None)
-    generator_values, discriminator_values = (_mapping(settings, key, file) for key in ("generator", "discriminator"))
+    generator_values, discriminator_values = (pop_sizes(settings, key, file) for key in ("generator", "discriminator"))
     known = {field.name for kind in (GeneratorConfig, DiscriminatorConfig) for field in dataclasses.fields(kind)}
     for key, text in (sizes or {}).items():
         if key not in known or key == "input_size":
@@ -84,11 +82,4 @@ def resolve_generator(
     if initial.discriminator is not None:
         discriminator = dataclasses.asdict(initial.discriminator[0])
     values = of_kind(GANConfig, {**settings, **(options or {})}, "a setting")
-    return preset(str(name), size, generator_sizes=generator, discriminator_sizes=discriminator, **values)
-
-
-def _mapping(settings: dict[str, Any], key: str, file: Path | None) -> dict[str, Any]:
-    value = settings.pop(key, None) or {}
-    if not isinstance(value, Mapping):
-        raise InputError(f"{file}: {key} is {value!r}; needed: sizes by name")
-    return dict(value)
+    return preset(name, size, generator_sizes=generator, discriminator_sizes=discriminator, **values)

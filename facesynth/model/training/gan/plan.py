@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-import yaml
 
 from facesynth.errors import CheckpointError, InputError
 from facesynth.manifest import read_dataset
@@ -25,6 +24,7 @@ from facesynth.model.losses import adversarial
 from facesynth.model.networks.discriminator import Discriminator
 from facesynth.model.training.gan.networks import new_generator
 from facesynth.model.training.memory import kept_by_autograd
+from facesynth.model.training.plan_text import plan_text
 from facesynth.model.training.run_folder import RunFolder, plain
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from facesynth.model.checkpoints.native import GeneratorCheckpoint, GeneratorState
     from facesynth.model.config.model import DiscriminatorConfig
-
-_MEBIBYTE = 1 << 20
 
 
 class GeneratorFolder(RunFolder):
@@ -51,7 +49,7 @@ class GeneratorFolder(RunFolder):
         }
     )
 
-    function: ClassVar[str] = "facesynth.model.training.gan.train.train_generator"
+    function: ClassVar[str] = "facesynth.model.training.train_generator"
 
     def load(self, path: Path) -> GeneratorState:
         """Read a training state."""
@@ -95,15 +93,20 @@ class GeneratorPlan:
         weights, moments, gradients = 4 * (2 * sizes[0] + sizes[1]), 8 * sum(sizes), 4 * max(sizes)
         largest = max(passes, key=lambda name: passes[name])
         images = config.steps * config.batch_size
-        return (
-            f"{yaml.safe_dump(dict(self.settings), sort_keys=False)}\n"
-            f"generator: {sizes[0]:,} parameters; discriminator: {sizes[1]:,}\n"
-            f"photos: {len(self.train)} to train on, {len(self.val)} to validate on; {images:,} images, "
-            f"{images / len(self.train):,.1f} epochs\n"
-            f"memory of a step: about {(weights + moments + gradients + passes[largest]) / _MEBIBYTE:,.0f} MiB a process "
-            f"(weights {weights / _MEBIBYTE:,.0f}, optimizers {moments / _MEBIBYTE:,.0f}, gradients "
-            f"{gradients / _MEBIBYTE:,.0f}, activations {passes[largest] / _MEBIBYTE:,.0f} in the {largest})"
+        shares = {
+            "weights": weights,
+            "optimizers": moments,
+            "gradients": gradients,
+            "activations": passes[largest],
+        }
+        lines = (
+            f"generator: {sizes[0]:,} parameters; discriminator: {sizes[1]:,}",
+            (
+                f"photos: {len(self.train)} to train on, {len(self.val)} to validate on; {images:,} images, "
+                f"{images / len(self.train):,.1f} epochs"
+            ),
         )
+        return plan_text(self.settings, lines, sum(shares.values()), shares, f" in the {largest}")
 
 
 def _activation_bytes(config: GANConfig, count: int) -> dict[str, int]:

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 from facesynth.model.checkpoints import native
 from facesynth.model.config.gan import GANConfig
 from facesynth.model.data.tensors import photo_tensor
-from facesynth.model.training import distributed
 from facesynth.model.training.gan.networks import TRAINING_TERMS, Adversaries
 from facesynth.model.training.gan.plan import GeneratorFolder, GeneratorPlan, InitialNetworks, plan_generator
 from facesynth.model.training.gan.validation import GeneratorValidation
-from facesynth.model.training.loop import Execution, Loop, Report, held
+from facesynth.model.training.loop import Execution, Loop, Report, Result, begun
 from facesynth.model.training.run_folder import plain
 
 if TYPE_CHECKING:
@@ -31,35 +30,17 @@ if TYPE_CHECKING:
     from facesynth.model.checkpoints.native import GeneratorState
 
 
-@dataclass(frozen=True)
-class TrainedGenerator:
+@dataclass(frozen=True, kw_only=True)
+class TrainedGenerator(Result):
     """The result of a run.
 
     Attributes
     ----------
-    root : Path
-        The run folder.
-    started : int
-        The step from which this call resumed.
     first : float
         The metric before the first step.
-    metric : str
-        The metric that selects the best generator.
-    best : float
-        Its lowest value.
-    best_step : int
-        The step of the best generator, which is the one saved.
-    is_main : bool
-        Whether this is the main process.
     """
 
-    root: Path
-    started: int
     first: float
-    metric: str
-    best: float
-    best_step: int
-    is_main: bool = True
 
 
 def train_generator(
@@ -102,11 +83,7 @@ def train_generator(
     how = Execution(**execution)
     folder = GeneratorFolder(out, how.keep)
     planned = plan_generator(data, config, initial)
-    accelerator = distributed.start(how.device, config, out, how.trackers)
-    with held(out, accelerator):
-        folder.refuse_another(planned.settings)
-        if announce and accelerator.is_main_process:
-            announce(planned.text(accelerator.num_processes))
+    with begun(folder, config, planned.settings, how, announce, planned.text) as accelerator:
         return _Run(planned, folder, accelerator, how, report).finish()
 
 
@@ -134,17 +111,8 @@ class _Run(Loop[GANConfig]):
     def finish(self) -> TrainedGenerator:
         """Complete the run and return its result."""
         self.run()
-        metric = self.config.metric
-        values = self.metrics.validation(metric) or [float("nan")]
-        return TrainedGenerator(
-            self.folder.root,
-            self.started,
-            values[0],
-            metric,
-            self.best,
-            self.best_step,
-            self.accelerator.is_main_process,
-        )
+        values = self.metrics.validation(self.config.metric) or [float("nan")]
+        return TrainedGenerator(first=values[0], **self.result())
 
     def restore(self, state: GeneratorState) -> None:
         self.adversaries.restore(state)

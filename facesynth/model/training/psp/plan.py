@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from facesynth.errors import DatasetError, InputError
 from facesynth.labels import describe
 from facesynth.manifest import read_dataset
@@ -21,6 +19,7 @@ from facesynth.model.data.augment import Augmentation
 from facesynth.model.data.columns import condition_columns
 from facesynth.model.data.freehand import Roughness
 from facesynth.model.data.pairs import PairedFaces
+from facesynth.model.training.plan_text import plan_text
 from facesynth.model.training.psp.cost import cost
 from facesynth.model.training.psp.network import check_generator
 from facesynth.model.training.run_folder import plain
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from facesynth.model.checkpoints.native import GeneratorCheckpoint
     from facesynth.model.config.train import TrainConfig
     from facesynth.model.losses.objective import Objective
-
-_MEBIBYTE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -56,20 +53,20 @@ class Plan:
     def text(self, objective: Objective, n_processes: int = 1) -> str:
         """A summary: the settings as YAML, then parameters, steps per epoch and memory."""
         taken = cost(self.config, objective, n_photos=len(self.train_pairs), n_processes=n_processes)
-        parts = ("weights", "gradients", "optimizer", "activations")
+        shares = {name: getattr(taken, name) for name in ("weights", "gradients", "optimizer", "activations")}
         more = "".join(
             f"; {name}: {count:,}"
             for name, count in (("spatial path", taken.spatial), ("discriminators", taken.discriminators))
             if count
         )
-        of_parts = ", ".join(f"{name} {getattr(taken, name) / _MEBIBYTE:,.0f}" for name in parts)
-        return (
-            f"{yaml.safe_dump(dict(self.settings), sort_keys=False)}\n"
-            f"encoder: {taken.encoder:,} parameters; generator: {taken.generator:,}{more}; trained: {taken.trained:,}\n"
-            f"pairs: {len(self.train_pairs)} to train on, {len(self.val_pairs)} to validate on; "
-            f"{taken.steps_per_epoch} steps an epoch, {taken.epochs:.1f} epochs\n"
-            f"memory of a step: about {taken.memory / _MEBIBYTE:,.0f} MiB a process ({of_parts})"
+        lines = (
+            f"encoder: {taken.encoder:,} parameters; generator: {taken.generator:,}{more}; trained: {taken.trained:,}",
+            (
+                f"pairs: {len(self.train_pairs)} to train on, {len(self.val_pairs)} to validate on; "
+                f"{taken.steps_per_epoch} steps an epoch, {taken.epochs:.1f} epochs"
+            ),
         )
+        return plan_text(self.settings, lines, taken.memory, shares)
 
 
 def plan(

@@ -12,6 +12,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,7 +25,7 @@ from facesynth.model.losses.objective import Objective
 from facesynth.model.networks.sync_batch_norm import share_batch_norms
 from facesynth.model.training import distributed
 from facesynth.model.training.ema import move_average
-from facesynth.model.training.loop import Execution, Loop, Report, held
+from facesynth.model.training.loop import Execution, Loop, Report, Result, begun
 from facesynth.model.training.metrics_log import MODEL_TERMS
 from facesynth.model.training.optimizer_state import pack_optimizer, restore_optimizer
 from facesynth.model.training.optimizers import make_optimizer, set_rates
@@ -50,36 +51,18 @@ if TYPE_CHECKING:
     from facesynth.model.training.psp.adversary import Projection
 
 
-@dataclass(frozen=True)
-class Trained:
+@dataclass(frozen=True, kw_only=True)
+class Trained(Result):
     """The result of a run.
 
     Attributes
     ----------
-    root : Path
-        The run folder.
-    started : int
-        The step from which this call resumed.
     first, lowest : float
         Validation L2 before the first step, and the lowest.
-    metric : str
-        The metric that selects the best model.
-    best : float
-        Its lowest value.
-    best_step : int
-        The step of the best model, which is the one saved.
-    is_main : bool
-        Whether this is the main process.
     """
 
-    root: Path
-    started: int
     first: float
     lowest: float
-    metric: str
-    best: float
-    best_step: int
-    is_main: bool = True
 
 
 def train(
@@ -138,11 +121,8 @@ def train(
     objective = Objective(config, networks or {})
     projection = projection_of(config, networks or {}) if config.adversarial else None
     planned = plan(data, config, sketch=sketch, generator=generator, skip_bad=skip_bad)
-    accelerator = distributed.start(how.device, config, out, how.trackers)
-    with held(out, accelerator):
-        folder.refuse_another(planned.settings)
-        if announce and accelerator.is_main_process:
-            announce(planned.text(objective, accelerator.num_processes))
+    text = partial(planned.text, objective)
+    with begun(folder, config, planned.settings, how, announce, text) as accelerator:
         run = _Run(planned, folder, objective, accelerator, how, report, projection)
         del planned  # the given generator is in the model now
         return run.finish()
@@ -192,10 +172,7 @@ class _Run(Loop[TrainConfig]):
         """Complete the run and return its result."""
         self.run()
         l2 = self.metrics.validation("l2") or [math.nan]
-        is_main = self.accelerator.is_main_process
-        return Trained(
-            self.folder.root, self.started, l2[0], min(l2), self.config.metric, self.best, self.best_step, is_main
-        )
+        return Trained(first=l2[0], lowest=min(l2), **self.result())
 
     # -------------------------------------------------------------------------------------------------- saving and resuming
 

@@ -139,6 +139,7 @@ def test_augmentation_sets_in_where_the_discriminator_is_sure():
     assert told == pytest.approx([0.125, 0.25, 0.375])
 
 
+@pytest.mark.slow
 def test_the_discriminator_learns_and_the_generator_answers():
     config = tiny(batch_size=8, path_weight=0.0, augment_target=0.0, r1_weight=0.01)
     pair = adversaries(config)

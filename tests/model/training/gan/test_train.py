@@ -109,7 +109,7 @@ def test_what_a_run_leaves(undisturbed):
     assert resolve_generator(read_initial_networks(None, None, None), file=undisturbed / "config.yaml") == tiny()
     readme = (undisturbed / "README.md").read_text()
     assert readme.startswith("# generator, 32 px\n")
-    assert "facesynth.model.training.gan.train.train_generator" in readme
+    assert "facesynth.model.training.train_generator" in readme
     assert "lowest swd: for `facesynth train --generator`" in readme
 
 

@@ -1,0 +1,205 @@
+"""Decoding pictures: a file's bytes in, pixels out, upright and complete, or an error.
+
+Reading is strict: a picture that does not decode to its last pixel is an error, never a grey remainder.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from facesynth import _jpeg, _png
+from facesynth.errors import PictureError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, struct.error)
+"""The exceptions that Pillow raises on damaged files."""
+
+
+def decode(data: bytes, path: Path) -> Image.Image:
+    """Decode a picture completely.
+
+    Parameters
+    ----------
+    data : bytes
+        Content of the file.
+    path : Path
+        Its name, for the message.
+
+    Returns
+    -------
+    PIL.Image.Image
+
+    Raises
+    ------
+    PictureError
+        If it is empty, truncated, not a picture, or unreasonably large.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # damaged metadata of an intact picture
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            if data.startswith(_png.SIGNATURE):
+                _png.check(data)
+            picture = Image.open(io.BytesIO(data))
+            picture.load()
+            if picture.format == "JPEG" and picture.mode in ("L", "RGB"):
+                _jpeg.check(data)
+    except UnidentifiedImageError as error:
+        raise PictureError(f"{path} is not a picture, or is damaged in its first bytes") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PictureError(f"{path} is too large to be a face picture: {error}") from error
+    except _DAMAGE as error:
+        raise PictureError(f"{path} cannot be decoded: {error}") from error
+    return picture
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises
+    ------
+    PictureError
+        If it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PictureError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def on_white(picture: Image.Image) -> Image.Image:
+    """The picture composited on white if it has transparency, else unchanged."""
+    if not picture.has_transparency_data:
+        return picture
+    picture = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+
+
+_EXIF_TRANSPOSES = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """The picture turned by its EXIF orientation; unchanged if that cannot be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            orientation = picture.getexif().get(ExifTags.Base.Orientation)
+    except _DAMAGE:
+        return picture
+    return picture.transpose(_EXIF_TRANSPOSES[orientation]) if orientation in _EXIF_TRANSPOSES else picture
+
+
+def _eight_bit(picture: Image.Image) -> Image.Image:
+    """The picture with 16-bit grey scaled to 8 bits; Pillow would clip it at 255."""
+    if not picture.mode.startswith("I"):
+        return picture
+    return Image.fromarray(np.clip(np.asarray(picture) // 257, 0, 255).astype(np.uint8))
+
+
+def to_rgb(picture: Image.Image) -> NDArray[np.uint8]:
+    """Convert a picture to RGB, turned upright and composited on white.
+
+    Parameters
+    ----------
+    picture : PIL.Image.Image
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+        RGB, 0..255.
+    """
+    picture = on_white(_eight_bit(upright(picture)))
+    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def decode_flat(data: bytes, path: Path, *, one_grey: bool = False) -> _png.Decoded:
+    """Decode masks or class ids: by :mod:`facesynth._png` if it is a common kind of PNG, else by :func:`decode`."""
+    try:
+        decoded = _png.decode(data, one_grey=one_grey)
+    except ValueError as error:
+        raise PictureError(f"{path} cannot be decoded: {error}") from error
+    if decoded:
+        return decoded
+    return with_depth(to_flat(decode(data, path)), data)
+
+
+def with_depth(decoded: _png.Decoded, data: bytes) -> _png.Decoded:
+    """What Pillow decoded, grey pictures of fewer than 8 bits marked as such: they were scaled to 8, so hold no ids."""
+    if decoded.mode == "L" and data.startswith(_png.SIGNATURE) and data[24] < 8:
+        return decoded._replace(mode=f"L;{data[24]}")
+    return decoded
+
+
+def to_flat(picture: Image.Image) -> _png.Decoded:
+    """What Pillow decoded, in the form of :mod:`facesynth._png`; also of the modes LA, I and F."""
+    if picture.mode == "P" and picture.palette and picture.palette.mode == "RGB":
+        alphas = picture.info.get("transparency", b"")
+        if isinstance(alphas, int):
+            alphas = bytes([255] * alphas + [0])
+        return _png.Decoded("P", np.asarray(picture), bytes(picture.getpalette() or ()), alphas)
+    if picture.mode[0] in "IF":
+        return _png.Decoded(picture.mode, np.clip(np.asarray(picture), 0, None))
+    if picture.mode in ("1", "L", "RGB") and "transparency" in picture.info:
+        picture = picture.convert("LA" if picture.mode == "L" else "RGBA")
+    if picture.mode not in ("1", "L", "LA", "RGB", "RGBA"):
+        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    return _png.Decoded(picture.mode, np.asarray(picture).view(np.uint8))
+
+
+def palette_colours(decoded: _png.Decoded) -> NDArray[np.uint8]:
+    """(256, 4) uint8 RGBA colours of a palette; missing entries are opaque black."""
+    colours = np.zeros((256, 4), np.uint8)
+    colours[:, 3] = 255
+    entries = np.frombuffer(decoded.palette, np.uint8).reshape(-1, 3)[:256]
+    colours[: len(entries), :3] = entries
+    alphas = np.frombuffer(decoded.alphas, np.uint8)[:256]
+    colours[: len(alphas), 3] = alphas
+    return colours
+
+
+def photo_size(data: bytes, path: Path) -> tuple[int, int]:
+    """Width and height of a photo after EXIF rotation; the photo is decoded completely as a check.
+
+    Parameters
+    ----------
+    data : bytes
+        Content of the file.
+    path : Path
+        Its name, for the message.
+
+    Returns
+    -------
+    (int, int)
+        Width and height, pixels.
+
+    Raises
+    ------
+    PictureError
+        As :func:`decode` does.
+    """
+    if not (size := _jpeg.plain_size(data)):
+        width, height = upright(decode(data, path)).size
+        return width, height
+    try:
+        _jpeg.check(data)
+    except ValueError as error:
+        raise PictureError(f"{path} cannot be decoded: {error}") from error
+    return size
