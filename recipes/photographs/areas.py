@@ -1,4 +1,4 @@
-"""Background, flesh, hair and cloth in an aligned photo: colour models that begin at the mesh and at a mask of the person.
+"""Background, flesh, hair and cloth in an aligned photo, by colour models initialised by the mesh and a mask of the person.
 
 Each pixel's chances come from colours (a mixture of Gaussians an area, in Lab), from the mask, and from where it lies;
 neighbours of like colours then agree, as in a conditional random field solved by mean field (Krähenbühl and Koltun,
@@ -25,7 +25,7 @@ GROUND, FLESH, HAIR, CLOTH = range(4)
 COMPONENTS = (4, 4, 3, 5)
 ROUNDS, STEPS = 2, 4
 AGREEMENT, LIKENESS = 3.5, 7.0
-"""How much neighbours count, and how far apart their colours may be, in Lab."""
+"""Weight of the neighbours, and the scale of their colour difference in Lab."""
 OFFSETS = [
     (round(r * np.sin(a)), round(r * np.cos(a)))
     for r, n in ((1, 4), (2, 8), (4, 8), (7, 8))
@@ -34,7 +34,7 @@ OFFSETS = [
 
 
 class Colours:
-    """A mixture of Gaussians over Lab colours; ``None`` of too few pixels."""
+    """A mixture of Gaussians over Lab colours; ``None`` for too few pixels."""
 
     def __init__(self, pixels: Floats, components: int, widen: float = 9.0) -> None:
         if len(pixels) > 4000:
@@ -62,7 +62,7 @@ class Colours:
 
 
 def to_lab(photo: NDArray[np.uint8]) -> Floats:
-    """Lab colours, lightness 0 to 100, a little smoothed."""
+    """Slightly smoothed Lab colours, lightness 0 to 100."""
     smooth = cv2.bilateralFilter(photo, 5, 20, 2)
     return cv2.cvtColor(smooth.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
 
@@ -76,7 +76,7 @@ def _neighbours(lab: Floats, offsets: Offsets) -> Floats:
 
 
 def _agree(unary: Floats, weights: Floats, offsets: Offsets, *, steps: int = STEPS) -> Floats:
-    """(4, H, W) chances of pixels that listen to their neighbours."""
+    """(4, H, W) probabilities of pixels, smoothed by those of their neighbours."""
     total = weights.sum(0) + 0.3
     chances = _softmax(unary)
     for _ in range(steps):
@@ -93,7 +93,7 @@ def _softmax(values: Floats) -> Floats:
 
 
 def places(mesh: Floats, person: Floats) -> tuple[Floats, dict[str, Area]]:
-    """(4, H, W) log chances by place, as the mesh gives them, and the areas they are made of."""
+    """(4, H, W) log probabilities by position relative to the mesh, and the areas from which they are computed."""
     size = len(person)
     y, x = np.mgrid[:size, :size].astype(np.float32)
     oval = polygon(mesh[list(OVAL)], size)
@@ -152,7 +152,7 @@ def find_areas(
     usual: Floats | None = None,
     before: Floats | None = None,
 ) -> Floats:
-    """Chances of ground, flesh, hair and cloth.
+    """Probabilities of ground, flesh, hair and cloth.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def find_areas(
     usual : (4, H, H) float32 array, optional
         How often each area is at a place in other photos.
     before : (4, H, H) float32 array, optional
-        Chances to begin with.
+        Initial probabilities.
 
     Returns
     -------
@@ -204,7 +204,7 @@ def find_areas(
 
 
 def enlarge(chances: Floats, photo: NDArray[np.uint8]) -> Floats:
-    """Chances for a photo of more pixels, (4, H, H), with borders where the photo's are."""
+    """Probabilities at the size of a larger photo, (4, H, H), with borders at its edges."""
     size = len(photo)
     large = np.stack([cv2.resize(each, (size, size), interpolation=cv2.INTER_CUBIC) for each in chances])
     unary = np.log(np.clip(large, 1e-4, 1))

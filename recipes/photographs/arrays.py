@@ -1,11 +1,10 @@
-"""A dataset folder in one file, to train elsewhere: ``python recipes/photographs/arrays.py DATA ALIGNED OUT``.
+"""A dataset folder as arrays, for training on another machine: ``python recipes/photographs/arrays.py DATA ALIGNED OUT``.
 
-ALIGNED is the folder of ``facesynth prep align``, for its landmarks. OUT gets ``photos128.npz``, all of N photos in order
-of their names: ``photos`` (N, 128, 128, 3) uint8 RGB, ``labels`` (N, 128, 128) uint8 ids of celebamask-hq, ``sketches`` (N,
-K, 128, 128) uint8, their K ``kinds``, ``names``, ``split``, and ``landmarks`` (N, 478, 2) float32, x and y in pixels of
-these photos; and ``photos256.npz``, the same ``names`` and the photos at their own size as JPEGs: ``jpegs``, their bytes
-one after another, and ``ends``, where each ends. ``numpy.load`` reads both without pickles. A photo that lacks a column is
-left out and named.
+ALIGNED is a folder of ``facesynth prep align``, for its landmarks. ``OUT/photos128.npz`` contains, sorted by name: ``photos``
+(N, 128, 128, 3) uint8 RGB, ``labels`` (N, 128, 128) uint8 ids of celebamask-hq, ``sketches`` (N, K, 128, 128) uint8, their K
+``kinds``, ``names``, ``split``, and ``landmarks`` (N, 478, 2) float32, x and y in pixels of these photos. ``OUT/photos256.npz``
+contains the same ``names`` and the photos at full size: ``jpegs``, the concatenated JPEG files, and ``ends``, their ends.
+``numpy.load`` reads both without pickles. Photos without one of the columns are reported and skipped.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ SIZE, QUALITY = 128, 92
 
 
 def shrunk(picture: np.ndarray) -> np.ndarray:
-    """A picture of SIZE pixels, each the average of its area."""
+    """A picture reduced to SIZE pixels by averaging."""
     return cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
 

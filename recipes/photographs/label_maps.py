@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 COARSE = 128
-"""Pixels of the side at which areas are found; their borders are then found at the photo's own size."""
+"""Size, pixels, at which areas are found; their borders are then refined at the photo's own size."""
 ID = {name: number for number, name in enumerate(CELEBAMASK_HQ.classes)}
 
 
@@ -51,7 +51,7 @@ def persons(photos: list[NDArray[np.uint8]]) -> list[Floats]:
 
 
 def _largest(area: Area, touching: Area, least: float) -> Area:
-    """The pieces of an area that meet ``touching``, and others of at least ``least`` pixels."""
+    """The connected parts of an area that touch ``touching`` or have at least ``least`` pixels."""
     count, pieces, stats, _ = cv2.connectedComponentsWithStats(area.astype(np.uint8), connectivity=4)
     meets = np.unique(pieces[touching & area])
     keep = [number for number in range(1, count) if number in meets or stats[number, cv2.CC_STAT_AREA] >= least]
@@ -59,7 +59,7 @@ def _largest(area: Area, touching: Area, least: float) -> Area:
 
 
 def mend(labels: NDArray[np.uint8], mesh: Floats) -> NDArray[np.uint8]:
-    """A map without pieces of hair where there is none: below the mouth they are cloth, within the face skin."""
+    """A map without wrong pieces of hair: below the mouth they become cloth, within the face skin."""
     size = len(labels)
     mended = labels.copy()
     face = grown(polygon(mesh[list(OVAL)], size), 2)
@@ -104,7 +104,7 @@ def paint(photo: NDArray[np.uint8], mesh: Floats, chances: Floats, *, glasses: b
             labels[ear] = ID[name]
     labels[hair] = ID["hair"]
     labels[cloth] = ID["cloth"]
-    # What no area took is of the nearest one that did.
+    # Pixels that belong to no area get the class of the nearest area.
     missing = labels == 255
     if missing.any():
         _, nearest = cv2.distanceTransformWithLabels(
@@ -125,7 +125,7 @@ def paint(photo: NDArray[np.uint8], mesh: Floats, chances: Floats, *, glasses: b
 
 
 def objection(labels: NDArray[np.uint8]) -> str:
-    """Why a map cannot be right; empty if it may be."""
+    """Why a map is implausible; empty if it is plausible."""
     share = np.bincount(labels.ravel(), minlength=len(CELEBAMASK_HQ)) / labels.size
     limits = {
         "skin": (0.1, 0.55),
@@ -141,26 +141,26 @@ def objection(labels: NDArray[np.uint8]) -> str:
 
 
 def overlay(photo: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A photo beside its map laid over it."""
+    """A photo beside the same photo with its map as an overlay."""
     colours = images.colourise(labels, CELEBAMASK_HQ)
     return np.concatenate([photo, cv2.addWeighted(photo, 0.45, colours, 0.55, 0)], 1)
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser()
-    asked.add_argument("aligned", type=Path)
-    asked.add_argument("out", type=Path)
-    asked.add_argument("--jobs", type=int, default=1)
-    asked.add_argument("--only", type=int, help="Every so many photos, to look at.")
-    given = asked.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    meshes = read_landmarks(given.aligned)
-    ids = sorted(meshes)[:: given.only or 1]
-    photos = [images.read_photo(given.aligned / f"{name}.png") for name in ids]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("aligned", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--only", type=int, help="Use only every N-th photo, for a quick look.")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    meshes = read_landmarks(options.aligned)
+    ids = sorted(meshes)[:: options.only or 1]
+    photos = [images.read_photo(options.aligned / f"{name}.png") for name in ids]
     masks = [cv2.resize(mask, (COARSE, COARSE), interpolation=cv2.INTER_AREA) for mask in persons(photos)]
     coarse = [cv2.resize(photo, (COARSE, COARSE), interpolation=cv2.INTER_AREA) for photo in photos]
     small = [(meshes[name] + 0.5) * COARSE / len(photo) - 0.5 for name, photo in zip(ids, photos, strict=True)]
-    with joblib.Parallel(n_jobs=given.jobs) as parallel:
+    with joblib.Parallel(n_jobs=options.jobs) as parallel:
         calls = list(zip(coarse, small, masks, strict=True))
         first = parallel(joblib.delayed(find_areas)(*call) for call in calls)
         usual = np.mean(first, 0)
@@ -169,7 +169,7 @@ def main() -> None:
             joblib.delayed(find_areas)(*call, usual, before) for call, before in zip(calls, first, strict=True)
         )
     wearers = find_wearers([cut_strip(photo, meshes[name]) for name, photo in zip(ids, photos, strict=True)])
-    with (given.out / "refused.csv").open("w", encoding="utf-8", newline="") as stream:
+    with (options.out / "refused.csv").open("w", encoding="utf-8", newline="") as stream:
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(("id", "why"))
         refused = 0
@@ -178,12 +178,12 @@ def main() -> None:
             if why := objection(labels):
                 rows.writerow((name, why))
                 refused += 1
-                (given.out / f"{name}.png").unlink(missing_ok=True)
+                (options.out / f"{name}.png").unlink(missing_ok=True)
                 continue
-            images.write_labels(given.out / f"{name}.png", labels, CELEBAMASK_HQ)
+            images.write_labels(options.out / f"{name}.png", labels, CELEBAMASK_HQ)
     written = len(ids) - refused
     print(
-        f"label maps in {given.out}: {written} written, {refused} refused (refused.csv); {wearers.sum()} with glasses"
+        f"label maps in {options.out}: {written} written, {refused} refused (refused.csv); {wearers.sum()} with glasses"
     )
 
 

@@ -1,4 +1,4 @@
-"""The face mesh's points by name, as mediapipe numbers them, and areas drawn of them. Left and right are the person's own."""
+"""Indices of mediapipe's face mesh by name, and areas between its points. Left and right are the person's."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
 )
-"""Around the face, from the middle of the forehead by the person's left."""
+"""The outline of the face, from the middle of the forehead towards the person's left."""
 JAW = (361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58, 132)
-"""From below the left ear to below the right one."""
+"""The outline from below the left ear to below the right ear."""
 R_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
 L_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
 R_IRIS, L_IRIS = (469, 470, 471, 472), (474, 475, 476, 477)
@@ -34,7 +34,7 @@ NOSE_RIDGE = (168, 417, 351, 399, 420, 198, 174, 122, 193)
 NOSE_TIP = (129, 358, 102, 331, 64, 294, 98, 327, 97, 326, 2, 49, 279, 198, 420)
 CHIN, FOREHEAD, MOUTH = 152, 10, 13
 R_EAR, L_EAR = (127, 234, 93), (356, 454, 323)
-"""Where the ears join the face, from above."""
+"""The borders between the ears and the face, from top to bottom."""
 
 
 def polygon(points: Points, size: int) -> Area:
@@ -50,7 +50,7 @@ def hull(points: Points, size: int) -> Area:
 
 
 def grown(area: Area, by: float) -> Area:
-    """An area with a rim ``by`` pixels wide; a negative one takes a rim away."""
+    """An area dilated by ``by`` pixels; eroded if negative."""
     side = 2 * int(np.ceil(abs(by))) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     change = cv2.dilate if by > 0 else cv2.erode

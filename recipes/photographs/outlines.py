@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 FINER = 2
-"""Strokes are drawn on a sheet so many times finer, then averaged."""
+"""Factor of supersampling of the strokes."""
 ID = {name: number for number, name in enumerate(CELEBAMASK_HQ.classes)}
 FACE_SIDES = ((389, 356, 454, 323, 361), (162, 127, 234, 93, 132))
 R_BROW_LINES, L_BROW_LINES = (
@@ -44,7 +44,7 @@ R_FOLD, L_FOLD = (205, 206, 216, 212), (425, 426, 436, 432)
 
 
 def along(points: Floats, step: float = 1.0) -> Floats:
-    """Points at even distances along a smooth line through the given ones."""
+    """Equidistant points along a smooth line through points."""
     lengths = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
     keep = np.concatenate([[True], np.diff(lengths) > 1e-3])
     points, lengths = points[keep], lengths[keep]
@@ -62,7 +62,7 @@ def _smooth(line: Floats, sigma: float) -> Floats:
 
 
 def shaken(line: Floats, loose: float, rng: np.random.Generator) -> Floats:
-    """A line as a hand draws it: displaced, wavering, now and then ending early; empty if it was left out."""
+    """A line as if drawn by hand: displaced, shaky, sometimes shortened; empty if it is omitted."""
     if rng.random() < 0.04 * loose:
         return line[:0]
     line = along(line)
@@ -84,7 +84,7 @@ def shaken(line: Floats, loose: float, rng: np.random.Generator) -> Floats:
 
 
 def _borders(area: NDArray[np.bool_], least: float) -> list[Floats]:
-    """The outlines of an area, without what runs along the picture's own border."""
+    """The outlines of an area, without parts along the picture's border."""
     size = len(area)
     found, _ = cv2.findContours(area.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     lines = []
@@ -104,7 +104,7 @@ def _borders(area: NDArray[np.bool_], least: float) -> list[Floats]:
 
 
 def _parted(line: Floats, rng: np.random.Generator) -> list[Floats]:
-    """A long line in strokes that overlap a little."""
+    """A long line split into slightly overlapping strokes."""
     count = max(1, round(len(line) / rng.uniform(70, 160)))
     cuts = np.linspace(0, len(line), count + 1).astype(int)
     return [line[max(0, a - 3) : b + 3] for a, b in itertools.pairwise(cuts)]
@@ -191,21 +191,21 @@ def draw(mesh: Floats, labels: NDArray[np.uint8], *, loose: float, rng: np.rando
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser()
-    asked.add_argument("aligned", type=Path)
-    asked.add_argument("labels", type=Path)
-    asked.add_argument("out", type=Path)
-    asked.add_argument("--loose", type=float, default=1.0)
-    asked.add_argument("--seed", type=int, default=0)
-    given = asked.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    meshes = read_landmarks(given.aligned)
-    files = sorted(given.labels.glob("*.png"))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("aligned", type=Path)
+    parser.add_argument("labels", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--loose", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    meshes = read_landmarks(options.aligned)
+    files = sorted(options.labels.glob("*.png"))
     for file in files:
         labels = images.read_labels(file, CELEBAMASK_HQ)
-        rng = np.random.default_rng([given.seed, zlib.crc32(file.stem.encode())])
-        images.write_png(given.out / file.name, draw(meshes[file.stem], labels, loose=given.loose, rng=rng))
-    print(f"outlines in {given.out}: {len(files)} drawn")
+        rng = np.random.default_rng([options.seed, zlib.crc32(file.stem.encode())])
+        images.write_png(options.out / file.name, draw(meshes[file.stem], labels, loose=options.loose, rng=rng))
+    print(f"outlines in {options.out}: {len(files)} drawn")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""Photographs of both kinds of condition by one generator: ``python recipes/photographs/train.py DATA.npz --out OUT``.
+"""Photographs from label maps and from sketches with one generator: ``python recipes/photographs/train.py DATA.npz --out OUT``.
 
-DATA is what ``pack_data.py`` wrote. A label map's model and a sketch's, each with its encoder and spatial path, share the
-generator and the photos' style codes, and take turns. A quarter of the faces of every step have another photo's style or a
-random one, which no term but the adversary judges, so that any style gives a photograph.
+DATA is a file of ``pack_data.py``. Two models, one for label maps and one for sketches, each with its own encoder and spatial
+path, share the generator and the style codes of the photos, and are trained in alternate steps. In every step a quarter of the
+faces have the style of another photo or a random one. Their only loss term is the adversary's, so that every style gives a
+photograph.
 
-OUT gets, anew at every look: ``sketch.safetensors`` and ``seg.safetensors``, the averaged weights in half precision;
-``rest.safetensors``, what ``--resume OUT`` needs besides; ``metrics.csv``; ``sheet.png``, held-out photos as both make them.
+Files in OUT, rewritten at every validation: ``sketch.safetensors`` and ``seg.safetensors``, the averaged weights in half
+precision; ``rest.safetensors``, what ``--resume OUT`` needs in addition; ``metrics.csv``; ``sheet.png``, faces of validation
+photos by both models.
 """
 
 from __future__ import annotations
@@ -51,21 +53,22 @@ from facesynth.prep.sketches.presets import resolve
 
 TASKS = {"sketch": "sketch2face", "seg": "seg2face"}
 STYLED, RESTYLED = 0.8, 0.25
-"""Shares of a step's faces: of those with a known photo, that have its own code; of all, that have another style."""
+"""Fractions of a step's faces: those with their photo's style code, of the faces that are compared with their photo; those with
+another style, of all faces."""
 FALLING = 0.3
-"""Share of the time, the last, in which the learning rates fall to nothing."""
+"""Fraction of the time, at the end, over which the learning rates fall to 0."""
 LINES, LINE_SHARE = ("outlines", "contours"), 0.4
-"""The kinds of sketch that are lines alone, as people draw, and how many of the drawings are of these."""
+"""Sketch methods that draw only lines, as people do, and the fraction of the training sketches that use them."""
 CODE_RATE = 5e-3
 AVERAGE = 0.998
-MOST_LOOKED_AT = 100
+MAX_VALIDATED = 100
 SHEET = 10
 WARM_UP = 100
-"""Steps over which the learning rates come up; a run that goes on has lost its optimiser's moments."""
+"""Steps over which the learning rates rise from 0; a resumed run starts without its optimiser's moments."""
 
 
-class Drawn(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8], int]]):
-    """Endless training pairs, each roughened, moved and recoloured: what is random depends on the seed and the number alone."""
+class TrainingPairs(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8], int]]):
+    """Endless augmented training pairs, which depend only on the seed and their number."""
 
     def __init__(self, data: Mapping[str, Any], places: NDArray[np.int64], kind: str, config: TrainConfig) -> None:
         self.data, self.places, self.kind, self.seed = data, places, kind, config.seed
@@ -97,8 +100,8 @@ def _no_threads(_: int) -> None:
     cv2.setNumThreads(0)
 
 
-def drawn_here(data: Mapping[str, Any], wanted: str) -> dict[str, Any]:
-    """The data with more kinds of sketch, drawn of its photos."""
+def add_sketches(data: Mapping[str, Any], wanted: str) -> dict[str, Any]:
+    """The data with additional sketches drawn from its photos."""
     if not wanted:
         return dict(data)
     sketches = [resolve(kind) for kind in wanted.split(",")]
@@ -111,7 +114,7 @@ def drawn_here(data: Mapping[str, Any], wanted: str) -> dict[str, Any]:
 
 
 class Numbers:
-    """The numbers of the pairs, in order from a first one, without an end."""
+    """Batches of consecutive numbers from a first one, without end."""
 
     def __init__(self, first: int, batch: int) -> None:
         self.first, self.batch = first, batch
@@ -123,32 +126,32 @@ class Numbers:
 
 
 class Trainee:
-    """One task: its model, which shares the generator, its average, adversary and pairs."""
+    """One task with its model, whose generator is shared, and its training pairs."""
 
-    def __init__(self, name: str, given: argparse.Namespace, generator: Path) -> None:
+    def __init__(self, name: str, options: argparse.Namespace, generator: Path) -> None:
         self.name, self.task = name, TASKS[name]
         self.kind = "labels" if name == "seg" else "sketch"
         self.config = preset(
             "photographs",
             self.task,  # type: ignore[arg-type]
             n_classes=len(CELEBAMASK_HQ),
-            batch_size=given.batch,
-            precision=given.precision,
-            seed=given.seed,
-            rough=given.rough,
-            augment=given.augment,
-            adversarial=given.adversarial,
+            batch_size=options.batch,
+            precision=options.precision,
+            seed=options.seed,
+            rough=options.rough,
+            augment=options.augment,
+            adversarial=options.adversarial,
         )
-        torch.manual_seed(given.seed)
+        torch.manual_seed(options.seed)
         self.model = PSP(self.config.model)
-        with torch.no_grad():  # begin near the average face
+        with torch.no_grad():  # start near the average face
             self.model.encoder.head.linear.weight.mul_(0.1)
         start = load_generator(generator)
         self.model.generator.load_state_dict({key: value.float() for key, value in start.tensors.items()})
         self.model.latent_avg.copy_(start.latent_avg)
 
     def take_trunk(self, path: Path) -> None:
-        """Begin with the trunk of a portrait model's encoder."""
+        """Initialise the encoder's trunk from a portrait model."""
         state = load_model(path).model_state()
         own = self.model.encoder.trunk.state_dict()
         prefix = "encoder.trunk."
@@ -164,7 +167,7 @@ class Trainee:
 
     def pairs(self, data: Mapping[str, Any], places: NDArray[np.int64], first: int, workers: int) -> Iterator[Any]:
         loader = DataLoader(
-            Drawn(data, places, self.kind, self.config),
+            TrainingPairs(data, places, self.kind, self.config),
             batch_sampler=Numbers(first, self.config.batch_size),  # type: ignore[arg-type]
             num_workers=workers,
             worker_init_fn=_no_threads,
@@ -174,7 +177,7 @@ class Trainee:
         return iter(loader)
 
     def conditions(self, data: Mapping[str, Any], places: NDArray[np.int64]) -> Tensor:
-        """Held-out conditions as they are; of the sketches those called xdog, or of the first kind."""
+        """Unaugmented conditions, (N, S, S) uint8; for sketches by the method xdog, or else the first."""
         kinds = [str(kind) for kind in data["kinds"]]
         seen = kinds.index("xdog") if "xdog" in kinds else 0
         return torch.from_numpy(data["labels"][places] if self.kind == "labels" else data["sketches"][places, seen])
@@ -185,33 +188,33 @@ class Trainee:
 
 
 def unique(modules: list[nn.Module]) -> list[Tensor]:
-    """All parameters and buffers of floating point, each once, in a fixed order."""
+    """All floating-point parameters and buffers, without duplicates, in a fixed order."""
     found = {id(value): value for module in modules for value in (*module.parameters(), *module.buffers())}
     return [value for value in found.values() if value.is_floating_point()]
 
 
 def sharpness(pictures: Tensor) -> Tensor:
-    """Variance of the Laplacian of the grey picture's middle, (N,)."""
+    """Variance of the Laplacian in the centre of the grey pictures (N, 3, H, W), (N,)."""
     kernel = pictures.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
     grey = pictures.float().mean(dim=1, keepdim=True) * 127.5
     return F.conv2d(grey, kernel)[..., 15:-15, 15:-15].flatten(1).var(dim=1)
 
 
 class Run:
-    """All that is trained together."""
+    """The training of both models."""
 
-    def __init__(self, given: argparse.Namespace) -> None:
-        self.given = given
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
         self.accelerator = Accelerator(
-            cpu=given.cpu, mixed_precision={"float32": "no"}.get(given.precision, given.precision)
+            cpu=options.cpu, mixed_precision={"float32": "no"}.get(options.precision, options.precision)
         )
         self.device = self.accelerator.device
-        self.data = drawn_here(unpack(given.data), given.draw)
+        self.data = add_sketches(unpack(options.data), options.draw)
         kept = self.data["split"] == "train"
         self.train = np.flatnonzero(kept)
-        self.held_out = np.flatnonzero(~kept)[:MOST_LOOKED_AT]
-        self.lpips: LPIPS = load_lpips(given.weights).to(self.device).eval().to(memory_format=torch.channels_last)
-        self.trainees = {name: Trainee(name, given, given.generator) for name in TASKS}
+        self.held_out = np.flatnonzero(~kept)[:MAX_VALIDATED]
+        self.lpips: LPIPS = load_lpips(options.weights).to(self.device).eval().to(memory_format=torch.channels_last)
+        self.trainees = {name: Trainee(name, options, options.generator) for name in TASKS}
         first, *others = self.trainees.values()
         for other in others:
             other.model.generator = first.model.generator
@@ -220,15 +223,15 @@ class Run:
         self.codes = nn.Parameter(codes.to(self.device))
         self.objectives, self.adversaries = {}, {}
         for name, trainee in self.trainees.items():
-            if given.trunks:
-                trainee.take_trunk(given.trunks / f"portrait-{name}.safetensors")
+            if options.trunks:
+                trainee.take_trunk(options.trunks / f"portrait-{name}.safetensors")
             trainee.model.to(self.device, memory_format=torch.channels_last).train()
             self.objectives[name] = Objective(trainee.config, {"lpips": self.lpips}).to(self.device)
             self.adversaries[name] = Adversary(trainee.config, self.lpips, self.accelerator)
         self.step, self.seconds = 0, 0.0
         self.rows: list[dict[str, Any]] = []
-        if given.resume:
-            self._resume(given.resume)
+        if options.resume:
+            self._resume(options.resume)
         self.averaged = self._copies()
         models = [trainee.model for trainee in self.trainees.values()]
         parameters = {id(value): value for model in models for value in model.parameters()}
@@ -247,7 +250,7 @@ class Run:
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
 
     def _copies(self) -> dict[str, PSP]:
-        """The averages: models that share a generator as those do that they are of."""
+        """The moving averages of both models, which share a generator too."""
         copies = {}
         for name, trainee in self.trainees.items():
             model = PSP(trainee.config.model)
@@ -310,12 +313,12 @@ class Run:
         values = unique([trainee.model for trainee in self.trainees.values()])
         torch._foreach_lerp_(means, values, 1 - decay)
 
-    # ------------------------------------------------------------------------------------------------------------- looks
+    # ------------------------------------------------------------------------------------------------------------- validation
 
     @torch.no_grad()
-    def look(self) -> None:
-        """Measure the averages on held-out photos, and leave everything in the folder."""
-        out = self.given.out
+    def validate(self) -> None:
+        """Validate the averaged models and write all files."""
+        out = self.options.out
         sheets = []
         photos = photo_tensor(torch.from_numpy(self.data["photos"][self.held_out]).to(self.device))
         styles = self.codes[torch.linspace(0, len(self.codes) - 1, 2).long().to(self.device)]
@@ -333,7 +336,7 @@ class Run:
                     mixed = model.mix(latents, model.generator.mapping(code), model.config.style_layers)
                     made[key].append(model.generator(mixed, spatial=maps))
             faces = {key: torch.cat(value).clamp(-1, 1) for key, value in made.items()}
-            told = {
+            metrics = {
                 "task": trainee.task,
                 "split": "val",
                 "lpips": float(self.lpips(faces["own"], photos)),
@@ -342,10 +345,10 @@ class Run:
                 "sharpness_styled": float((sharpness(faces["random"]) / sharpness(photos)).median()),
                 "colours": float((faces["styled"] - faces["random"]).abs().mean()),
             }
-            self._note(told)
+            self._note(metrics)
             print(
                 " ".join(
-                    f"{key} {value:.4f}" if isinstance(value, float) else str(value) for key, value in told.items()
+                    f"{key} {value:.4f}" if isinstance(value, float) else str(value) for key, value in metrics.items()
                 ),
                 flush=True,
             )
@@ -356,11 +359,11 @@ class Run:
         images.write_png(out / "sheet.png", np.concatenate(sheets, axis=0))
         self._write()
 
-    def _note(self, told: Mapping[str, Any]) -> None:
-        self.rows.append({"step": self.step, "seconds": round(self.seconds, 1), **told})
+    def _note(self, metrics: Mapping[str, Any]) -> None:
+        self.rows.append({"step": self.step, "seconds": round(self.seconds, 1), **metrics})
 
     def _write(self) -> None:
-        out = self.given.out
+        out = self.options.out
         names = list(dict.fromkeys(key for row in self.rows for key in row))
         with (out / "metrics.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, names)
@@ -410,85 +413,89 @@ class Run:
     # --------------------------------------------------------------------------------------------------------------- all
 
     def run(self) -> None:
-        given = self.given
-        count = given.workers if given.workers is not None else max((os.cpu_count() or 2) - 2, 0)
-        workers = {"sketch": count * 3 // 8, "seg": count - count * 3 // 8}  # rough label maps take longer
-        first = self.step * given.batch
+        options = self.options
+        count = options.workers if options.workers is not None else max((os.cpu_count() or 2) - 2, 0)
+        workers = {"sketch": count * 3 // 8, "seg": count - count * 3 // 8}  # roughening label maps takes longer
+        first = self.step * options.batch
         pairs = {
             name: trainee.pairs(self.data, self.train, first, workers[name]) for name, trainee in self.trainees.items()
         }
-        began, stepping = given.began, time.monotonic()
-        before, waited, next_look, since = self.seconds, 0.0, given.look, self.step
+        began, stepping = options.began, time.monotonic()
+        before, waited, next_validation, since = self.seconds, 0.0, options.look, self.step
         print(f"{len(self.train)} photos, {count} processes, ready after {stepping - began:.0f} s", flush=True)
         names = list(self.trainees)
-        while (passed := time.monotonic() - began) < given.seconds and not (
-            given.steps and self.step - since >= given.steps
+        while (passed := time.monotonic() - began) < options.seconds and not (
+            options.steps and self.step - since >= options.steps
         ):
             name = names[self.step % len(names)]
             at = time.monotonic()
             batch = next(pairs[name])
             waited += time.monotonic() - at
             warm = min((self.step - since + 1) / WARM_UP, 1.0)
-            share = warm * (min((given.seconds - passed) / (FALLING * given.seconds), 1.0) if given.cool else 1.0)
+            share = warm * (min((options.seconds - passed) / (FALLING * options.seconds), 1.0) if options.cool else 1.0)
             terms = self.train_step(name, batch, share)
-            if self.step % given.tell in (0, 1):  # one of each task
+            if self.step % options.tell in (0, 1):  # one of each task
                 values = {key: float(value) for key, value in terms.items()}
                 self.seconds = before + time.monotonic() - began
                 done = self.step - since
-                told = {
+                metrics = {
                     "task": self.trainees[name].task,
                     "split": "train",
                     **values,
                     "waited": waited,
                     "steps_per_second": done / (time.monotonic() - stepping),
                 }
-                self._note({key: round(value, 6) if isinstance(value, float) else value for key, value in told.items()})
+                self._note(
+                    {key: round(value, 6) if isinstance(value, float) else value for key, value in metrics.items()}
+                )
                 print(
-                    f"step {self.step} {name} {told['steps_per_second']:.2f} steps/s waited {waited:.1f} s",
+                    f"step {self.step} {name} {metrics['steps_per_second']:.2f} steps/s waited {waited:.1f} s",
                     *(f"{key} {value:.3f}" for key, value in values.items()),
                     flush=True,
                 )
                 if not np.isfinite(values["loss"]):
                     raise SystemExit(f"the loss is {values['loss']} at step {self.step}")
-            if time.monotonic() - began > next_look:
+            if time.monotonic() - began > next_validation:
                 self.seconds = before + time.monotonic() - began
-                self.look()
-                next_look += given.look
+                self.validate()
+                next_validation += options.look
         self.seconds = before + time.monotonic() - began
-        self.look()
+        self.validate()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=400.0, help="how long, all in all but the last look")
-    parser.add_argument("--steps", type=int, help="at most so many steps")
+    parser.add_argument("--seconds", type=float, default=400.0, help="total time without the last validation")
+    parser.add_argument("--steps", type=int, help="maximum number of steps")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--weights", type=Path, help="AlexNet with LPIPS's heads; what is installed if not given")
+    parser.add_argument("--weights", type=Path, help="AlexNet with LPIPS's heads; by default the installed weights")
     parser.add_argument("--generator", type=Path, default=Path("portrait-generator"))
     parser.add_argument(
-        "--trunks", type=Path, help="a folder with portrait-sketch and portrait-seg, for the encoders' trunks"
+        "--trunks", type=Path, help="folder with portrait-sketch and portrait-seg, whose encoders' trunks to start from"
     )
-    parser.add_argument("--resume", type=Path, help="the --out of a run to go on with")
+    parser.add_argument("--resume", type=Path, help="the --out of a run to resume")
     parser.add_argument("--adversarial", type=float, default=0.05)
     parser.add_argument("--rough", type=float, default=1.0)
     parser.add_argument("--augment", type=float, default=1.0)
-    parser.add_argument("--draw", default="", help="more kinds of sketch, drawn of the photos first, such as sobel:ink")
-    parser.add_argument("--no-cool", dest="cool", action="store_false", help="keep the learning rates up to the end")
+    parser.add_argument(
+        "--draw", default="", help="additional sketch methods to draw before training, such as sobel:ink"
+    )
+    parser.add_argument("--no-cool", dest="cool", action="store_false", help="constant learning rates")
     parser.add_argument("--precision", default="bf16", choices=["float32", "bf16"])
-    parser.add_argument("--workers", type=int, help="processes that draw pairs")
-    parser.add_argument("--look", type=float, default=90.0, help="seconds between two looks at held-out photos")
-    parser.add_argument("--tell", type=int, default=50, help="steps between two rows of the metrics")
+    parser.add_argument("--workers", type=int, help="processes that prepare pairs")
+    parser.add_argument("--look", type=float, default=90.0, help="seconds between validations")
+    parser.add_argument("--tell", type=int, default=50, help="steps between two rows of metrics.csv")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cpu", action="store_true")
-    given = parser.parse_args()
-    given.began = time.monotonic()
-    given.out.mkdir(parents=True, exist_ok=True)
+    options = parser.parse_args()
+    options.began = time.monotonic()
+    options.out.mkdir(parents=True, exist_ok=True)
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.allow_tf32 = True
-    Run(given).run()
+    Run(options).run()
 
 
 if __name__ == "__main__":
