@@ -19,6 +19,7 @@ HEAVY = ("torch", "torchvision", "numpy", "cv2", "pandas", "PIL", "joblib", "mat
 PACKAGE = Path(facesynth.__file__).parent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
@@ -62,6 +63,7 @@ def imported(path: Path) -> Iterator[str]:
             yield from (base, *(f"{base}.{alias.name}" for alias in node.names))
 
 
+@pytest.mark.slow
 def test_nothing_imports_the_command_line() -> None:
     files = sorted(PACKAGE.rglob("*.py"))
     assert len(files) > 10
@@ -74,6 +76,7 @@ def test_nothing_imports_the_command_line() -> None:
     assert not found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("half", "other"), [("prep", "model"), ("model", "prep")])
 def test_halves_are_apart(half: str, other: str) -> None:
     files = sorted((PACKAGE / half).rglob("*.py"))

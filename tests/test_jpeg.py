@@ -120,6 +120,7 @@ def test_a_turned_photo_is_read_upright(tmp_path: Path) -> None:
     assert images.read_photo(tmp_path / "photo.jpg").shape == (56, 40, 3)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.data())
 def test_damage_is_an_error_or_nothing(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:

@@ -189,6 +189,7 @@ def test_known_scheme_by_its_name(scheme: LabelScheme) -> None:
     assert read_scheme(scheme.name) is scheme
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -39,6 +39,7 @@ def test_there_and_back(tmp_path, ours, faces, facesynth):
     assert rendered["ours.safetensors"] == rendered["a.pt"] == rendered["b.safetensors"]
 
 
+@pytest.mark.slow
 def test_a_published_model_for_photos_translates_photos(tmp_path, faces, facesynth):
     config = dataclasses.replace(small_model(**SIZES), condition="photo", input_channels=3)
     torch.save({"state_dict": to_published(model_of(config).state_dict(), config)}, tmp_path / "photo.pt")

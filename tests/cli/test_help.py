@@ -43,6 +43,7 @@ def test_all_commands_are_there() -> None:
     assert {" ".join(path) for path in COMMANDS} >= wanted
 
 
+@pytest.mark.slow
 @EACH
 def test_help_answers_without_heavy_imports(path: tuple[str, ...]) -> None:
     done = subprocess.run(
@@ -66,6 +67,7 @@ def test_every_option_says_what_it_does(path: tuple[str, ...]) -> None:
         assert option.help.rstrip().endswith((".", "]")) or option.name == "version"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["prep", "nothing"], ["prep", "masks"], ["prep", "sample", "x", "-n", "many"]])
 def test_wrong_usage(arguments: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", ASK, *arguments], capture_output=True, text=True, timeout=PATIENCE)

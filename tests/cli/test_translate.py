@@ -88,6 +88,7 @@ def test_a_call_killed_at_any_time_ends_as_an_undisturbed_one(many, models, tmp_
     assert len(pictures(out)) == 300
 
 
+@pytest.mark.slow
 def test_options_reach_the_faces(faces, tmp_path, translate):
     for name, options in {"a": (), "b": ("--seed", 1), "c": ("--batch-size", 1), "d": ("--split", "train")}.items():
         translate(faces, "--samples", 1, *options, out=tmp_path / name)
@@ -223,6 +224,7 @@ def test_a_list_on_standard_input(faces, tmp_path, models):
     assert (done.returncode, done.stderr) == (2, "facesynth: no input on standard input; needed: one path per line\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -261,6 +263,7 @@ def test_latents_out_and_in(faces, tmp_path, translate):
     assert way["00001-00003_2.png"] == (tmp_path / "again/00003.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_what_is_there_stays_unless_forced(faces, tmp_path, translate):
     for options, counts in (((), "3 written, 0"), ((), "0 written, 3"), (("--force",), "3 written, 0")):
         code, out, err = translate(faces, *options)
@@ -327,6 +330,7 @@ def test_without_a_checkpoint_the_first_input_chooses_one(faces, facesynth, tmp_
     assert all(np.array_equal(picture, images.read_photo(named / name)) for name, picture in made.items())
 
 
+@pytest.mark.slow
 def test_without_a_checkpoint_latents_go_on(faces, facesynth, tmp_path):
     maps = faces / "labels"
     facesynth("translate", maps, "-q", "--device", "cpu", "--save-latents", "--out", tmp_path / "a")

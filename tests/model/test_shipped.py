@@ -60,6 +60,7 @@ def lines_found(wanted, found):
     return (wanted & near).sum() / wanted.sum()
 
 
+@pytest.mark.slow
 def test_they_are_small_and_described():
     files = [native.find(Path(name)) for name in native.SHIPPED]
     assert sum(file.stat().st_size for file in files) <= 40_000_000
@@ -83,6 +84,7 @@ def test_the_parser_finds_the_parts(portraits, parser):
     assert np.mean(found) > 0.6
 
 
+@pytest.mark.slow
 def test_faces_have_the_parts_of_their_label_maps(portraits, seg, parser):
     faces = [np.asarray(seg(labels)) for _, labels, _ in portraits]
     small = [images.resize(labels, (128, 128), labels=True) for _, labels, _ in portraits]
@@ -92,6 +94,7 @@ def test_faces_have_the_parts_of_their_label_maps(portraits, seg, parser):
     assert own > others + 0.25
 
 
+@pytest.mark.slow
 def test_faces_have_the_lines_of_their_sketches(portraits):
     translator = Translator.from_pretrained("portrait-sketch", device="cpu")
     shares = []
@@ -105,6 +108,7 @@ def test_faces_have_the_lines_of_their_sketches(portraits):
     assert own > others + 0.1
 
 
+@pytest.mark.slow
 def test_styles_change_colours_and_leave_the_parts(portraits, seg, parser):
     _, labels, _ = portraits[0]
     small = images.resize(labels, (128, 128), labels=True)

@@ -79,6 +79,7 @@ def test_shares_out_of_range(shares: tuple[float, float], message: str) -> None:
         Splits(val=shares[0], test=shares[1])
 
 
+@pytest.mark.slow
 def test_shares_by_hash() -> None:
     ids = [f"{number:05d}" for number in range(30_000)]
     small, large = Splits(val=0.05, test=0.1), Splits(val=0.2, test=0.1)

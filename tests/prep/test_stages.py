@@ -141,6 +141,7 @@ def test_manifest_counts_the_pixels_of_each_class(dataset: Path) -> None:
         assert row["class_pixels"] == " ".join(map(str, counts))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "hair"), [("face-parsing", 17), ("celebamask-hq-older", 5)])
 def test_label_maps_of_another_scheme(raw: Path, merged: Path, tmp_path: Path, name: str, hair: int) -> None:
     scheme = get_scheme(name)
@@ -265,6 +266,7 @@ def test_changed_photo_redoes_its_sketch(tree: Path, dataset: Path, tmp_path: Pa
     assert rows(out)["sketch_xdog_sha256"]["00002"] == rows(out)["sketch_xdog_sha256"]["00004"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", ["photo", "labels"])
 def test_what_was_made_of_another_photo_leaves_the_manifest(
     raw: Path, tree: Path, dataset: Path, tmp_path: Path, changed: str
@@ -307,6 +309,7 @@ def test_another_split_is_no_work(raw: Path, merged: Path, tmp_path: Path) -> No
     assert rows(out)["labels"]["00005"] == ""
 
 
+@pytest.mark.slow
 def test_a_split_that_was_asked_for_stays(raw: Path, tmp_path: Path) -> None:
     out = tmp_path / "data"
     merge(raw, out, splits=Splits(val=1, test=0))
@@ -331,6 +334,7 @@ def test_label_maps_of_other_photos_leave_the_manifest(raw: Path, tree: Path, me
     assert rows(out)["labels"]["00002"] == "labels/00002.png"
 
 
+@pytest.mark.slow
 def test_drawings_that_need_no_label_map_are_made_without(tree: Path, tmp_path: Path) -> None:
     out = tmp_path / "data"
     draw(tree, out, "dodge")
@@ -349,6 +353,7 @@ def test_drawings_that_need_no_label_map_are_made_without(tree: Path, tmp_path: 
     assert "sketches/dodge/00003.png" not in redone(out, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", ['{"id": "00009", "key', '{"id": "00000", "failure": ["unreadable", "x"]}\n', "?\n"])
 def test_journal_of_another_stage_that_was_killed(raw: Path, dataset: Path, tmp_path: Path, left: str) -> None:
     out = Path(shutil.copytree(dataset, tmp_path / "data"))
@@ -444,6 +449,7 @@ def test_photos_that_come_later_keep_the_splits(raw: Path, tree: Path, tmp_path:
     assert set(rows(out)["celeba_file"]) == {""}
 
 
+@pytest.mark.slow
 def test_official_split_that_comes_later_stays(raw: Path, tree: Path, dataset: Path, tmp_path: Path) -> None:
     (tree / MAPPING).unlink()
     out = tmp_path / "data"
@@ -520,6 +526,7 @@ def restore(raw: Path, tree: Path) -> None:
     shutil.copytree(raw, tree)
 
 
+@pytest.mark.slow
 @EACH
 def test_bad_photo_is_a_named_failure(
     raw: Path, tree: Path, merged: Path, tmp_path: Path, breach: Callable[[Path], object], kind: str, reason: str
@@ -602,6 +609,7 @@ def test_photo_with_damaged_metadata_is_used(tmp_path: Path) -> None:
 # --- the whole run ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["sample", "masks", "sketches"])
 def test_second_of_two_runs_is_refused(raw: Path, merged: Path, tmp_path: Path, stage: str) -> None:
     out = tmp_path / "data"
@@ -619,6 +627,7 @@ def test_second_of_two_runs_is_refused(raw: Path, merged: Path, tmp_path: Path, 
     assert leftovers(out) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["masks", "sketches"])
 @pytest.mark.parametrize("writes", [0, 4, 9])
 def test_full_disk_stops_the_run_and_loses_nothing(

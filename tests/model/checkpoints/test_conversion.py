@@ -85,6 +85,7 @@ def test_ours_to_published_has_the_options_that_its_code_needs(tmp_path, ours, m
     assert_same(load_model(tmp_path / "a.pt").model_state(), model.state_dict())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -136,6 +137,7 @@ def test_a_training_state_becomes_the_model_that_it_stands_for(tmp_path, model):
     assert_same(given.tensors, model.state_dict())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["ours", "published", "ada"])
 def test_generators_to_rosinality_and_back(tmp_path, request, source):
     path = request.getfixturevalue(source)
@@ -166,6 +168,7 @@ def test_provenance_is_a_chain(tmp_path, ada):
     }
 
 
+@pytest.mark.slow
 def test_the_same_source_gives_the_same_bytes(tmp_path, published):
     for to in ("facesynth", "psp", "rosinality"):
         convert(published, tmp_path / "a", to)
@@ -226,6 +229,7 @@ def spoilt(path: Path, name: str, value: torch.Tensor | None) -> None:
     native.save(path, "model", tensors, config=given.config, task=given.task, scheme=given.scheme, info={})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
@@ -247,6 +251,7 @@ def test_damaged_models_of_ours(tmp_path, ours, name, value, says):
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["facesynth", "psp", "rosinality"])
 def test_a_full_disk_leaves_what_was_there(tmp_path, ours, to):
     with small_disk(tmp_path / "disk", "36k") as disk:
@@ -261,6 +266,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, ours, to):
 # --------------------------------------------------------------------------------------------------------------- what it is
 
 
+@pytest.mark.slow
 def test_descriptions(tmp_path, ours, published, ada, model):
     encoder, generator = (
         f"{sum(value.numel() for value in part.parameters()):,}" for part in (model.encoder, model.generator)

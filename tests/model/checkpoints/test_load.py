@@ -30,6 +30,7 @@ def test_a_published_model(tmp_path, model, psp):
     assert given.info["opts"] == psp["opts"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("channels", "task"), [(1, "sketch2face"), (3, "photo2face")])
 def test_models_of_other_conditions(tmp_path, channels, task):
     condition = {1: "sketch", 3: "photo"}[channels]
@@ -39,6 +40,7 @@ def test_models_of_other_conditions(tmp_path, channels, task):
     assert (given.task, given.config) == (task, config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "options"), [(2, {}), (3, {"label_nc": 3}), (18, {"label_nc": 18}), (255, {})])
 def test_any_number_of_classes(tmp_path, count, options):
     config = dataclasses.replace(CONFIG, input_channels=count)
@@ -75,6 +77,7 @@ def test_an_average_for_all_layers(tmp_path, model, psp):
     assert torch.equal(given.tensors["latent_avg"], torch.zeros(8, 16))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["psp", "rosinality"])
 def test_a_missing_average_is_computed(tmp_path, model, psp, rosinality, kind):
     content = {"psp": psp, "rosinality": rosinality}[kind]

@@ -99,6 +99,7 @@ def test_saving_twice_gives_the_same_bytes(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["model", "training"])
 def test_a_model_comes_back_from_either_kind(tmp_path, kind):
     given = native.load(save_model(tmp_path / "a.safetensors", kind=kind))

@@ -144,6 +144,7 @@ def test_published_training_step(seg_256):
 LABELS = {"condition": "labels", "input_channels": 19}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "sizes"),
     [
@@ -200,6 +201,7 @@ def published() -> dict[str, torch.Tensor]:
     return to_published(PSP(TINY).state_dict(), TINY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "key",
     [
@@ -220,6 +222,7 @@ def test_missing_and_misshapen_tensors_are_named(published, key):
         from_published(other, TINY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "key"),
     [
@@ -250,6 +253,7 @@ def test_unexpected_keys_are_named(published):
         to_published(ours, TINY)
 
 
+@pytest.mark.slow
 def test_long_lists_are_cut(published):
     with pytest.raises(CheckpointError, match=r"lacks decoder\.style\.1\.weight, .* and \d+ more; needed") as caught:
         from_published({}, TINY)

@@ -116,6 +116,7 @@ def test_rosinality_tensors_are_named(tmp_path, rosinality, key):
             load_discriminator(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "key", ["b64.fromrgb.weight", "b32.conv1.bias", "b16.skip.weight", "b8.skip.resample_filter", "b4.out.weight"]
 )

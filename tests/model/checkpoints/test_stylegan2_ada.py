@@ -54,6 +54,7 @@ def test_published_outputs(tmp_path):
         torch.testing.assert_close(actual, expected[name], atol=tolerance, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "base", "most", "depth"),
     [(32, 512, 8, 8), (64, 64, 512, 1), (128, 512, 16, 2), (256, 256, 8, 2), (512, 1024, 4, 2), (1024, 2048, 8, 2)],
@@ -92,6 +93,7 @@ def test_a_network_without_an_average(tmp_path):
     assert average.std(dim=1).min() > 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "key",
     [

@@ -246,6 +246,7 @@ def test_batches_are_the_same_whoever_reads_them(faces, monkeypatch, limit, work
             np.testing.assert_array_equal(photos[place], photo)
 
 
+@pytest.mark.slow
 def test_processes_that_read_end_with_their_iterator(faces):
     pairs = faces_of(faces)
     for taken in (1, 6):
@@ -312,6 +313,7 @@ def test_bad_pairs_of_others_count(faces, tmp_path):
         pairs.add_bad(torch.tensor([[0], [0], [1]]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("allowed", [1, 2])
 def test_bad_pairs_are_counted_over_all_processes(faces, tmp_path, allowed):
     root = damaged(faces, tmp_path / "data", "photos/00002.jpg", "labels/00004.png")

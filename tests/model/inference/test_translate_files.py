@@ -130,6 +130,7 @@ def test_samples_are_numbered_files(seg, translator, label_maps, tmp_path):
     assert_near(images.read_photo(done.faces[3]), faces[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
 def test_files_depend_neither_on_the_batch_nor_on_the_others(seg, label_maps, tmp_path, batch_size):
     whole = translate(label_maps, seg, tmp_path / "whole", samples=2, seed=9)
@@ -341,6 +342,7 @@ def test_bad_latents_do_not_stop_the_others(seg, tmp_path):
     assert images.read_photo(done.sheet).shape == (22 + 2 * 132, 4 + 132, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["picture", "latents"])
 def test_a_style_from_a_file(seg, translator, label_maps, tmp_path, kind):
     style = translator.encode(translator.read(label_maps[5])[None])[0]
@@ -385,6 +387,7 @@ def test_nothing_to_do(seg, tmp_path):
         translate([], seg, tmp_path / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", [0, 2])
 def test_faces_on_the_way_between_two(seg, translator, label_maps, tmp_path, samples):
     a, b = label_maps[:2]
@@ -437,6 +440,7 @@ def test_follow_scales_the_maps_of_every_face(spatial, label_maps, tmp_path):
 # --------------------------------------------------------------------------------------------------------- how it is written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "starts"), [("png", b"\x89PNG"), ("jpg", b"\xff\xd8\xff"), ("webp", b"RIFF")])
 def test_formats_and_sizes(seg, label_maps, tmp_path, kind, starts):
     whole = translate(label_maps[:1], seg, tmp_path / "whole").faces[0]
@@ -485,6 +489,7 @@ def test_what_is_missing_or_changed_is_made(seg, label_maps, tmp_path):
     assert after["00004.png"] == after["more.png"] == before["00000.png"] != before["00004.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -527,6 +532,7 @@ def test_a_picture_that_went_bad_is_no_longer_recorded(seg, label_maps, tmp_path
 # ---------------------------------------------------------------------------------------------------------------- memory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fits", [1, 3])
 def test_a_batch_that_does_not_fit_is_halved(seg, label_maps, tmp_path, monkeypatch, fits):
     whole = translate(label_maps, seg, tmp_path / "whole")

@@ -266,6 +266,7 @@ def cached(tmp_path, seg):
     return tmp_path / "hub"
 
 
+@pytest.mark.slow
 def test_from_a_path(seg, translator):
     for source in (seg, str(seg), seg.parent):
         given = Translator.from_pretrained(source, device="cpu")

@@ -45,6 +45,7 @@ def test_published_features_and_loss(published):
     assert all(parameter.grad is None for parameter in identity.parameters())
 
 
+@pytest.mark.slow
 def test_larger_pictures_are_those_of_256_px(published):
     identity = Identity(recogniser_from_ir_se50(published))
     small = recipe.picture("loss-a")[:1]
@@ -57,6 +58,7 @@ def test_larger_pictures_are_those_of_256_px(published):
         identity.features(small[:, :, ::2, ::2])
 
 
+@pytest.mark.slow
 def test_its_trunk_is_that_of_an_encoder(published, tmp_path):
     torch.save(published, tmp_path / "ir_se50.pth")
     assert load_trunk(tmp_path / "ir_se50.pth", input_channels=19).keys() == load_trunk(

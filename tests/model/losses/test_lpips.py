@@ -188,6 +188,7 @@ def plain_vgg_distance(weights, heads, a, b):
     ).mean()
 
 
+@pytest.mark.slow
 def test_lpips_of_vgg_is_the_published_definition(vgg, tmp_path):
     weights, heads = vgg
     a, b = recipe.picture("loss-a")[..., :64, :64], recipe.picture("loss-b")[..., :64, :64]

@@ -61,6 +61,7 @@ def test_a_set_is_no_way_from_itself_however_it_is_batched():
     assert min(distance([pictures.flip(0)]).values()) > 0.1  # other places of the same pictures
 
 
+@pytest.mark.slow
 def test_one_dimension_of_normal_values_is_their_known_distance():
     """Between N(0, 1) and N(m, 1) the distance along a direction u is |m . u|, which has a known mean."""
     distance = PatchDistance([normal("a", 200, 3, 16, 16)])

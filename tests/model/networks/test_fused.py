@@ -62,6 +62,7 @@ def test_a_frozen_unit_is_the_unit(in_channels: int, stride: int) -> None:
         torch.testing.assert_close(FrozenUnit(unit)(features), unit(features), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", [1, 2])
 @pytest.mark.parametrize("output_size", [32, 64])
 @pytest.mark.parametrize("kind", ["gradual", "last-layer-w", "last-layer-w-plus"])

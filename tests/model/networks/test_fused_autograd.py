@@ -49,6 +49,7 @@ def test_weights_are_shared_and_have_no_gradients() -> None:
     assert generator.state_dict().keys() == before.keys()
 
 
+@pytest.mark.slow
 def test_maps_made_again_give_the_same_gradients_and_statistics() -> None:
     results = []
     for recomputes in (False, True):

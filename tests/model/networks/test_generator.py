@@ -95,6 +95,7 @@ def test_first_weights_are_the_papers():
     assert generator.mapping.layers[0].weight.std().item() == pytest.approx(100.0, rel=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [32, 64, 1024])
 def test_sizes_layers_and_channels(size):
     generator = Generator(size, 16, 2, 4096, 64)

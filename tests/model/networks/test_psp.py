@@ -106,6 +106,7 @@ def test_bfloat16_autocast(psp):
     assert face.isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "named"),
     [

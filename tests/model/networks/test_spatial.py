@@ -111,6 +111,7 @@ def test_gradients_reach_the_path_also_through_a_frozen_generator(model: PSP) ->
         torch.testing.assert_close(found[1][name], gradient, rtol=1e-3, atol=1e-4 * gradient.abs().max().item())
 
 
+@pytest.mark.slow
 def test_a_file_holds_the_path_and_info_lists_it(model: PSP, tmp_path: Any) -> None:
     path = tmp_path / "model.safetensors"
     config = model.config

@@ -43,6 +43,7 @@ def test_the_plot_shows_a_panel_a_term_with_both_curves(tmp_path):
     assert set(contents(tmp_path)) == {"a.csv", "a.png", "b.csv", "b.png"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", [[], [0.0], [0.0, 1.0], [2.0] * 40])
 def test_short_and_flat_runs_can_be_plotted(tmp_path, values):
     metrics = Metrics(written(tmp_path / "a.csv", values), 1000)
@@ -52,6 +53,7 @@ def test_short_and_flat_runs_can_be_plotted(tmp_path, values):
     assert count_like(images.read_photo(tmp_path / "a.png"), VALIDATION) > 3
 
 
+@pytest.mark.slow
 def test_four_terms_and_more_are_laid_out_in_rows(tmp_path):
     metrics = Metrics(tmp_path / "a.csv", -1)
     for step in range(20):
@@ -71,6 +73,7 @@ def colour_of(number):
     return tuple(int(COLOURS[number][place : place + 2], 16) for place in (1, 3, 5))
 
 
+@pytest.mark.slow
 def test_several_runs_are_drawn_over_each_other(tmp_path):
     runs = [tmp_path / name for name in ("plain/run", "styled/run")]
     for run, last in zip(runs, (0.1, 0.01), strict=True):

@@ -312,6 +312,7 @@ DAMAGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("damage", "note"), DAMAGE.values(), ids=DAMAGE)
 def test_pictures_that_cannot_be_shown(
     data: Path, damage: Callable[[Path], object], note: str, monkeypatch: pytest.MonkeyPatch

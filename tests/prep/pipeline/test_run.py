@@ -250,6 +250,7 @@ def _write_here(name: str) -> None:
     Path(name).write_text("made")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["processes", "threads"])
 def test_relative_paths_are_the_callers_of_now(tmp_path, monkeypatch, backend):
     for name in ("first", "second"):
@@ -268,6 +269,7 @@ resource_tracker.register("/loky-of-nobody", "semlock")  # as processes that wer
 """
 
 
+@pytest.mark.slow
 def test_resources_of_ended_processes_are_not_reported_as_leaks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONWARNINGS", raising=False)
     done = subprocess.run([sys.executable, "-c", UNCLEAN], capture_output=True, text=True, check=True)

@@ -96,6 +96,7 @@ def test_one_pixel() -> None:
     assert contours(np.ones((1, 1), np.uint8)).tolist() == [[1.0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0.0, -1.0, math.nan, math.inf])
 @pytest.mark.parametrize(
     ("filter_", "name"),

@@ -154,6 +154,7 @@ def test_the_discriminator_learns_and_the_generator_answers():
     assert abs(made.std() - real.std()) < abs(untrained.std() - real.std())
 
 
+@pytest.mark.slow
 def test_going_on_from_a_state_is_going_on(tmp_path):
     config = tiny(path_interval=2, r1_interval=2, augment_speed=100, augment_interval=3, augment_p=0.3)
     whole, first = adversaries(config), adversaries(config)

@@ -69,6 +69,7 @@ def adversary(**changes: Any) -> Adversary:
     return Adversary(config, Projection(), Accelerator(cpu=True))
 
 
+@pytest.mark.slow
 def test_discriminators_learn_and_the_term_trains_faces() -> None:
     opponent = adversary(augment_target=0.0, discriminator_learning_rate=5e-3)
     photos, condition = normal("photos", 4, 3, 32, 32), torch.zeros(4, 19, 32, 32)
@@ -122,6 +123,7 @@ def test_the_models_gradients_leave_the_discriminators_alone(faces, tmp_path) ->
         assert torch.equal(weight.grad, gradient)
 
 
+@pytest.mark.slow
 def test_metrics_and_checkpoints(faces, tmp_path) -> None:
     run(faces, tmp_path / "run")
     rows = list(csv.DictReader((tmp_path / "run/metrics.csv").read_text().splitlines()))
@@ -139,6 +141,7 @@ def test_metrics_and_checkpoints(faces, tmp_path) -> None:
     assert any(name.startswith("spatial.") for name in kept.tensors)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumes_to_the_bit(faces, tmp_path) -> None:
     run(faces, tmp_path / "whole")
 
@@ -182,6 +185,7 @@ def test_it_needs_its_network(faces, tmp_path) -> None:
         run(faces, tmp_path, networks={})
 
 
+@pytest.mark.slow
 def test_the_cost_counts_it() -> None:
     config = small_run(model=SPATIAL, adversarial=0.05, lpips=1.0)
     taken = cost(config, Objective(config, {"lpips": Projection()}), n_photos=9)

@@ -26,6 +26,7 @@ def count(modules) -> int:
     return sum(weight.numel() for weight in modules)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_the_memory_is_what_a_real_step_keeps(config):
     """The same step with values: bytes of weights, of gradients, of the optimiser's state and of what autograd keeps."""
@@ -58,6 +59,7 @@ def test_the_memory_is_what_a_real_step_keeps(config):
     assert taken.memory == taken.weights + taken.gradients + taken.optimizer + taken.activations
 
 
+@pytest.mark.slow
 def test_how_the_memory_grows():
     config = CONFIGS["generator trained"]
     objective = Objective(config, {})

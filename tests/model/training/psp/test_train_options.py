@@ -54,6 +54,7 @@ def undisturbed(faces, tmp_path_factory, no_curves):
 # ------------------------------------------------------------------------------------------------------ how steps are made
 
 
+@pytest.mark.slow
 def test_parts_of_a_step_add_up_to_its_gradient(faces, tmp_path):
     """Two parts of one photo each; with the photo twice in the batch, they are the whole."""
     shutil.copytree(faces, tmp_path / "data")
@@ -74,6 +75,7 @@ def test_parts_of_a_step_add_up_to_its_gradient(faces, tmp_path):
     assert [int(batch) for batch in batches] == [3, 6]  # batch norm sees the parts one by one
 
 
+@pytest.mark.slow
 def test_long_gradients_are_clipped(faces, tmp_path):
     given = save_model(tmp_path / "given.safetensors")
     first = native.load(given).tensors
@@ -106,6 +108,7 @@ def train_start(faces, out, given) -> torch.Tensor:
     return state_of(out, 0).state_of("model")["encoder.trunk.stem.0.weight"]
 
 
+@pytest.mark.slow
 def test_muon_moves_the_encoders_kernels_as_a_whole_and_adam_muon_does_not(faces, tmp_path):
     """By the learning rate in the mean square, in directions that weigh about the same; Adam moves every weight by itself."""
     given = save_model(tmp_path / "given.safetensors")
@@ -127,6 +130,7 @@ class Stop(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_rates_fall_towards_the_last_step_wherever_the_run_was_stopped(faces, tmp_path, monkeypatch):
     optimizers, rates = [], []
     make = make_optimizer
@@ -164,6 +168,7 @@ def test_rates_fall_towards_the_last_step_wherever_the_run_was_stopped(faces, tm
     np.testing.assert_allclose([first for first, _ in rates], config.learning_rate * np.array([4, 3, 2, 1]) / 6)
 
 
+@pytest.mark.slow
 def test_reduced_precision_is_near_and_leaves_full_weights(faces, tmp_path, undisturbed):
     run(faces, tmp_path, small_run(precision="bf16"))
     for rough, exact in zip(rows_of(tmp_path, "val"), rows_of(undisturbed, "val"), strict=True):
@@ -173,6 +178,7 @@ def test_reduced_precision_is_near_and_leaves_full_weights(faces, tmp_path, undi
     assert {value.dtype for value in floats} == {torch.float32}
 
 
+@pytest.mark.slow
 def test_compiled_networks_are_the_same_networks(faces, tmp_path, undisturbed, monkeypatch):
     compiled = []
 
@@ -210,6 +216,7 @@ def test_photos_go_in_at_low_resolution(faces, tmp_path):
 # --------------------------------------------------------------------------------------------------------- what it keeps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("keep", "steps"), [(1, (8,)), (3, (4, 6, 8))])
 def test_the_newest_checkpoints_stay(faces, tmp_path, keep, steps):
     done = run(faces, tmp_path, small_run(steps=8, interval=2), keep=keep)
@@ -244,6 +251,7 @@ def test_the_readme_says_what_made_the_run(faces, tmp_path):
         assert private not in text
 
 
+@pytest.mark.slow
 def test_tensorboard_is_told_every_term(faces, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -262,6 +270,7 @@ def test_tensorboard_is_told_every_term(faces, tmp_path):
 # -------------------------------------------------------------------------------------------------------------- divergence
 
 
+@pytest.mark.slow
 def test_a_validation_that_is_no_number_leaves_what_was_there(faces, tmp_path, monkeypatch):
     run(faces, tmp_path, small_run(steps=3))
     before = contents(tmp_path / "checkpoints") | {"best": (tmp_path / "model.safetensors").read_bytes()}
