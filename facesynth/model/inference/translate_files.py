@@ -190,6 +190,8 @@ def translate_files(
     else:
         reading, sources = ConditionReading(translator), find_sources(inputs, translator, split=split, sketch=sketch)
     style = latents_of(images.Picture.read(style_from), translator) if style_from else None
+    if styling.follow != 1.0 and not translator.config.spatial_resolutions:
+        raise InputError(f"follow is {styling.follow}, but {translator.path} has no spatial path; leave it out")
     has_style = style is not None or styling.samples > 0
     for name, needs_style in (("mix_layers", styling.mix_layers), ("mix_alpha", styling.mix_alpha != 1.0)):
         if needs_style and not has_style:

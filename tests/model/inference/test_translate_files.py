@@ -367,6 +367,7 @@ def test_a_style_from_a_file(seg, translator, label_maps, tmp_path, kind):
         ({"styling": Styling(mix_alpha=0.5)}, r"mix_alpha is 0\.5, but there is no style to mix in"),
         ({"styling": Styling(samples=1, mix_layers="99")}, "mix_layers is '99'; it has the layers 0 to 7"),
         ({"frames": 3}, "frames is 3, but there is nothing to interpolate between"),
+        ({"styling": Styling(follow=0.5)}, r"follow is 0\.5, but .* has no spatial path; leave it out"),
         ({"interpolate": (Path("a"), Path("b"))}, "came beside two inputs to interpolate between"),
         ({"split": "val"}, "the split 'val' came without a dataset folder"),
     ],
