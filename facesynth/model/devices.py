@@ -86,3 +86,14 @@ def keep_memory() -> None:
         return
     mallopt(_M_MMAP_THRESHOLD, _LARGEST)
     mallopt(_M_TRIM_THRESHOLD, 2 * _LARGEST - 1)
+
+
+def release_memory() -> None:
+    """Return the memory of freed CPU tensors to the system, on Linux; the counterpart of :func:`keep_memory`.
+
+    Useful where large tensors were replaced by others that are kept: freed memory between tensors that remain is seldom of the
+    right size for new ones.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform.startswith("linux") else None
+    if trim is not None:  # glibc
+        trim(0)

@@ -49,3 +49,30 @@ def test_kept_memory_is_not_asked_for_again():
 
     assert faults("keep_memory()") < 100
     assert faults("") > 1000
+
+
+RELEASED = """
+import torch
+from facesynth.model.devices import keep_memory, release_memory
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) // 256
+
+keep_memory()
+small, large = [], []
+for _ in range(8):
+    large.append(torch.ones(2**22))
+    small.append(torch.ones(2**10))
+whole = resident()
+large.clear()
+print(whole - resident(), release_memory() or whole - resident())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's settings")
+def test_kept_memory_can_be_released():
+    """128 MiB of freed tensors between others that remain."""
+    kept, released = map(int, subprocess.check_output([sys.executable, "-c", RELEASED], text=True).split())
+    assert kept < 64
+    assert released > 100

@@ -19,7 +19,7 @@ from facesynth.errors import CheckpointError
 from facesynth.model.checkpoints import state_dict
 from facesynth.model.data.low_resolution import lowered
 from facesynth.model.data.tensors import condition_tensor, photo_tensor
-from facesynth.model.devices import need_compiler
+from facesynth.model.devices import need_compiler, release_memory
 from facesynth.model.networks.fused_autograd import freeze_for_training
 from facesynth.model.networks.psp import PSP
 
@@ -66,6 +66,8 @@ class Translation(nn.Module):
             model.encoder.to(memory_format=torch.channels_last)
         is_trained = any(weight.requires_grad for weight in model.generator.parameters())
         self.drawing = freeze_for_training(model.generator) if lean and not is_trained else model.generator
+        if lean:
+            release_memory()  # that of the weights in their first layout
         codes.requires_grad_(codes.numel() > 0)
 
     def forward(
