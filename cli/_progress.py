@@ -1,10 +1,12 @@
-"""Progress on standard error: a moving line on a terminal, a plain line every few seconds elsewhere."""
+"""Progress on standard error: a moving line on a terminal, a plain line every few seconds elsewhere; and what is downloaded."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -40,3 +42,49 @@ def progress(what: str, *, quiet: bool) -> Callable[[Iterable[Any], int], Iterab
         yield from tqdm(items, total=total, desc=what, dynamic_ncols=True)
 
     return moving if sys.stderr.isatty() else plain
+
+
+class _Told(logging.Handler):
+    """Prints what a library logs on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(record.getMessage(), err=True)
+
+
+def tell_downloads(*, quiet: bool = False) -> None:
+    """Until the command ends, say what weights are downloaded, from where and under which licence, and show the progress.
+
+    Parameters
+    ----------
+    quiet : bool
+        Say and show nothing.
+    """
+    click.get_current_context().with_resource(_downloads(quiet=quiet))
+
+
+@contextmanager
+def _downloads(*, quiet: bool) -> Iterator[None]:
+    if quiet:
+        from huggingface_hub.utils import (
+            are_progress_bars_disabled,
+            disable_progress_bars,
+            enable_progress_bars,
+        )
+
+        were_disabled = are_progress_bars_disabled()
+        disable_progress_bars()
+        try:
+            yield
+        finally:
+            if not were_disabled:
+                enable_progress_bars()
+        return
+    log, told = logging.getLogger("facesynth.model.checkpoints.named"), _Told()
+    level = log.level
+    log.addHandler(told)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(told)
+        log.setLevel(level)

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from ._progress import tell_downloads
+
 _PATH = click.Path(path_type=Path)
 
 
@@ -20,9 +22,11 @@ def convert(source: Path, target: Path, to: Any) -> None:
     """Write the model or generator of SRC to DST in another layout.
 
     SRC is a checkpoint of facesynth, pixel2style2pixel, stylegan2-pytorch (rosinality) or StyleGAN2-ADA, recognised by its
-    content, or a run folder. No code in the file is executed.
+    content, a run folder, or the name of published weights, such as psp-sketch-to-face or stylegan2-ffhq, which are downloaded.
+    No code in the file is executed.
     """
     from facesynth.model.checkpoints.conversion import convert as write
 
+    tell_downloads()
     what = write(source, target, to)
     click.echo(f"{what} of {source} written to {target} ({to} layout)")

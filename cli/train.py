@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ._progress import tell_downloads
 from ._training import (
     EXECUTION_OPTIONS,
     PATH,
@@ -46,7 +47,10 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
 )
 @settings_options("model", "output_size=512")
 @click.option(
-    "--generator", type=PATH, help="A checkpoint, also of other programs; its generator is used and stays frozen."
+    "--generator",
+    type=PATH,
+    help="A checkpoint, also of other programs, or published weights by name, such as stylegan2-ffhq, which are downloaded; its "
+    "generator is used and stays frozen.",
 )
 @click.option("--train-generator", is_flag=True, default=None, help="Train the generator together with the encoder.")
 @click.option(
@@ -109,7 +113,11 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
     type=PATH,
     help="LPIPS heads.  [default: those in the backbone's file, or of the package lpips, if installed]",
 )
-@click.option("--identity-weights", type=PATH, help="ArcFace's IR-SE50, model_ir_se50.pth; for --identity.")
+@click.option(
+    "--identity-weights",
+    type=PATH,
+    help="ArcFace's IR-SE50: model_ir_se50.pth, or ir-se50, which is downloaded; for --identity.",
+)
 @click.option("--moco-weights", type=PATH, help="MoCo v2's moco_v2_800ep_pretrain.pth.tar; for --moco.")
 @click.option("--parser", type=PATH, help="Checkpoint of a face parser; for --parsing.  [default: portrait-parser]")
 @click.option("--metric", help=f"Validation term whose lowest value selects the model to keep.{PRESETS}")
@@ -174,6 +182,7 @@ def train(
     from facesynth.model.losses.parsing import load_parsing
     from facesynth.model.training.psp.train import train as run
 
+    tell_downloads(quiet=quiet)
     overrides = {name: value for name, value in values.items() if value is not None}
     settings = resolve(
         task,
@@ -269,7 +278,7 @@ def _similarity(config: TrainConfig, identity: Path | None, moco: Path | None) -
 
     networks: dict[str, nn.Module] = {}
     for name, path, load, file in (
-        ("identity", identity, load_identity, "ArcFace's model_ir_se50.pth"),
+        ("identity", identity, load_identity, "ArcFace's model_ir_se50.pth or the name ir-se50"),
         ("moco", moco, load_moco, "MoCo v2's moco_v2_800ep_pretrain.pth.tar"),
     ):
         weight = config.weights[name]

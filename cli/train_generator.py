@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ._progress import tell_downloads
 from ._training import (
     EXECUTION_OPTIONS,
     PATH,
@@ -29,7 +30,12 @@ from ._training import (
 @click.option("--size", type=int, help=f"Height and width of the pictures, 32 to 1024 pixels.{PRESETS}")
 @click.option("--preset", type=click.Choice(["small", "published"]), help="Sizes and settings.  [default: small]")
 @settings_options("networks", "style_dim=256")
-@click.option("--generator", type=PATH, help="A checkpoint, also of other programs, with the generator to start from.")
+@click.option(
+    "--generator",
+    type=PATH,
+    help="A checkpoint, also of other programs, or published weights by name, such as stylegan2-ffhq, which are downloaded; the "
+    "generator to start from.",
+)
 @click.option("--discriminator", type=PATH, help="A file with the discriminator that belongs to it.")
 @STEP_OPTIONS
 @click.option("--learning-rate", type=float, help=f"Learning rate of both networks.{PRESETS}")
@@ -77,6 +83,7 @@ def train_generator(
     options = {name: value for name, value in values.items() if value is not None}
     if learning_rate is not None:
         options |= dict.fromkeys(("generator_learning_rate", "discriminator_learning_rate"), learning_rate)
+    tell_downloads(quiet=quiet)
     initial = read_initial_networks(generator, discriminator, size)
     settings = resolve_generator(
         initial, size=size, name=preset, file=config, options=options, sizes=dict(named(text) for text in sizes)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ._progress import progress
+from ._progress import progress, tell_downloads
 
 _PATH = click.Path(path_type=Path)
 _STDIN = Path("-")
@@ -18,7 +18,9 @@ _STDIN = Path("-")
 @click.argument("inputs", type=_PATH, nargs=-1, metavar="INPUT...")
 @click.option(
     "--checkpoint",
-    help="A checkpoint of facesynth or pixel2style2pixel, a run folder, or owner/name on the Hugging Face Hub.  "
+    help="A checkpoint of facesynth or pixel2style2pixel, a run folder, owner/name on the Hugging Face Hub, or a published "
+    "model by name, which is downloaded: psp-sketch-to-face, psp-seg-to-face, psp-ffhq-encode, psp-super-resolution, "
+    "psp-frontalization, e4e-ffhq, restyle-e4e-ffhq.  "
     "[default: the bundled portrait-seg for label maps, portrait-sketch for sketches]",
 )
 @click.option("--out", type=_PATH, default="faces", help="Output folder; created if missing.")
@@ -121,6 +123,7 @@ def translate(
     if batch_size != "auto" and not batch_size.removeprefix("-").isdecimal():
         raise InputError(f"batch_size is {batch_size!r}; needed: a number or auto")
     keep_memory()
+    tell_downloads(quiet=quiet)
     done = translate_files(
         inputs,
         checkpoint,

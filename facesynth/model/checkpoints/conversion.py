@@ -17,7 +17,7 @@ from facesynth.errors import CheckpointError, InputError, OutputError
 from facesynth.files import replacing, sha256_of
 from facesynth.model.checkpoints import native, state_dict
 from facesynth.model.checkpoints.ir_se50 import recogniser_from_ir_se50
-from facesynth.model.checkpoints.load import average_latent, generator_of, generator_parts, moco_state, model_of
+from facesynth.model.checkpoints.load import average_latent, checkpoint_of, find, generator_parts, moco_state
 from facesynth.model.checkpoints.native import Checkpoint, GeneratorCheckpoint, ParserCheckpoint
 from facesynth.model.checkpoints.pixel2style2pixel import config_from_published, to_published
 from facesynth.model.checkpoints.recognise import FORMATS, GENERATORS, Found, read_state, recognise
@@ -47,7 +47,8 @@ def convert(source: Path, target: Path, to: Layout = "facesynth") -> str:
     Parameters
     ----------
     source : Path
-        A file of any format that :mod:`facesynth.model.checkpoints.load` reads, or a run folder, whose best model is used.
+        A file of any format that :mod:`facesynth.model.checkpoints.load` reads, a run folder, whose best model is used, or the
+        name of a published model or generator.
     target : Path
         The file to write; an existing one is replaced.
     to : str
@@ -70,7 +71,7 @@ def convert(source: Path, target: Path, to: Layout = "facesynth") -> str:
     """
     if to not in get_args(Layout):
         raise InputError(f"the layout is {to!r}; needed: {', '.join(get_args(Layout))}")
-    found = recognise(source)
+    found = recognise(find(source, "model", "generator"))
     if target.exists() and target.samefile(found.path):
         raise InputError(f"{target} is the source itself; give another file to write")
     checkpoint = _checked(found)
@@ -89,20 +90,7 @@ def convert(source: Path, target: Path, to: Layout = "facesynth") -> str:
     source_info = {"file": found.path.name, "format": found.format, "sha256": sha256_of(found.path)}
     if "source" in checkpoint.info:
         source_info["source"] = checkpoint.info["source"]
-    info = {**checkpoint.info, "source": source_info}
-    if isinstance(checkpoint, GeneratorCheckpoint):
-        native.save_generator(target, checkpoint.tensors, checkpoint.latent_avg, config=checkpoint.config, info=info)
-        return "generator"
-    native.save(
-        target,
-        "model",
-        checkpoint.model_state(),
-        config=checkpoint.config,
-        task=checkpoint.task,
-        scheme=checkpoint.scheme,
-        info=info,
-    )
-    return "model"
+    return native.save_loaded(target, checkpoint, info={**checkpoint.info, "source": source_info})
 
 
 def describe(path: Path) -> list[tuple[str, str]]:
@@ -111,14 +99,15 @@ def describe(path: Path) -> list[tuple[str, str]]:
     Parameters
     ----------
     path : Path
-        A file of any format that :mod:`facesynth.model.checkpoints.load` reads, or a run folder, whose best model is used.
+        A file of any format that :mod:`facesynth.model.checkpoints.load` reads, a run folder, whose best model is used, or the
+        name of published weights.
 
     Raises
     ------
     CheckpointError
         If the file cannot be read, or is incomplete for its format.
     """
-    found = recognise(path)
+    found = recognise(find(path))
     lines = [("file", str(found.path)), ("format", f"{found.format} ({FORMATS[found.format]})")]
     if isinstance(found.content, ParserCheckpoint):
         lines += _parser_described(found.content)
@@ -140,10 +129,8 @@ def describe(path: Path) -> list[tuple[str, str]]:
 
 def _checked(found: Found) -> Checkpoint | GeneratorCheckpoint:
     """The model or generator of a file, checked to be complete."""
-    if found.format == "psp":
-        return model_of(found)
     if found.format != "facesynth":
-        return generator_of(found)
+        return checkpoint_of(found)
     if isinstance(found.content, ParserCheckpoint):
         raise CheckpointError(
             f"{found.path} holds a face parser, which no other program reads; needed: a model or generator"

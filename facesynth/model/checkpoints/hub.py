@@ -1,14 +1,20 @@
-"""Models on the Hugging Face Hub: a repository's name in, the path of its downloaded model file out."""
+"""Files on the Hugging Face Hub: a repository's name in, the path of a file of it out, downloaded or from the Hub's cache."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import TYPE_CHECKING, Any
 
 from facesynth.errors import CheckpointError
 from facesynth.model.checkpoints.native import MODEL_FILE
 
+if TYPE_CHECKING:
+    from huggingface_hub import HfFileMetadata
+
+PATIENCE = 5.0
+"""Seconds to wait for the Hub's first answer."""
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _WEIGHTS = (".safetensors", ".pt", ".pth", ".pkl", ".ckpt", ".bin")
 
@@ -68,3 +74,109 @@ def fetch(repository: str, **options: Any) -> Path:
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise CheckpointError(f"{is_none}; and the Hugging Face Hub says: {reason}") from error
+
+
+def address(repository: str, file: str, *, revision: str | None = None) -> str:
+    """The URL of a file on the Hub, or on the mirror that ``HF_ENDPOINT`` names."""
+    from huggingface_hub import hf_hub_url
+
+    return hf_hub_url(repository, file, revision=revision)
+
+
+def cached(
+    repository: str, file: str, *, revision: str | None = None, cache_dir: Path | str | None = None
+) -> Path | None:
+    """The path of a file in the Hub's cache, None if it is not there. The network is not used."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repository, file, cache_dir=cache_dir, revision=revision)
+    return Path(found) if isinstance(found, str) else None
+
+
+def look_up(
+    repository: str, file: str, *, revision: str | None = None, token: str | bool | None = None
+) -> HfFileMetadata:
+    """Size and digest of a file as the Hub states them, from one request without retries.
+
+    ``hf_hub_download`` retries for about half a minute if there is no network.
+
+    Raises
+    ------
+    CheckpointError
+        If the Hub does not answer in time, or has no such file. The text is the reason alone.
+    """
+    from huggingface_hub import get_hf_file_metadata
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    answer: list[HfFileMetadata | Exception] = []
+
+    def ask() -> None:
+        url = address(repository, file, revision=revision)
+        try:
+            answer.append(get_hf_file_metadata(url, token=token, timeout=PATIENCE, library_name="facesynth"))
+        except Exception as error:  # which HTTP library's errors these are depends on huggingface_hub's version
+            answer.append(error)
+
+    asking = Thread(target=ask, daemon=True)  # resolving a host name knows no time limit
+    asking.start()
+    asking.join(2 * PATIENCE)
+    if not answer:
+        raise CheckpointError(f"the Hub did not answer within {2 * PATIENCE:.0f} s")
+    if isinstance(answer[0], OfflineModeIsEnabled):
+        raise CheckpointError("HF_HUB_OFFLINE is set")
+    if isinstance(answer[0], Exception):
+        raise CheckpointError(_reason(answer[0])) from answer[0]
+    return answer[0]
+
+
+def download(repository: str, file: str, **options: Any) -> Path:
+    """The path of a file of the Hub in its cache, downloaded if it is not there.
+
+    Parameters
+    ----------
+    repository, file : str
+    **options
+        Passed to :func:`huggingface_hub.hf_hub_download`, which shows the progress and continues after a lost connection.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be downloaded. The text is the reason alone.
+    """
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repository, file, library_name="facesynth", **options))
+    except Exception as error:
+        raise CheckpointError(_reason(error)) from error
+
+
+def forget(path: Path) -> None:
+    """Remove a file from the Hub's cache, where it is a link to its content."""
+    while path.is_symlink():
+        target = path.parent / path.readlink()
+        path.unlink()
+        path = target
+    path.unlink(missing_ok=True)
+
+
+def _reason(error: Exception) -> str:
+    """Why the Hub gave no file, in a few words."""
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    if isinstance(error, LocalEntryNotFoundError):
+        return "the Hub cannot be reached"
+    if isinstance(error, GatedRepoError):
+        return "the Hub gives access to this repository on request only"
+    if isinstance(error, RepositoryNotFoundError):
+        return "the Hub has no such repository, or none that is public"
+    if isinstance(error, EntryNotFoundError):
+        return "the Hub has no such file any more"
+    said = (" ".join(str(error).split()) or type(error).__name__)[:200]
+    return f"the Hub says: {said}" if isinstance(error, HfHubHTTPError) else f"the Hub cannot be reached: {said}"

@@ -2,6 +2,8 @@
 
 :mod:`facesynth.model.checkpoints.recognise` identifies the format. A missing average latent is computed with the mapping
 network from 100 000 random z with a fixed seed; the published pSp code uses as many.
+
+:func:`find` takes the names of :data:`facesynth.model.checkpoints.named.PUBLISHED` too, and fetches and converts their files.
 """
 
 from __future__ import annotations
@@ -26,13 +28,15 @@ from facesynth.model.networks.parser import ParserNetwork
 if TYPE_CHECKING:
     from facesynth.model.checkpoints.native import ParserCheckpoint
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facesynth.errors import CheckpointError
+from facesynth.files import replacing, sha256_of
 from facesynth.labels import CELEBAMASK_HQ, MOST_CLASSES, LabelScheme, numbered_scheme
-from facesynth.model.checkpoints import native, state_dict, torch_save
+from facesynth.model.checkpoints import named, native, state_dict, torch_save
 from facesynth.model.checkpoints.native import Checkpoint, GeneratorCheckpoint, ParserCheckpoint
 from facesynth.model.networks.discriminator import Discriminator
 from facesynth.model.networks.generator import Generator
@@ -48,19 +52,69 @@ TASKS = {"labels": "seg2face", "sketch": "sketch2face", "photo": "photo2face"}
 """The task of a published model, by its condition."""
 
 
+def find(path: Path | str, *holds: named.Holds, **options: Any) -> Path:
+    """The file for a path or for the name of published weights, which are fetched and converted when they are first needed.
+
+    Parameters
+    ----------
+    path : path-like
+        A file, a run folder, or a name: of a checkpoint that comes with facesynth, or of published weights. A file or folder
+        that has such a name is preferred.
+    *holds : str
+        What published weights may hold: model, generator or recogniser; anything by default. Others are not fetched.
+    **options
+        As for :func:`facesynth.model.checkpoints.named.fetch`.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such file, or published weights cannot be fetched or converted.
+    OutputError
+        If published weights cannot be stored.
+    """
+    known = named.published(path)
+    if known is None:
+        return native.find(Path(path))
+    if holds:
+        named.need(known, *holds)
+    is_forced = bool(options.get("force_download"))
+    ready = None if is_forced else named.ready(known)
+    if ready is None:
+        with named.converting(known):
+            ready = None if is_forced else named.ready(known)
+            return ready or _convert(known, named.fetch(known, **options))
+    return ready
+
+
+def _convert(known: named.Published, file: Path) -> Path:
+    """Store verified weights for later calls: models and generators as safetensors, others as they are."""
+    target = named.converted(known)
+    if known.holds == "recogniser":
+        with replacing(target, sync=True) as beside:
+            shutil.copyfile(file, beside)
+        return target
+    found = recognise(file)
+    checkpoint = checkpoint_of(found)
+    source = {"file": known.file, "format": found.format, "sha256": known.sha256 or sha256_of(file)}
+    info = {**checkpoint.info, "published": known.name, "licence": known.licence, "source": source}
+    native.save_loaded(target, checkpoint, info=info)
+    return target
+
+
 def load_model(path: Path | str) -> Checkpoint:
     """The model of a checkpoint file or run folder, in facesynth's or pixel2style2pixel's format.
 
     Parameters
     ----------
     path : path-like
+        Or the name of a published model.
 
     Raises
     ------
     CheckpointError
         If the file holds no model, or is incomplete; the message names what is missing.
     """
-    found = recognise(Path(path))
+    found = recognise(find(path, "model"))
     if found.format == "facesynth":
         return native.load(found.path)
     if found.format != "psp":
@@ -76,13 +130,14 @@ def load_generator(path: Path | str) -> GeneratorCheckpoint:
     Parameters
     ----------
     path : path-like
+        Or the name of a published model or generator.
 
     Raises
     ------
     CheckpointError
         If the file holds no generator, or is incomplete; the message names what is missing.
     """
-    found = recognise(Path(path))
+    found = recognise(find(path, "model", "generator"))
     return generator_of(found)
 
 
@@ -168,7 +223,7 @@ def load_trunk(path: Path | str, *, input_channels: int) -> dict[str, Tensor]:
     Parameters
     ----------
     path : path-like
-        The file, ``model_ir_se50.pth``.
+        The file, ``model_ir_se50.pth``, or the name ``ir-se50``.
     input_channels : int
         Channels of the condition. IR-SE50 was trained on photos, so its first convolution is left out unless this is 3.
 
@@ -198,7 +253,7 @@ def recogniser_state(path: Path | str) -> dict[str, Tensor]:
     Parameters
     ----------
     path : path-like
-        The file, ``model_ir_se50.pth``.
+        The file, ``model_ir_se50.pth``, or the name ``ir-se50``.
 
     Returns
     -------
@@ -212,13 +267,24 @@ def recogniser_state(path: Path | str) -> dict[str, Tensor]:
     """
     from facesynth.model.checkpoints.ir_se50 import recogniser_from_ir_se50
 
-    found = recognise(Path(path))
+    found = recognise(find(path, "recogniser"))
     if found.format != "ir-se50":
         raise CheckpointError(f"{found.path} holds {contents_of(found)}; needed: ArcFace's IR-SE50 (model_ir_se50.pth)")
     with naming(found.path):
         state = recogniser_from_ir_se50(float_state(found.content, "content"))
     state_dict.check_finite(state, found.path)
     return state
+
+
+def checkpoint_of(found: Found) -> Checkpoint | GeneratorCheckpoint:
+    """The model of a recognised file of another program, or its generator if it has no encoder.
+
+    Raises
+    ------
+    CheckpointError
+        If the file holds neither, or is incomplete.
+    """
+    return model_of(found) if found.format == "psp" else generator_of(found)
 
 
 def model_of(found: Found) -> Checkpoint:

@@ -248,6 +248,36 @@ def save_generator(
     _save(path, description, {**tensors, "latent_avg": latent_avg}, info)
 
 
+def save_loaded(path: Path, checkpoint: Checkpoint | GeneratorCheckpoint, *, info: Mapping[str, Any]) -> str:
+    """Write a loaded model or generator to a file of its own, atomically; of a training state, the model for inference.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write; an existing one is replaced.
+    checkpoint : Checkpoint or GeneratorCheckpoint
+        Of any format.
+    info : mapping
+        As in :class:`Checkpoint`; replaces that of ``checkpoint``.
+
+    Returns
+    -------
+    str
+        What was written: model or generator.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    if isinstance(checkpoint, GeneratorCheckpoint):
+        save_generator(path, checkpoint.tensors, checkpoint.latent_avg, config=checkpoint.config, info=info)
+        return "generator"
+    state, config, task, scheme = checkpoint.model_state(), checkpoint.config, checkpoint.task, checkpoint.scheme
+    save(path, "model", state, config=config, task=task, scheme=scheme, info=info)
+    return "model"
+
+
 def save_generator_state(
     path: Path,
     tensors: Mapping[str, Tensor],

@@ -28,7 +28,8 @@ from facesynth import images
 from facesynth.errors import InputError
 from facesynth.model.checkpoints import native, state_dict
 from facesynth.model.checkpoints.hub import fetch, is_repository
-from facesynth.model.checkpoints.load import load_model
+from facesynth.model.checkpoints.load import find, load_model
+from facesynth.model.checkpoints.named import published
 from facesynth.model.data.conditions import read_condition
 from facesynth.model.data.tensors import condition_tensor, to_pictures
 from facesynth.model.devices import choose_device, need_compiler, precise
@@ -128,12 +129,13 @@ class Translator(
         force_download: bool = False,
         **loading: Any,
     ) -> Translator:
-        """A model from this machine, or from the Hugging Face Hub.
+        """A model from this machine, from the Hugging Face Hub, or a published one by name.
 
         Parameters
         ----------
         source : Path or str
-            A path on this machine, as for :meth:`from_checkpoint`, or a repository of the Hub, ``owner/name``.
+            A path on this machine, as for :meth:`from_checkpoint`, a repository of the Hub, ``owner/name``, or a name of
+            :data:`facesynth.model.checkpoints.named.PUBLISHED`.
         revision, cache_dir, token, local_files_only, force_download
             As :func:`huggingface_hub.hf_hub_download` takes them.
         **loading
@@ -142,18 +144,20 @@ class Translator(
         Raises
         ------
         CheckpointError
-            If the source is neither, cannot be fetched, or is damaged.
+            If the source is none of these, cannot be fetched, or is damaged.
         """
         path = Path(source)
-        if not path.exists() and is_repository(str(source)):
-            path = fetch(
-                str(source),
-                revision=revision,
-                cache_dir=cache_dir,
-                token=token,
-                local_files_only=local_files_only,
-                force_download=force_download,
-            )
+        options: dict[str, Any] = {
+            "revision": revision,
+            "cache_dir": cache_dir,
+            "token": token,
+            "local_files_only": local_files_only,
+            "force_download": force_download,
+        }
+        if published(path):
+            path = find(path, "model", **options)
+        elif not path.exists() and is_repository(str(source)):
+            path = fetch(str(source), **options)
         return cls.from_checkpoint(path, **loading)
 
     def _save_pretrained(self, save_directory: Path) -> None:
