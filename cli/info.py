@@ -14,8 +14,8 @@ from ._progress import tell_downloads
 def info(file: Path) -> None:
     """Describe the checkpoint FILE: format, sizes, parameters, origin.
 
-    FILE may also be a run folder, or the name of published weights, such as psp-sketch-to-face, which are downloaded. No code in
-    the file is executed.
+    FILE may also be a run folder, or the name of published weights, such as psp-sketch-to-face, which are downloaded. No code
+    in the file is executed.
     """
     from facesynth.model.checkpoints.conversion import describe
 

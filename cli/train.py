@@ -49,8 +49,8 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
 @click.option(
     "--generator",
     type=PATH,
-    help="A checkpoint, also of other programs, or published weights by name, such as stylegan2-ffhq, which are downloaded; its "
-    "generator is used and stays frozen.",
+    help="A checkpoint, also of other programs, or published weights by name, such as stylegan2-ffhq, which are downloaded; "
+    "its generator is used and stays frozen.",
 )
 @click.option("--train-generator", is_flag=True, default=None, help="Train the generator together with the encoder.")
 @click.option(

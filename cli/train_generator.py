@@ -33,8 +33,8 @@ from ._training import (
 @click.option(
     "--generator",
     type=PATH,
-    help="A checkpoint, also of other programs, or published weights by name, such as stylegan2-ffhq, which are downloaded; the "
-    "generator to start from.",
+    help="A checkpoint, also of other programs, or published weights by name, such as stylegan2-ffhq, which are downloaded; "
+    "the generator to start from.",
 )
 @click.option("--discriminator", type=PATH, help="A file with the discriminator that belongs to it.")
 @STEP_OPTIONS
