@@ -65,7 +65,7 @@ def tell_downloads(*, quiet: bool = False) -> None:
 @contextmanager
 def _downloads(*, quiet: bool) -> Iterator[None]:
     if quiet:
-        from huggingface_hub.utils import (
+        from huggingface_hub.utils.tqdm import (
             are_progress_bars_disabled,
             disable_progress_bars,
             enable_progress_bars,

@@ -69,6 +69,15 @@ def test_the_table() -> None:
     )
 
 
+def test_the_page_lists_the_table() -> None:
+    page = (Path(__file__).parents[3] / "docs/translate.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([\w-]+)` \| (model|generator|face recogniser)", page, re.MULTILINE)
+    assert {name: holds.removeprefix("face ") for name, holds in rows} == {
+        known.name: known.holds for known in named.PUBLISHED.values()
+    }
+    assert all(known.source in page for known in named.PUBLISHED.values())
+
+
 def test_fetched_verified_and_converted_once(hub, psp, monkeypatch, caplog):
     known = hub.publish(NAME, stored(psp), monkeypatch)
     with caplog.at_level(logging.INFO, "facesynth"):
