@@ -139,8 +139,8 @@ class ModelConfig:
     encoder_trunk: EncoderTrunk = "ir-se"
     """The trunk's residual units: ir-se, of ArcFace's networks; resnet, of ResNet-34."""
     layer_offsets: bool = False
-    """Whether the style heads of the layers from 1 on predict offsets from layer 0's code (Tov et al., "Designing an Encoder for
-    StyleGAN Image Manipulation", SIGGRAPH 2021); needs a style head per layer."""
+    """Whether the style heads of the layers from 1 on predict offsets from layer 0's code (Tov et al., "Designing an Encoder
+    for StyleGAN Image Manipulation", SIGGRAPH 2021); needs a style head per layer."""
     refinements: int = 0
     """Passes of an encoder that sees the photo and the face of the present latents, and predicts what to add to these latents
     (Alaluf et al., "ReStyle", ICCV 2021), 1 to 20; 0 for an encoder that sees only the condition, once."""
