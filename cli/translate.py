@@ -18,7 +18,7 @@ _STDIN = Path("-")
 @click.argument("inputs", type=_PATH, nargs=-1, metavar="INPUT...")
 @click.option(
     "--checkpoint",
-    help="A checkpoint of facesynth or pixel2style2pixel, a run folder, or owner/name on the Hugging Face Hub.  "
+    help="A checkpoint of facesynth, pixel2style2pixel, e4e or ReStyle, a run folder, or owner/name on the Hugging Face Hub.  "
     "[default: the bundled portrait-seg for label maps, portrait-sketch for sketches]",
 )
 @click.option("--out", type=_PATH, default="faces", help="Output folder; created if missing.")

@@ -284,6 +284,8 @@ def _encoder_kind(state_dict: Mapping[str, Tensor]) -> EncoderKind:
             return "last-layer-w-plus"
         if "encoder.linear.weight" in state_dict:
             return "last-layer-w"
+    if "encoder.latlayer1.weight" in state_dict:
+        return "gradual"
     # The heads of layers 0 and 3 have as many convolutions if both are on the last map.
     depths = [_count(state_dict, f"encoder.styles.{layer}.convs.{{}}.weight", step=2) for layer in (0, 3)]
     return "last-layer-heads" if depths[0] == depths[1] > 0 else "gradual"
