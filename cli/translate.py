@@ -18,8 +18,8 @@ _STDIN = Path("-")
 @click.argument("inputs", type=_PATH, nargs=-1, metavar="INPUT...")
 @click.option(
     "--checkpoint",
-    help="A checkpoint of facesynth or pixel2style2pixel, a run folder, owner/name on the Hugging Face Hub, or a published "
-    "model by name, which is downloaded: psp-sketch-to-face, psp-seg-to-face, psp-ffhq-encode, psp-super-resolution, "
+    help="A checkpoint of facesynth, pixel2style2pixel, e4e or ReStyle, a run folder, owner/name on the Hugging Face Hub, or a "
+    "published model by name, which is downloaded: psp-sketch-to-face, psp-seg-to-face, psp-ffhq-encode, psp-super-resolution, "
     "psp-frontalization, e4e-ffhq, restyle-e4e-ffhq.  "
     "[default: the bundled portrait-seg for label maps, portrait-sketch for sketches]",
 )

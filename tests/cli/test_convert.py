@@ -9,10 +9,13 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
+from PIL import Image
 
 from facesynth.model.checkpoints.pixel2style2pixel import to_published
 
+from ..model.checkpoints.files import saved
 from ..model.checkpoints.hostile import Calls, ada_pickle, ada_tensors
+from ..model.checkpoints.plain_reading import Published
 from ..runs import assert_refused, model_of, save_model, small_model
 from ..trees import contents, pictures
 from ..trees import facesynth as installed
@@ -37,6 +40,31 @@ def test_there_and_back(tmp_path, ours, faces, facesynth):
         rendered[name] = pictures(tmp_path / "out" / name)
     assert len(rendered["a.pt"]) == 3
     assert rendered["ours.safetensors"] == rendered["a.pt"] == rendered["b.safetensors"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "published",
+    [Published("Encoder4Editing", channels=3), Published("ProgressiveBackboneEncoder", passes=2)],
+    ids=["e4e", "ReStyle"],
+)
+def test_e4e_and_restyle(tmp_path, published, facesynth):
+    Image.radial_gradient("L").convert("RGB").save(tmp_path / "photo.png")
+    path, converted = saved(tmp_path, published.content(), "a.pt"), tmp_path / "b.safetensors"
+    assert facesynth("convert", path, converted)[:2] == (
+        0,
+        f"model of {path} written to {converted} (facesynth layout)\n",
+    )
+    told = " ".join(facesynth("info", path)[1].split())
+    assert f"refinements {published.passes}" in told
+    faces = []
+    for checkpoint in (path, converted):
+        out = tmp_path / "out" / checkpoint.name
+        options = ("--checkpoint", checkpoint, "--out", out, "--device", "cpu", "-q")
+        assert facesynth("translate", tmp_path / "photo.png", *options)[0] == 0
+        faces.append(pictures(out))
+    assert len(faces[0]) == 1
+    assert faces[0] == faces[1]
 
 
 @pytest.mark.slow

@@ -19,8 +19,8 @@ from facesynth.model.checkpoints import native, state_dict
 from facesynth.model.checkpoints.ir_se50 import recogniser_from_ir_se50
 from facesynth.model.checkpoints.load import average_latent, checkpoint_of, find, generator_parts, moco_state
 from facesynth.model.checkpoints.native import Checkpoint, GeneratorCheckpoint, ParserCheckpoint
-from facesynth.model.checkpoints.pixel2style2pixel import config_from_published, to_published
-from facesynth.model.checkpoints.recognise import FORMATS, GENERATORS, Found, read_state, recognise
+from facesynth.model.checkpoints.pixel2style2pixel import class_name, config_from_published, to_published
+from facesynth.model.checkpoints.recognise import FORMATS, GENERATORS, Found, naming, read_state, recognise
 from facesynth.model.checkpoints.rosinality import generator_to_rosinality
 from facesynth.model.checkpoints.unpickler import shown
 from facesynth.model.networks.generator import Generator
@@ -33,12 +33,6 @@ if TYPE_CHECKING:
 Layout = Literal["facesynth", "psp", "rosinality"]
 _DATASET_TYPES = {"labels": "celebs_seg_to_face", "sketch": "celebs_sketch_to_face", "photo": "ffhq_encode"}
 """The published code's names of the tasks, by condition."""
-_ENCODER_TYPES = {
-    "gradual": "GradualStyleEncoder",
-    "last-layer-w": "BackboneEncoderUsingLastLayerIntoW",
-    "last-layer-w-plus": "BackboneEncoderUsingLastLayerIntoWPlus",
-}
-"""The published code's names of the encoders."""
 
 
 def convert(source: Path, target: Path, to: Layout = "facesynth") -> str:
@@ -52,7 +46,8 @@ def convert(source: Path, target: Path, to: Layout = "facesynth") -> str:
     target : Path
         The file to write; an existing one is replaced.
     to : str
-        facesynth: the model, or the generator if the source has no encoder. psp: the model in pixel2style2pixel's layout.
+        facesynth: the model, or the generator if the source has no encoder. psp: the model in pixel2style2pixel's layout, which
+        e4e and ReStyle use.
         rosinality: the generator in stylegan2-pytorch's layout; a model's encoder is left out.
 
     Returns
@@ -165,17 +160,21 @@ def _save_psp(target: Path, checkpoint: Checkpoint) -> None:
         raise CheckpointError(
             f"{checkpoint.path} has a spatial path, which the psp format cannot store; --to facesynth keeps it"
         )
-    is_w = config.encoder_kind == "last-layer-w"
+    is_w, encoder_type = config.encoder_kind == "last-layer-w", _encoder_type(checkpoint)
     options = {
         "dataset_type": _DATASET_TYPES[config.condition],
         "start_from_latent_avg": True,
         **checkpoint.info.get("opts", {}),
-        "encoder_type": _ENCODER_TYPES[config.encoder_kind],
-        "input_nc": config.input_channels,
+        "encoder_type": encoder_type,
+        "input_nc": config.encoder_input_channels,
         "label_nc": 0 if config.condition == "photo" else config.input_channels,
         "output_size": config.output_size,
         "learn_in_w": is_w,
     }
+    if encoder_type == "Encoder4Editing":
+        options["stylegan_size"] = config.output_size
+    if config.refinements:
+        options["n_iters_per_batch"] = config.refinements
     published = to_published(state, config)
     _check_sizes_stored(published, checkpoint)
     average = state["latent_avg"]
@@ -186,12 +185,19 @@ def _save_psp(target: Path, checkpoint: Checkpoint) -> None:
     _save_torch(target, {"state_dict": published, "latent_avg": average[:1] if is_w else average, "opts": options})
 
 
+def _encoder_type(checkpoint: Checkpoint) -> str:
+    with naming(checkpoint.path):
+        return class_name(checkpoint.config)
+
+
 def _check_sizes_stored(published: Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
     """Check that the model's sizes can be inferred from the tensors of a psp file."""
     config = checkpoint.config
     labels = config.input_channels if config.condition == "labels" else 0
     try:
-        inferred = config_from_published(published, label_channels=labels)
+        inferred = config_from_published(
+            published, label_channels=labels, layer_offsets=config.layer_offsets, refinements=config.refinements
+        )
     except CheckpointError:
         name, needed = "encoder_channels", "four different ones"
     else:

@@ -50,6 +50,8 @@ AVERAGE_SEED = 0
 """Their seed."""
 TASKS = {"labels": "seg2face", "sketch": "sketch2face", "photo": "photo2face"}
 """The task of a published model, by its condition."""
+_WIDE_DATA = "cars_encode"
+"""The ``dataset_type`` of e4e's and ReStyle's models for pictures that are not square."""
 
 
 def find(path: Path | str, *holds: named.Holds, **options: Any) -> Path:
@@ -102,7 +104,7 @@ def _convert(known: named.Published, file: Path) -> Path:
 
 
 def load_model(path: Path | str) -> Checkpoint:
-    """The model of a checkpoint file or run folder, in facesynth's or pixel2style2pixel's format.
+    """The model of a checkpoint file or run folder, in facesynth's or pixel2style2pixel's format, which e4e and ReStyle use.
 
     Parameters
     ----------
@@ -288,7 +290,7 @@ def checkpoint_of(found: Found) -> Checkpoint | GeneratorCheckpoint:
 
 
 def model_of(found: Found) -> Checkpoint:
-    """The model of a published pSp file.
+    """The model of a published file of pSp, e4e or ReStyle.
 
     Such a file does not name its classes: 19 classes are assumed to be those of CelebAMask-HQ, which the published model
     uses; for any other number the scheme has numbered names.
@@ -296,22 +298,37 @@ def model_of(found: Found) -> Checkpoint:
     Raises
     ------
     CheckpointError
-        If the file is incomplete; the message names what is missing.
+        If the file is incomplete; the message names what is missing. If its model takes pictures that are not square.
     """
-    from facesynth.model.checkpoints.pixel2style2pixel import config_from_published, from_published
+    from facesynth.model.checkpoints.pixel2style2pixel import (
+        ENCODER_CLASSES,
+        config_from_published,
+        from_published,
+        passes_of,
+    )
 
     content = found.content
     options = _options(content.get("opts"))
     with naming(found.path):
         published = float_state(content["state_dict"], "state_dict")
+        if options.get("dataset_type") == _WIDE_DATA:
+            raise CheckpointError(
+                f"it is a model for {_WIDE_DATA}, of pictures of 256 x 192 px; needed: a model for square ones"
+            )
+        encoder, refinements = ENCODER_CLASSES.get(str(options.get("encoder_type"))), passes_of(options)
         label_channels = options.get("label_nc")
-        config = config_from_published(published, label_channels=label_channels if label_channels == 3 else 0)
+        config = config_from_published(
+            published,
+            label_channels=label_channels if label_channels == 3 else 0,
+            layer_offsets=encoder is not None and encoder.layer_offsets,
+            refinements=refinements,
+        )
         scheme = _scheme(config)
         state = from_published(published, config)
     generator = {
         name.removeprefix("generator."): value for name, value in state.items() if name.startswith("generator.")
     }
-    starts_from_average = options.get("start_from_latent_avg", True)
+    starts_from_average = refinements or options.get("start_from_latent_avg", True)  # ReStyle always does
     if starts_from_average:
         state["latent_avg"] = _average(content.get("latent_avg"), generator, config.generator, found.path)
     else:

@@ -1,41 +1,58 @@
 """State dicts of pSp models between pixel2style2pixel's layout and facesynth's: keys and shapes change, values do not.
 
 A published file holds ``{"state_dict": ..., "opts": ..., "latent_avg": ...}``. This module maps its ``state_dict``, which
-holds one of the three encoders (``encoder.*``) and the generator (``decoder.*``); ``latent_avg`` is stored beside it, so
-neither side of the mapping has it. The published layout also stores the resampling filter in every upsampling layer.
-facesynth stores no such constant: the filter is compared on import and written on export.
+holds an encoder (``encoder.*``) and the generator (``decoder.*``); ``latent_avg`` is stored beside it, so neither side of the
+mapping has it. The published layout also stores the resampling filter in every upsampling layer. facesynth stores no such
+constant: the filter is compared on import and written on export.
 
 ==================  =======================================  =====================================================
 kind                the published class                      its keys besides those of the trunk
 ==================  =======================================  =====================================================
-gradual             GradualStyleEncoder                      ``styles.<layer>``, ``latlayer1``, ``latlayer2``
+gradual             GradualStyleEncoder, Encoder4Editing     ``styles.<layer>``, ``latlayer1``, ``latlayer2``
+last-layer-heads    BackboneEncoder,                         ``styles.<layer>``
+                    ProgressiveBackboneEncoder
 last-layer-w        BackboneEncoderUsingLastLayerIntoW       ``linear``
 last-layer-w-plus   BackboneEncoderUsingLastLayerIntoWPlus   ``output_layer_2.0`` (norm) and ``.3``, ``linear``
 ==================  =======================================  =====================================================
+
+e4e (encoder4editing) and ReStyle use this layout too. Their encoders have the keys of others, so only the class that ``opts``
+names tells that codes are offsets from layer 0's (Encoder4Editing, ProgressiveBackboneEncoder) or that there are several passes
+(ReStyle's): :data:`ENCODER_CLASSES`. ReStyle's classes with a ResNet-34 are named after those with an IR-SE50.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from facesynth.errors import CheckpointError, InputError
 from facesynth.model.checkpoints.key_mapping import PublishedKey, export_state, import_state, resampling_filter
-from facesynth.model.config.model import Condition, EncoderKind, GeneratorConfig, ModelConfig
+from facesynth.model.config.model import (
+    FACE_CHANNELS,
+    Condition,
+    EncoderKind,
+    EncoderTrunk,
+    GeneratorConfig,
+    ModelConfig,
+)
 from facesynth.model.networks.generator import Generator
 from facesynth.model.networks.psp import PSP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
 LAST_LAYER_INPUT_SIZE = 256
 """Input size of a published last-layer encoder, pixels: no tensor depends on it, and the published code has no other."""
+PASSES = 5
+"""Passes of a ReStyle model whose options do not say how many; the published code's default."""
 _LONGEST_SERIES = 200
 _UNIT_MODULES = {
     "norm_in": "res_layer.0",
@@ -48,6 +65,86 @@ _UNIT_MODULES = {
     "shortcut.0": "shortcut_layer.0",
     "shortcut.1": "shortcut_layer.1",
 }
+_RESNET_UNIT_MODULES = {
+    "conv_in": "conv1",
+    "norm_in": "bn1",
+    "conv_out": "conv2",
+    "norm_out": "bn2",
+    "shortcut.0": "downsample.0",
+    "shortcut.1": "downsample.1",
+}
+_STEM = ("input_layer.0", "input_layer.1", "input_layer.2")
+_RESNET_STEM = ("conv1", "bn1", "relu")
+
+
+class EncoderClass(NamedTuple):
+    """What a published class of encoders is in a :class:`~facesynth.model.config.model.ModelConfig`."""
+
+    kind: EncoderKind
+    trunk: EncoderTrunk = "ir-se"
+    layer_offsets: bool = False
+    refines: bool = False
+    """Whether the class is ReStyle's, with several passes; GradualStyleEncoder is both pSp's and ReStyle's."""
+
+
+ENCODER_CLASSES: Mapping[str, EncoderClass] = MappingProxyType(
+    {
+        "GradualStyleEncoder": EncoderClass("gradual"),
+        "BackboneEncoderUsingLastLayerIntoW": EncoderClass("last-layer-w"),
+        "BackboneEncoderUsingLastLayerIntoWPlus": EncoderClass("last-layer-w-plus"),
+        "Encoder4Editing": EncoderClass("gradual", layer_offsets=True),
+        "BackboneEncoder": EncoderClass("last-layer-heads", refines=True),
+        "ProgressiveBackboneEncoder": EncoderClass("last-layer-heads", layer_offsets=True, refines=True),
+        "ResNetGradualStyleEncoder": EncoderClass("gradual", "resnet", refines=True),
+        "ResNetBackboneEncoder": EncoderClass("last-layer-heads", "resnet", refines=True),
+        "ResNetProgressiveBackboneEncoder": EncoderClass(
+            "last-layer-heads", "resnet", layer_offsets=True, refines=True
+        ),
+    }
+)
+"""The encoders of pixel2style2pixel, e4e and ReStyle, by the name in ``opts``."""
+
+
+def class_name(config: ModelConfig) -> str:
+    """The published class of a model's encoder, a key of :data:`ENCODER_CLASSES`.
+
+    Raises
+    ------
+    CheckpointError
+        If no published class is such an encoder.
+    """
+    needed = EncoderClass(config.encoder_kind, config.encoder_trunk, config.layer_offsets, config.refinements > 0)
+    for name, encoder in ENCODER_CLASSES.items():
+        if encoder == needed or (name == "GradualStyleEncoder" and encoder == needed._replace(refines=False)):
+            return name
+    raise CheckpointError(
+        f"no published encoder has encoder_kind {config.encoder_kind}, encoder_trunk {config.encoder_trunk}, layer_offsets "
+        f"{config.layer_offsets} and refinements {config.refinements}"
+    )
+
+
+def passes_of(options: Mapping[str, Any]) -> int:
+    """The passes of a published model's encoder from its options: 0 for pSp and e4e, ReStyle's ``n_iters_per_batch`` else.
+
+    Parameters
+    ----------
+    options : mapping
+        ``opts`` of the checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If their number is no whole number of at least 1.
+    """
+    name, count = options.get("encoder_type"), options.get("n_iters_per_batch")
+    encoder = ENCODER_CLASSES.get(str(name))
+    if encoder is None or not (encoder.refines or (name == "GradualStyleEncoder" and count is not None)):
+        return 0
+    if count is None:
+        return PASSES
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise CheckpointError(f"its opts have n_iters_per_batch {count!r}; needed: a whole number of at least 1")
+    return count
 
 
 def from_published(state_dict: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
@@ -110,12 +207,14 @@ def to_published(state_dict: Mapping[str, Tensor], config: ModelConfig) -> dict[
     )
 
 
-def config_from_published(state_dict: Mapping[str, Tensor], *, label_channels: int = 0) -> ModelConfig:
+def config_from_published(
+    state_dict: Mapping[str, Tensor], *, label_channels: int = 0, layer_offsets: bool = False, refinements: int = 0
+) -> ModelConfig:
     """The sizes of a published model, inferred from the shapes of its tensors.
 
-    The condition follows from the number of input channels: 1 is a sketch, 3 a photo, any other number labels. The trunk's
-    stages are distinguished by their channels. The input size of an encoder on the last feature map is
-    :data:`LAST_LAYER_INPUT_SIZE`.
+    The condition follows from the number of input channels: 1 is a sketch, 3 a photo, any other number labels; a model with
+    ``refinements`` takes photos. The trunk's stages are distinguished by their channels. The input size of an encoder without
+    style heads is :data:`LAST_LAYER_INPUT_SIZE`.
 
     Parameters
     ----------
@@ -123,6 +222,10 @@ def config_from_published(state_dict: Mapping[str, Tensor], *, label_channels: i
         ``state_dict`` of a published checkpoint.
     label_channels : int
         ``label_nc`` in the checkpoint's options: if it is 3, 3 input channels are labels.
+    layer_offsets : bool
+        Whether the encoder's class has it, by the checkpoint's options (:data:`ENCODER_CLASSES`).
+    refinements : int
+        The encoder's passes, by the checkpoint's options (:func:`passes_of`).
 
     Returns
     -------
@@ -132,17 +235,26 @@ def config_from_published(state_dict: Mapping[str, Tensor], *, label_channels: i
     Raises
     ------
     CheckpointError
-        If a tensor that determines a size is missing, or the trunk does not have exactly four widths.
+        If a tensor that determines a size is missing, the trunk does not have exactly four widths, or the encoder does not
+        have the channels or heads that ``refinements`` and ``layer_offsets`` need.
     """
     extent, count = partial(axis_length, state_dict), partial(_count, state_dict)
     kind = _encoder_kind(state_dict)
-    input_channels = extent("encoder.input_layer.0.weight", 1)
+    is_resnet = "encoder.conv1.weight" in state_dict
+    first = f"encoder.{(_RESNET_STEM if is_resnet else _STEM)[0]}.weight"
+    input_channels = extent(first, 1)
+    if refinements:
+        if input_channels != 2 * FACE_CHANNELS:
+            raise CheckpointError(
+                f"{first} takes {input_channels} channels; needed: {2 * FACE_CHANNELS}, a photo and a face, for ReStyle"
+            )
+        input_channels = FACE_CHANNELS
     conditions: dict[int, Condition] = {1: "sketch", 3: "labels" if label_channels == 3 else "photo"}
-    unit_key = "encoder.body.{}.res_layer.3.weight"
+    unit_key = f"encoder.body.{{}}.{(_RESNET_UNIT_MODULES if is_resnet else _UNIT_MODULES)['conv_out']}.weight"
     stages = Counter(extent(unit_key.format(i), 0) for i in range(count(unit_key)))
     if len(stages) != 4:
         raise CheckpointError(f"the published trunk has units of {list(stages)} channels; needed: four widths")
-    if kind == "gradual":
+    if kind in ("gradual", "last-layer-heads"):
         extent("encoder.styles.0.convs.0.weight", 0)
         input_size = 16 << count("encoder.styles.0.convs.{}.weight", step=2)
     else:
@@ -154,6 +266,9 @@ def config_from_published(state_dict: Mapping[str, Tensor], *, label_channels: i
             input_channels=input_channels,
             input_size=input_size,
             encoder_kind=kind,
+            encoder_trunk="resnet" if is_resnet else "ir-se",
+            layer_offsets=layer_offsets,
+            refinements=refinements,
             style_resolution=min(64, sizes.output_size),
             **asdict(sizes),
             encoder_units=_four_of(stages.values()),
@@ -169,7 +284,11 @@ def _encoder_kind(state_dict: Mapping[str, Tensor]) -> EncoderKind:
             return "last-layer-w-plus"
         if "encoder.linear.weight" in state_dict:
             return "last-layer-w"
-    return "gradual"
+    if "encoder.latlayer1.weight" in state_dict:
+        return "gradual"
+    # The heads of layers 0 and 3 have as many convolutions if both are on the last map.
+    depths = [_count(state_dict, f"encoder.styles.{layer}.convs.{{}}.weight", step=2) for layer in (0, 3)]
+    return "last-layer-heads" if depths[0] == depths[1] > 0 else "gradual"
 
 
 def generator_config(state_dict: Mapping[str, Tensor], prefix: str = "") -> GeneratorConfig:
@@ -294,12 +413,13 @@ def _keys(config: ModelConfig, names: Mapping[str, object]) -> dict[str, Publish
 
 def trunk_modules(config: ModelConfig, prefix: str, published_prefix: str) -> Iterator[tuple[str, str]]:
     """The name of each module of the trunk that may hold tensors, in facesynth and as published, with these prefixes."""
-    for i in range(3):
-        yield f"{prefix}stem.{i}", f"{published_prefix}input_layer.{i}"
+    is_resnet = config.encoder_trunk == "resnet"
+    for i, published_name in enumerate(_RESNET_STEM if is_resnet else _STEM):
+        yield f"{prefix}stem.{i}", f"{published_prefix}{published_name}"
     index = 0
     for stage, n_units in enumerate(config.encoder_units):
         for unit in range(n_units):
-            for name, published_name in _UNIT_MODULES.items():
+            for name, published_name in (_RESNET_UNIT_MODULES if is_resnet else _UNIT_MODULES).items():
                 yield f"{prefix}stages.{stage}.{unit}.{name}", f"{published_prefix}body.{index}.{published_name}"
             index += 1
 
@@ -307,7 +427,7 @@ def trunk_modules(config: ModelConfig, prefix: str, published_prefix: str) -> It
 def _encoder_modules(config: ModelConfig) -> Iterator[tuple[str, str]]:
     """The name of each module of the encoder that may hold tensors, in facesynth and as published."""
     yield from trunk_modules(config, "encoder.trunk.", "encoder.")
-    if config.encoder_kind != "gradual":
+    if config.encoder_kind in ("last-layer-w", "last-layer-w-plus"):
         yield "encoder.head.linear", "encoder.linear"
         yield "encoder.head.norm", "encoder.output_layer_2.0"
         yield "encoder.head.reduce", "encoder.output_layer_2.3"
@@ -372,6 +492,6 @@ def _n_blocks(config: ModelConfig | GeneratorConfig) -> int:
 
 def _sizes(config: ModelConfig) -> str:
     return (
-        f"a model of {config.input_channels} x {config.input_size} px in, {config.output_size} px out, "
+        f"a model of {config.encoder_input_channels} x {config.input_size} px in, {config.output_size} px out, "
         f"style_dim {config.style_dim}, encoder {config.encoder_kind}"
     )

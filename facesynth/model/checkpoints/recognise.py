@@ -4,7 +4,7 @@
 format           content                                                                     holds
 ===============  ==========================================================================  ========================
 facesynth        safetensors with a description                                              model, generator, parser
-psp              ``{"state_dict", "latent_avg", "opts"}`` of pixel2style2pixel               model
+psp              ``{"state_dict", "latent_avg", "opts"}`` of pixel2style2pixel, e4e, ReStyle  model
 rosinality       ``{"g_ema", "latent_avg"}`` of stylegan2-pytorch, also a run's whole state  generator, maybe D
 stylegan2-ada    a pickle with the networks ``G``, ``D`` and ``G_ema``                       generator and D
 ir-se50          the state dict of ArcFace's IR-SE50                                         recogniser

@@ -10,12 +10,15 @@ from typing import Literal, get_args
 from facesynth.errors import InputError
 
 Condition = Literal["labels", "sketch", "photo"]
-EncoderKind = Literal["gradual", "last-layer-w", "last-layer-w-plus"]
+EncoderKind = Literal["gradual", "last-layer-heads", "last-layer-w", "last-layer-w-plus"]
+EncoderTrunk = Literal["ir-se", "resnet"]
 StageUnits = tuple[int, int, int, int]
 
 TRUNK_UNITS: Mapping[int, StageUnits] = MappingProxyType({50: (3, 4, 14, 3), 100: (3, 13, 30, 3), 152: (3, 8, 36, 3)})
 """Residual units in the four stages of IR-SE50, IR-SE100 and IR-SE152 (Deng et al., "ArcFace", CVPR 2019)."""
-
+FACE_CHANNELS = 3
+"""Channels of a face."""
+_MOST_REFINEMENTS = 20
 
 _MAX_SPATIAL_CHANNELS = 128
 """Limit of the spatial path's channels, unless the config sets them."""
@@ -131,7 +134,16 @@ class ModelConfig:
     """The most channels of a generator layer."""
     encoder_kind: EncoderKind = "gradual"
     """How codes are predicted: gradual, by one style head per W+ layer on feature maps of three strides; or from the trunk's
-    last feature map only, one code for all layers (last-layer-w) or one per layer (last-layer-w-plus)."""
+    last feature map only, by one style head per layer (last-layer-heads), one code for all layers (last-layer-w) or one per
+    layer by one head (last-layer-w-plus)."""
+    encoder_trunk: EncoderTrunk = "ir-se"
+    """The trunk's residual units: ir-se, of ArcFace's networks; resnet, of ResNet-34."""
+    layer_offsets: bool = False
+    """Whether the style heads of the layers from 1 on predict offsets from layer 0's code (Tov et al., "Designing an Encoder
+    for StyleGAN Image Manipulation", SIGGRAPH 2021); needs a style head per layer."""
+    refinements: int = 0
+    """Passes of an encoder that sees the photo and the face of the present latents, and predicts what to add to these latents
+    (Alaluf et al., "ReStyle", ICCV 2021), 1 to 20; 0 for an encoder that sees only the condition, once."""
     encoder_units: StageUnits = TRUNK_UNITS[50]
     """Residual units in each of the trunk's four stages; :data:`TRUNK_UNITS` has the published ones."""
     encoder_channels: tuple[int, int, int, int] = (64, 128, 256, 512)
@@ -149,6 +161,8 @@ class ModelConfig:
             raise InputError(f"condition is {self.condition!r}; needed: labels, sketch or photo")
         if self.encoder_kind not in get_args(EncoderKind):
             raise InputError(f"encoder_kind is {self.encoder_kind!r}; needed: {', '.join(get_args(EncoderKind))}")
+        if self.encoder_trunk not in get_args(EncoderTrunk):
+            raise InputError(f"encoder_trunk is {self.encoder_trunk!r}; needed: {', '.join(get_args(EncoderTrunk))}")
         for name, low, high in (("input_size", 32, 1024), ("output_size", 32, 1024), ("style_resolution", 4, 1024)):
             value = getattr(self, name)
             if not (is_power_of_two(value) and low <= value <= high):
@@ -164,7 +178,25 @@ class ModelConfig:
         for name in ("input_channels", "style_dim", "mapping_depth", "channel_base", "channel_max"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; needed: at least 1")
+        self._check_codes()
         self._check_spatial()
+
+    def _check_codes(self) -> None:
+        if self.layer_offsets and self.encoder_kind not in ("gradual", "last-layer-heads"):
+            raise InputError(
+                f"layer_offsets is True but encoder_kind {self.encoder_kind}; needed: gradual or last-layer-heads, or False"
+            )
+        if not 0 <= self.refinements <= _MOST_REFINEMENTS:
+            raise InputError(f"refinements is {self.refinements}; needed: 0 to {_MOST_REFINEMENTS}")
+        if self.refinements and (self.condition != "photo" or self.input_channels != FACE_CHANNELS):
+            raise InputError(
+                f"refinements is {self.refinements} but the condition {self.condition} of {self.input_channels} channels; "
+                f"needed: a photo of {FACE_CHANNELS} channels, or 0"
+            )
+        if self.refinements and self.spatial_resolutions:
+            raise InputError(
+                f"refinements is {self.refinements} but spatial_resolutions {self.spatial_resolutions}; needed: 0, or none"
+            )
 
     def _check_spatial(self) -> None:
         chosen, most = self.spatial_resolutions, min(self.input_size, self.output_size)
@@ -177,6 +209,11 @@ class ModelConfig:
                 f"spatial_channels is {self.spatial_channels}; needed: a number of at least 1 for each of "
                 f"spatial_resolutions, {chosen}, or none"
             )
+
+    @property
+    def encoder_input_channels(self) -> int:
+        """Channels of the encoder's input: those of the condition, and with ``refinements`` those of a face."""
+        return self.input_channels + (FACE_CHANNELS if self.refinements else 0)
 
     @property
     def spatial_widths(self) -> dict[int, int]:

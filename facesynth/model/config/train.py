@@ -153,6 +153,8 @@ class TrainConfig:
             raise InputError(
                 f"task {self.task} needs a model for {CONDITIONS[self.task]}, not for {self.model.condition}"
             )
+        if self.model.refinements:
+            raise InputError(f"refinements is {self.model.refinements}; needed: 0, since training takes one pass")
         for name in ("steps", "batch_size", "accumulate", "interval"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; needed: at least 1")

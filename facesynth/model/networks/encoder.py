@@ -5,7 +5,8 @@ are offsets from the average latent:
 
 ======  ==========================  =========================================================
 in      (N, input_channels, S, S)   one-hot in {0, 1}; sketch in [0, 1]; photo in [-1, 1]
-out     (N, L, D)                   gradual, last-layer-w-plus: one code per W+ layer
+in      (N, 6, S, S)                with refinements: a photo and a face, in [-1, 1]
+out     (N, L, D)                   gradual, last-layer-heads, last-layer-w-plus: one code per W+ layer
 out     (N, D)                      last-layer-w: one code for all layers
 ======  ==========================  =========================================================
 
@@ -19,13 +20,15 @@ coarse    stage 4            C4        16          0 .. 2
 
 * gradual: a feature pyramid projects every tap to D channels and adds the coarser maps to the finer ones; each style head
   maps one of its maps to one code.
+* last-layer-heads: one style head per layer, all on the coarse tap.
 * last-layer-w, last-layer-w-plus: a single head (:class:`WHead`, :class:`WPlusHead`) on the coarse tap.
 
 Taps are at the ends of stages, so they are the same for trunks of 50, 100 and 152 layers.
 
 References: Richardson et al., "Encoding in Style", CVPR 2021, section 3 (the gradual encoder) and section 4.1 (the two
 baselines); the trunk: Deng et al., "ArcFace", CVPR 2019 (improved residual units), with Hu et al.,
-"Squeeze-and-Excitation Networks", CVPR 2018, section 3.
+"Squeeze-and-Excitation Networks", CVPR 2018, section 3; or He et al., "Deep Residual Learning", CVPR 2016, section 3.3.
+last-layer-heads: Alaluf et al., "ReStyle", ICCV 2021, section 3.2.
 """
 
 from __future__ import annotations
@@ -71,6 +74,8 @@ def feature_taps(config: ModelConfig) -> tuple[FeatureTap, FeatureTap, FeatureTa
 def head_taps(config: ModelConfig) -> tuple[FeatureTap, ...]:
     """The tap that the style head of each W+ layer reads, in the order of the layers."""
     fine, middle, coarse = feature_taps(config)
+    if config.encoder_kind == "last-layer-heads":
+        return (coarse,) * config.n_styles
     n_fine = config.n_styles - _COARSE_LAYERS - _MIDDLE_LAYERS
     return (coarse,) * _COARSE_LAYERS + (middle,) * _MIDDLE_LAYERS + (fine,) * n_fine
 
@@ -133,25 +138,62 @@ class ResidualUnit(nn.Module):
         return out
 
 
+class BasicUnit(nn.Module):
+    """ResNet's unit: 3 x 3 conv with the unit's stride, BN, ReLU, 3 x 3 conv, BN; plus the shortcut; ReLU.
+
+    Parameters
+    ----------
+    in_channels, out_channels
+        Channels of the input and output maps.
+    stride
+        1 or 2.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv_in = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
+        self.norm_in = nn.BatchNorm2d(out_channels)
+        self.conv_out = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.norm_out = nn.BatchNorm2d(out_channels)
+        self.stride = stride
+        self.shortcut: nn.Module
+        if in_channels == out_channels and stride == 1:
+            self.shortcut = nn.Identity()
+        else:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels)
+            )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, in_channels, H, W) to (N, out_channels, H / stride, W / stride)."""
+        residual = self.norm_out(self.conv_out(F.relu(self.norm_in(self.conv_in(features)))))
+        subsampled = features[:, :, :: self.stride, :: self.stride]  # as in ResidualUnit
+        return F.relu(residual + self.shortcut(subsampled))
+
+
 class Trunk(nn.Module):
-    """The IR-SE network: a convolution at full size, then four stages whose first units each halve the size.
+    """The residual network: a convolution, then four stages, at half, a quarter, an eighth and a sixteenth of the input size.
+
+    In IR-SE networks the first unit of every stage halves the size; in ResNets the first convolution does it for stage 1.
 
     Parameters
     ----------
     config
-        Only ``input_channels``, ``encoder_units`` and ``encoder_channels`` are used.
+        Only ``encoder_input_channels``, ``encoder_trunk``, ``encoder_units`` and ``encoder_channels`` are used.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width = config.encoder_channels[0]
-        self.stem = nn.Sequential(
-            nn.Conv2d(config.input_channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.PReLU(width)
-        )
+        is_resnet = config.encoder_trunk == "resnet"
+        size, stride = (7, 2) if is_resnet else (3, 1)
+        first = nn.Conv2d(config.encoder_input_channels, width, size, stride=stride, padding=size // 2, bias=False)
+        self.stem = nn.Sequential(first, nn.BatchNorm2d(width), nn.PReLU(width))
+        unit = BasicUnit if is_resnet else ResidualUnit
         self.stages = nn.ModuleList()
-        for n_units, channels in zip(config.encoder_units, config.encoder_channels, strict=True):
-            units = [ResidualUnit(width, channels, stride=2)]
-            units += [ResidualUnit(channels, channels, stride=1) for _ in range(n_units - 1)]
+        for index, (n_units, channels) in enumerate(zip(config.encoder_units, config.encoder_channels, strict=True)):
+            units = [unit(width, channels, stride=1 if is_resnet and index == 0 else 2)]
+            units += [unit(channels, channels, stride=1) for _ in range(n_units - 1)]
             self.stages.append(nn.Sequential(*units))
             width = channels
         self.taps = feature_taps(config)
@@ -159,7 +201,7 @@ class Trunk(nn.Module):
         """Whether large feature maps are recomputed in the backward pass: half the memory for a slightly longer step."""
 
     def forward(self, condition: Tensor) -> dict[str, Tensor]:
-        """(N, input_channels, S, S) to the tapped feature maps, by name: (N, channels, S / stride, S / stride) each."""
+        """(N, encoder_input_channels, S, S) to the tapped maps, by name: (N, channels, S / stride, S / stride) each."""
         maps: dict[str, Tensor] = {}
         features = self._checkpointed(self.stem, condition)
         for index, stage in enumerate(self.stages):
@@ -341,7 +383,7 @@ class Encoder(nn.Module):
         super().__init__()
         if min(config.encoder_units) < 1:
             raise InputError(f"encoder_units is {config.encoder_units}; needed: at least 1 unit in every stage")
-        self.input_channels = config.input_channels
+        self.input_channels = config.encoder_input_channels
         self.input_size = config.input_size
         self.taps = feature_taps(config)
         self.trunk = Trunk(config)
@@ -352,14 +394,14 @@ class Encoder(nn.Module):
         Parameters
         ----------
         condition
-            (N, input_channels, input_size, input_size), floating point: one-hot labels in {0, 1}, a sketch in [0, 1] or a photo
-            in [-1, 1].
+            (N, encoder_input_channels, input_size, input_size), floating point: one-hot labels in {0, 1}, a sketch in [0, 1] or
+            a photo in [-1, 1]; for a model with ``refinements``, a photo and the face of its present latents.
 
         Returns
         -------
         Tensor
-            (N, n_styles, style_dim), or (N, style_dim) for one code that all layers share. Codes are offsets from the average
-            latent.
+            (N, n_styles, style_dim), or (N, style_dim) for one code that all layers share.
+            :meth:`facesynth.model.networks.psp.LatentModel.encode` makes latents of them.
 
         Raises
         ------
@@ -389,7 +431,7 @@ class Encoder(nn.Module):
 
 
 class GradualEncoder(Encoder):
-    """Trunk, feature pyramid and one style head per W+ layer.
+    """Trunk, feature pyramid of the taps that are read, and one style head per W+ layer.
 
     Parameters
     ----------
@@ -399,11 +441,10 @@ class GradualEncoder(Encoder):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self.pyramid = FeaturePyramid(self.taps, config.style_dim)
-        self.head_taps = tuple(tap.name for tap in head_taps(config))
-        self.heads = nn.ModuleList(
-            StyleHead(config.style_dim, config.input_size // tap.stride) for tap in head_taps(config)
-        )
+        read = head_taps(config)
+        self.pyramid = FeaturePyramid(tuple(tap for tap in self.taps if tap in read), config.style_dim)
+        self.head_taps = tuple(tap.name for tap in read)
+        self.heads = nn.ModuleList(StyleHead(config.style_dim, config.input_size // tap.stride) for tap in read)
 
     def codes(self, maps: Mapping[str, Tensor]) -> Tensor:
         """The taps' feature maps (N, channels, H, W), by name, to codes (N, n_styles, style_dim)."""
@@ -431,6 +472,11 @@ class LastLayerEncoder(Encoder):
 
 
 ENCODERS: Mapping[EncoderKind, type[Encoder]] = MappingProxyType(
-    {"gradual": GradualEncoder, "last-layer-w": LastLayerEncoder, "last-layer-w-plus": LastLayerEncoder}
+    {
+        "gradual": GradualEncoder,
+        "last-layer-heads": GradualEncoder,
+        "last-layer-w": LastLayerEncoder,
+        "last-layer-w-plus": LastLayerEncoder,
+    }
 )
 """The encoder class of each kind."""

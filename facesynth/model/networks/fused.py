@@ -22,7 +22,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facesynth.model.networks.encoder import Encoder, GradualEncoder, LastLayerEncoder, ResidualUnit, StyleHead
+from facesynth.model.networks.encoder import (
+    BasicUnit,
+    Encoder,
+    GradualEncoder,
+    LastLayerEncoder,
+    ResidualUnit,
+    StyleHead,
+)
 from facesynth.model.networks.layers import ModulatedConv, StyledLayer, ToRGB
 from facesynth.model.networks.psp import LatentModel
 
@@ -53,7 +60,14 @@ class FusedPSP(LatentModel):
         self.encoder = FrozenEncoder(model.encoder)
         self.spatial = None if model.spatial is None else model.spatial.to(memory_format=torch.channels_last)
         self.register_buffer("latent_avg", model.latent_avg)
+        self._average_face: Tensor | None = None
         self.eval()
+
+    def average_face(self) -> Tensor:
+        """As :meth:`facesynth.model.networks.psp.LatentModel.average_face`; made once, since the weights are frozen."""
+        if self._average_face is None:
+            self._average_face = super().average_face()
+        return self._average_face
 
 
 def fuse(model: PSP) -> FusedPSP:
@@ -211,12 +225,12 @@ def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 class FrozenConv(nn.Module):
-    """A 3 x 3 convolution with padding 1 into which the batch norms before and after it are folded.
+    """A convolution into which the batch norms before and after it are folded.
 
     Parameters
     ----------
     conv
-        Without a bias.
+        Without a bias, and with padding that keeps the size at stride 1; of 3 x 3 and stride 1 with a norm before.
     before, after
         Its batch norms.
     """
@@ -229,7 +243,7 @@ class FrozenConv(nn.Module):
         self, conv: nn.Conv2d, *, before: nn.BatchNorm2d | None = None, after: nn.BatchNorm2d | None = None
     ) -> None:
         super().__init__()
-        self.stride = conv.stride
+        self.stride, self.padding = conv.stride, conv.weight.shape[-1] // 2
         weight = conv.weight.detach()
         if after is not None:
             scale, bias = _scale_and_shift(after)
@@ -250,7 +264,7 @@ class FrozenConv(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, I, H, W), H and W at least 2 where there is a norm before, to (N, O, H / stride, W / stride)."""
-        out = F.conv2d(features, self.weight, self.bias, stride=self.stride, padding=1)
+        out = F.conv2d(features, self.weight, self.bias, stride=self.stride, padding=self.padding)
         if self.rim is not None:  # stride 1, as in the first convolution of every unit
             rim = self.rim
             out[:, :, 0, 1:-1] += rim[:, :, 0, 1:2]
@@ -288,6 +302,28 @@ class FrozenUnit(nn.Module):
         return torch.addcmul(shortcut, out, factors)
 
 
+class FrozenBasicUnit(nn.Module):
+    """A ResNet's unit of two fused convolutions.
+
+    Parameters
+    ----------
+    unit
+        The unit it stands for.
+    """
+
+    def __init__(self, unit: BasicUnit) -> None:
+        super().__init__()
+        self.conv_in = FrozenConv(unit.conv_in, after=unit.norm_in)
+        self.conv_out = FrozenConv(unit.conv_out, after=unit.norm_out)
+        self.shortcut = unit.shortcut
+        self.stride = unit.stride
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, in_channels, H, W) to (N, out_channels, H / stride, W / stride)."""
+        out: Tensor = self.conv_out(F.relu_(self.conv_in(features)))
+        return F.relu_(out + self.shortcut(features[:, :, :: self.stride, :: self.stride]))
+
+
 class FrozenHeads(nn.Module):
     """The style heads that read the same feature map, with their first convolutions merged.
 
@@ -318,6 +354,11 @@ class FrozenHeads(nn.Module):
         ]
 
 
+def _frozen(unit: nn.Module) -> FrozenUnit | FrozenBasicUnit:
+    """The fused twin of one of the trunk's units."""
+    return FrozenBasicUnit(unit) if isinstance(unit, BasicUnit) else FrozenUnit(cast("ResidualUnit", unit))
+
+
 class FrozenEncoder(nn.Module):
     """The encoder with batch norms folded into convolutions and style heads grouped by the feature map that they read.
 
@@ -335,8 +376,7 @@ class FrozenEncoder(nn.Module):
         self.activation = stem[2]
         self.stages = nn.ModuleList()
         for stage in encoder.trunk.stages:
-            units = (cast("ResidualUnit", unit) for unit in cast("nn.Sequential", stage))
-            self.stages.append(nn.Sequential(*(FrozenUnit(unit) for unit in units)))
+            self.stages.append(nn.Sequential(*(_frozen(unit) for unit in cast("nn.Sequential", stage))))
         self.taps = encoder.trunk.taps
         self.head = encoder.head if isinstance(encoder, LastLayerEncoder) else None
         if isinstance(encoder, GradualEncoder):
@@ -359,7 +399,10 @@ class FrozenEncoder(nn.Module):
         )
 
     def forward(self, condition: Tensor) -> Tensor:
-        """(N, input_channels, input_size, input_size) to codes, as :meth:`facesynth.model.networks.encoder.Encoder.forward`."""
+        """(N, encoder_input_channels, input_size, input_size) to codes.
+
+        As :meth:`facesynth.model.networks.encoder.Encoder.forward`.
+        """
         self._check(condition)
         features = self.activation(self.stem(condition.contiguous(memory_format=torch.channels_last)))
         features = self.stages[0](features)

@@ -1,11 +1,14 @@
 """pixel2style2pixel: a condition -> encoder -> W+ latents, partly replaced by styles -> generator -> a face.
 
-The encoder's codes are offsets from the average latent, which the model stores as a buffer. If the config has
-``spatial_resolutions``, feature maps of the condition go into the generator too (:mod:`facesynth.model.networks.spatial`).
+The encoder's codes are offsets from the average latent, which the model stores as a buffer; with ``refinements`` the encoder
+takes several passes, each on the photo and the present face, and its codes are offsets from the present latents. If the config
+has ``spatial_resolutions``, feature maps of the condition go into the generator too (:mod:`facesynth.model.networks.spatial`).
 :mod:`facesynth.model.checkpoints.native` reads and writes files.
 
 Reference: Richardson et al., "Encoding in Style: a StyleGAN Encoder for Image-to-Image Translation", CVPR 2021,
-section 3 (the architecture) and section 4 (multi-modal synthesis by style mixing).
+section 3 (the architecture) and section 4 (multi-modal synthesis by style mixing); Tov et al., "Designing an Encoder for
+StyleGAN Image Manipulation", SIGGRAPH 2021, section 5.1 (``layer_offsets``); Alaluf et al., "ReStyle: A Residual-Based StyleGAN
+Encoder via Iterative Refinement", ICCV 2021, section 3 (``refinements``).
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from facesynth.errors import InputError
 from facesynth.model.networks.encoder import ENCODERS, Encoder
@@ -51,11 +55,44 @@ class LatentModel(nn.Module):
         -------
         Tensor
             (N, n_styles, style_dim): the encoder's codes plus the average latent. A single code is repeated for all layers.
+            With ``layer_offsets``, layer 0's code is added to the codes of the others; with ``refinements``, the latents are
+            those after the last pass.
+
+        Raises
+        ------
+        InputError
+            If ``condition`` has another shape or an integer dtype.
         """
+        if self.config.refinements:
+            return self._refined(condition)
+        return self._codes(condition) + self.latent_avg
+
+    def _codes(self, condition: Tensor) -> Tensor:
+        """What a pass of the encoder adds to latents, (N, n_styles or 1, style_dim)."""
         codes: Tensor = self.encoder(condition)
         if codes.ndim == 2:
-            codes = codes[:, None]
-        return codes + self.latent_avg
+            return codes[:, None]
+        return torch.cat([codes[:, :1], codes[:, :1] + codes[:, 1:]], dim=1) if self.config.layer_offsets else codes
+
+    def _refined(self, photo: Tensor) -> Tensor:
+        """The latents of photos, (N, 3, input_size, input_size), after the passes of ``refinements``."""
+        needed = (self.config.input_channels, self.config.input_size, self.config.input_size)
+        if photo.shape[1:] != needed:
+            raise InputError(f"condition has shape {tuple(photo.shape)}; needed: (N, {', '.join(map(str, needed))})")
+        latents, face = self.latent_avg, self.average_face().expand(photo.shape[0], -1, -1, -1)
+        for number in range(self.config.refinements):
+            if number:
+                face = self._seen(latents)
+            latents = latents + self._codes(torch.cat([photo, face.to(photo)], dim=1))
+        return latents
+
+    def average_face(self) -> Tensor:
+        """The face of the average latent as the encoder sees it first, (1, 3, input_size, input_size), near [-1, 1]."""
+        return self._seen(self.latent_avg[None])
+
+    def _seen(self, latents: Tensor) -> Tensor:
+        """The faces of latents (N, n_styles, style_dim) at the encoder's size, (N, 3, input_size, input_size)."""
+        return F.adaptive_avg_pool2d(self.generator(latents), self.config.input_size)
 
     def spatial_maps(self, condition: Tensor) -> dict[int, Tensor] | None:
         """A condition to the feature maps that are added to the generator's.

@@ -14,6 +14,9 @@ from ..recipe import tiny_config
     [
         ("condition", "mask"),
         ("encoder_kind", "w"),
+        ("encoder_trunk", "vgg"),
+        ("refinements", -1),
+        ("refinements", 21),
         ("input_channels", 0),
         ("input_size", 16),
         ("input_size", 48),
@@ -59,8 +62,20 @@ def test_w_plus_layers_by_size(output, style, n_styles, layers):
         {"style_resolution": 64},
         {"encoder_units": (1, 1, 1)},
         {"encoder_channels": (8, 8, 16, 0)},
+        {"layer_offsets": True, "encoder_kind": "last-layer-w"},
+        {"layer_offsets": True, "encoder_kind": "last-layer-w-plus"},
+        {"refinements": 2},
+        {"refinements": 2, "condition": "sketch", "input_channels": 1},
+        {"refinements": 2, "condition": "photo", "input_channels": 4},
+        {"refinements": 2, "condition": "photo", "input_channels": 3, "spatial_resolutions": (8,)},
     ],
 )
 def test_sizes_that_fit_no_model_are_refused(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         tiny_config(**wrong)
+
+
+def test_an_encoder_that_refines_sees_a_face_too():
+    photo = {"condition": "photo", "input_channels": 3}
+    assert tiny_config(**photo).encoder_input_channels == 3
+    assert tiny_config(**photo, refinements=5).encoder_input_channels == 6

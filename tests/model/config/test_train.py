@@ -96,3 +96,8 @@ def test_values_that_fit_no_run_are_refused(wrong):
 def test_the_strongest_changes_are_within_range():
     assert Augmentation().scaled(MOST_CHANGED, flip=True).moves
     assert Roughness().scaled(MOST_CHANGED).erased == 1
+
+
+def test_models_that_refine_are_not_trained():
+    with pytest.raises(InputError, match=r"refinements is 5; needed: 0, since training takes one pass"):
+        TrainConfig(task="photo2face", model=tiny_config(condition="photo", input_channels=3, refinements=5))

@@ -61,6 +61,23 @@ def test_heads_go_down_to_one_pixel(input_size, convs):
     assert encoder(torch.rand(1, 19, input_size, input_size)).shape == (1, 8, 16)
 
 
+def test_a_resnet_has_maps_of_the_same_sizes():
+    encoder = encoder_of("gradual", encoder_trunk="resnet", encoder_units=(2, 1, 1, 1))
+    maps = encoder.trunk(conditions(2))
+    assert [tuple(value.shape) for value in maps.values()] == [(2, 8, 8, 8), (2, 16, 4, 4), (2, 16, 2, 2)]
+    assert encoder.trunk.stem(conditions(1)).shape == (1, 8, 16, 16)
+    assert encoder(conditions(2)).shape == (2, 8, 16)
+
+
+def test_heads_on_the_last_map_alone():
+    encoder = encoder_of("last-layer-heads")
+    assert set(encoder.head_taps) == {"coarse"}
+    assert len(encoder.heads) == 8
+    names = {name.partition(".")[0] for name in encoder.state_dict()}
+    assert names == {"trunk", "heads"}
+    assert encoder_of("last-layer-heads", style_dim=24)(conditions(2)).shape == (2, 8, 24)
+
+
 @pytest.mark.parametrize("channels", [1, 8, 15, 16, 64])
 def test_squeeze_keeps_at_least_one_channel(channels):
     attention = SqueezeExcitation(channels)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from facesynth.model.networks.encoder import ResidualUnit
-from facesynth.model.networks.fused import FrozenConv, FrozenStyledLayer, FrozenUnit, fuse
+from facesynth.model.networks.encoder import BasicUnit, ResidualUnit
+from facesynth.model.networks.fused import FrozenBasicUnit, FrozenConv, FrozenStyledLayer, FrozenUnit, fuse
 from facesynth.model.networks.layers import StyledLayer
 from facesynth.model.networks.psp import PSP
 
@@ -60,14 +60,27 @@ def test_a_frozen_unit_is_the_unit(in_channels: int, stride: int) -> None:
     features = normal("features", 2, in_channels, 8, 8)
     with torch.no_grad():
         torch.testing.assert_close(FrozenUnit(unit)(features), unit(features), rtol=1e-4, atol=1e-5)
+    unit = lively(BasicUnit(in_channels, 8, stride))
+    with torch.no_grad():
+        torch.testing.assert_close(FrozenBasicUnit(unit)(features), unit(features), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("samples", [1, 2])
 @pytest.mark.parametrize("output_size", [32, 64])
-@pytest.mark.parametrize("kind", ["gradual", "last-layer-w", "last-layer-w-plus"])
-def test_a_frozen_model_makes_the_same_faces(samples: int, output_size: int, kind: str) -> None:
-    model = lively(PSP(tiny_config(output_size=output_size, encoder_kind=kind)))
+@pytest.mark.parametrize(
+    ("kind", "trunk"),
+    [
+        ("gradual", "ir-se"),
+        ("last-layer-heads", "ir-se"),
+        ("last-layer-w", "ir-se"),
+        ("last-layer-w-plus", "ir-se"),
+        ("gradual", "resnet"),
+        ("last-layer-w", "resnet"),
+    ],
+)
+def test_a_frozen_model_makes_the_same_faces(samples: int, output_size: int, kind: str, trunk: str) -> None:
+    model = lively(PSP(tiny_config(output_size=output_size, encoder_kind=kind, encoder_trunk=trunk)))
     condition = normal("condition", samples, 19, 32, 32)
     with torch.no_grad():
         codes, face = model.encode(condition), model(condition)

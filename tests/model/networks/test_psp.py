@@ -40,6 +40,36 @@ def test_one_code_is_repeated_over_the_layers():
     assert psp(condition, styles=torch.randn(2, 16)).shape == (2, 3, 32, 32)
 
 
+def test_codes_of_layers_are_offsets_from_the_first():
+    torch.manual_seed(0)
+    psp = PSP(recipe.tiny_config(layer_offsets=True)).eval()
+    psp.latent_avg.normal_()
+    codes = psp.encoder(conditions(2))
+    latents = psp.encode(conditions(2)) - psp.latent_avg
+    torch.testing.assert_close(latents[:, 0], codes[:, 0])
+    for layer in range(1, 8):
+        torch.testing.assert_close(latents[:, layer], codes[:, 0] + codes[:, layer])
+
+
+@pytest.mark.parametrize("kind", ["last-layer-heads", "last-layer-w"])
+def test_passes_add_to_the_latents_of_the_face_seen(kind):
+    torch.manual_seed(0)
+    config = recipe.tiny_config(condition="photo", input_channels=3, encoder_kind=kind, refinements=2, output_size=64)
+    psp = PSP(config).eval()
+    psp.latent_avg.normal_()
+    photo = conditions(2)[:, :3]
+    seen = torch.cat([photo, psp.average_face().expand(2, -1, -1, -1)], dim=1)
+    first = psp.encoder(seen).reshape(2, -1, 16) + psp.latent_avg
+    seen = torch.cat([photo, torch.nn.functional.avg_pool2d(psp.generator(first), 2)], dim=1)
+    torch.testing.assert_close(psp.encode(photo), first + psp.encoder(seen).reshape(2, -1, 16))
+    assert psp(photo).shape == (2, 3, 64, 64)
+    for wrong in (photo[:, :1], photo[..., :16], photo[0], torch.cat([photo, photo], dim=1)):
+        with pytest.raises(InputError, match=r"condition has shape .*; needed: \(N, 3, 32, 32\)"):
+            psp.encode(wrong)
+    with pytest.raises(InputError, match=r"condition holds torch\.int64"):
+        psp.encode(photo.long())
+
+
 def test_forward_is_encode_mix_generate(psp):
     condition, styles = conditions(2), torch.randn(2, 16)
     latents = psp.encode(condition)
