@@ -117,13 +117,13 @@ def main(given: argparse.Namespace) -> None:
     for index in range(min(given.count, len(pairs))):
         _, condition, photo = pairs[index]
         labels = resized(maps[index][1], size)
-        latents = translator.encode(condition[None])
-        face = translator.synthesise(latents)[0]
+        latents, maps = translator.encode(condition[None]), translator.spatial_maps(condition[None])
+        face = translator.synthesise(latents, maps=maps)[0]
         painted = colours[labels].round().astype(np.uint8)
         faces = np.empty((0, size, size, 3), np.uint8)
         if index < DIVERSE:
             mixed = torch.cat([translator.model.mix(latents, style[None], config.style_layers) for style in styles])
-            faces = np.concatenate([translator.synthesise(part) for part in mixed.split(16)])
+            faces = np.concatenate([translator.synthesise(part, maps=maps) for part in mixed.split(16)])
         for name, made in {"face": face, "average latent": average, "classes painted": painted}.items():
             rows.setdefault(name, []).append(distances(made, photo))
         if index < DIVERSE:

@@ -15,7 +15,7 @@ _PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("photos", type=_PATH, nargs=-1, metavar="PHOTO...")
 @click.option("--out", type=_PATH, required=True, help="Output folder; created if missing.")
-@click.option("--checkpoint", default="portrait-parser", help="Checkpoint of a face parser.")
+@click.option("--checkpoint", default="photo-parser", show_default=True, help="Checkpoint of a face parser.")
 @click.option("--palette", is_flag=True, help="Write palette pictures, which viewers show in colours.")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device to compute on."
@@ -24,8 +24,8 @@ _PATH = click.Path(path_type=Path)
 def parse(photos: tuple[Path, ...], out: Path, checkpoint: str, palette: bool, device: str, quiet: bool) -> None:
     """Segment faces into their parts: one label map per photo.
 
-    PHOTO is a picture or a folder of pictures. The bundled parser was trained on procedural portraits (`facesynth prep
-    sample`) only, so it works on those and on the output of the bundled models.
+    PHOTO is a picture or a folder of pictures: one face each, cropped like a portrait (`facesynth prep align` makes such crops
+    of other photos).
     """
     from facesynth.model.inference.parse_files import parse_files
 

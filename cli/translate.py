@@ -21,7 +21,7 @@ _STDIN = Path("-")
     help="A checkpoint of facesynth, pixel2style2pixel, e4e or ReStyle, a run folder, owner/name on the Hugging Face Hub, or a "
     "published model by name, which is downloaded: psp-sketch-to-face, psp-seg-to-face, psp-ffhq-encode, psp-super-resolution, "
     "psp-frontalization, e4e-ffhq, restyle-e4e-ffhq.  "
-    "[default: the bundled portrait-seg for label maps, portrait-sketch for sketches]",
+    "[default: the bundled photo-seg for label maps, photo-sketch for sketches]",
 )
 @click.option("--out", type=_PATH, default="faces", help="Output folder; created if missing.")
 @click.option("--split", help="Split of a dataset folder: train, val, test or all.  [default: val]")
@@ -53,6 +53,19 @@ _STDIN = Path("-")
     type=click.Choice(["constant", "random", "none"]),
     default="constant",
     help="Fine detail: the checkpoint's own noise, noise by seed and sample, or none.",
+)
+@click.option(
+    "--tone",
+    type=click.Choice(["auto", "keep", "invert"]),
+    default="auto",
+    help="Sketches with light lines on dark: auto inverts them, keep none, invert all.",
+)
+@click.option(
+    "--paper",
+    type=click.Choice(["auto", "keep", "level"]),
+    default="auto",
+    help="Photographed or scanned sketches: auto levels the paper and crops to the sheet, keep takes them as they are, level "
+    "levels all.",
 )
 @click.option("--from-latents", is_flag=True, help="INPUT are latents (.npy), or folders of them.")
 @click.option("--save-latents", is_flag=True, help="Also write the latents of every face, as .npy beside it.")
@@ -90,6 +103,8 @@ def translate(
     split: str | None,
     sketch: str | None,
     style_from: Path | None,
+    tone: Any,
+    paper: Any,
     from_latents: bool,
     save_latents: bool,
     interpolate: tuple[Path, Path] | None,
@@ -142,6 +157,8 @@ def translate(
         device=device,
         precision=precision,
         compiled=compiled,
+        tone=tone,
+        paper=paper,
     )
     for name, note in [*done.notes, *done.failures]:
         click.echo(f"{name}: {note}", err=True)

@@ -52,6 +52,22 @@ def faces(demo: Path) -> None:
     images.write_png(DOCS / "faces.png", contact_sheet(grid, headings, cell=CELL))
 
 
+FIRST = {"beard": 0, "curls": 0, "glasses": 2, "hat": 0, "smile": 1, "child": 0}
+"""The drawings of the README's first picture, each with the number of the random style in its last row."""
+
+
+def first_picture() -> None:
+    """Some drawings made by hand, the photograph of each, and the same in a random style."""
+    translator = Translator.from_pretrained(SHIPPED_MODELS["sketch"], device="cpu")
+    columns = []
+    for name, number in FIRST.items():
+        path = DOCS / "drawings" / f"{name}.png"
+        shown = show_condition(translator.read(path), "sketch", CELEBAMASK_HQ)
+        columns.append([shown, np.asarray(translator(path)), np.asarray(translator(path, samples=4)[number])])
+    grid = [list(row) for row in zip(*columns, strict=True)]
+    images.write_png(DOCS / "first.png", contact_sheet(grid, [""] * len(columns), cell=CELL))
+
+
 def drawings() -> None:
     """What becomes of the drawings made by hand."""
     grid = []
@@ -102,4 +118,5 @@ if __name__ == "__main__":
     faces(folder)
     freehand(folder)
     drawings()
+    first_picture()
     shutil.copy(folder / "run" / "losses.png", DOCS / "losses.png")

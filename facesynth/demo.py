@@ -5,8 +5,8 @@
     OUT/raw/            procedural portraits with part masks, in the layout of the archive
     OUT/data/           the dataset folder: label maps, sketches, manifest
     OUT/run/            a short training of an encoder for the bundled generator
-    OUT/maps/           faces of label maps, by the bundled model, in its default style and in random ones
-    OUT/drawings/       faces of sketches
+    OUT/maps/           photographs from label maps, by the bundled model, in its default style and in random ones
+    OUT/drawings/       photographs from sketches
     OUT/report.html     the page; it needs no network and no other file
 
 Run again, the command does what is missing.
@@ -123,7 +123,7 @@ def run_demo(out: Path, *, extent: Extent | None = None, log: Callable[[str], No
     train(data, run, config, generator=Path("portrait-generator"), device="cpu", workers=0)
     page.curve = _curve(run / "metrics.csv")
     ids = dataset.with_columns("labels", "sketch_xdog", "photo", split="val")["id"].tolist()[: extent.inputs]
-    for name, column, model in (("maps", "labels", "portrait-seg"), ("drawings", "sketch_xdog", "portrait-sketch")):
+    for name, column, model in (("maps", "labels", "photo-seg"), ("drawings", "sketch_xdog", "photo-sketch")):
         kind, plural = ("label map", "label maps") if name == "maps" else ("sketch", "sketches")
         log(f"translating {len(ids)} {plural} the models have not seen")
         paths = [data / str(dataset.rows.loc[each, column]) for each in ids]

@@ -15,6 +15,8 @@ import pytest
 from facesynth import images
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import read_dataset, write_dataset
+from facesynth.model.checkpoints.native import find, load_parser
+from facesynth.model.inference.parser import Parser
 
 pytestmark = pytest.mark.real
 
@@ -71,6 +73,37 @@ def test_every_photo_has_its_drawings(data):
         assert drawings.shape == (240, 512, 512)
         assert drawings.mean(axis=(1, 2)).min() > 60
         assert drawings.std(axis=(1, 2)).min() > 5
+
+
+PARTS = (
+    ["background"],
+    ["skin"],
+    ["hair"],
+    ["l_brow", "r_brow"],
+    ["l_eye", "r_eye"],
+    ["nose"],
+    ["u_lip", "l_lip", "mouth"],
+    ["cloth"],
+    ["neck"],
+)
+
+
+def test_the_bundled_parser_segments_photos_of_other_people(data):
+    """The mean IoU, over all pixels of the photos, of left and right together."""
+    parser = Parser(load_parser(find(Path("photo-parser"))), device="cpu")
+    rows = read_dataset(data).with_columns("labels", "photo")
+    both, either = np.zeros(len(PARTS)), np.zeros(len(PARTS))
+    for labels, photo in zip(rows["labels"], rows["photo"], strict=True):
+        true = images.resize(images.read_labels(data / labels, CELEBAMASK_HQ), (512, 512), labels=True)
+        found = parser.parse(images.resize(images.read_photo(data / photo), (512, 512)))
+        for number, names in enumerate(PARTS):
+            ids = [CELEBAMASK_HQ.classes.index(name) for name in names]
+            is_true, is_found = np.isin(true, ids), np.isin(found, ids)
+            both[number] += (is_true & is_found).sum()
+            either[number] += (is_true | is_found).sum()
+    found = {names[0]: round(iou, 3) for names, iou in zip(PARTS, both / either, strict=True)}
+    print(f"\nIoU of the parser on {len(rows)} photos: {found}; mean {np.mean(both / either):.3f}")
+    assert np.mean(both / either) >= 0.55
 
 
 def references(data: Path, size: int) -> tuple[float, float]:

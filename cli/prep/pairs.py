@@ -17,6 +17,12 @@ from ._common import FOLDER, FORCE, OUT, PALETTE, STRICT, common, print_outcome,
 @click.option("--kind", type=click.Choice(["labels", "sketch"]), required=True, help="What CONDITIONS holds.")
 @OUT
 @click.option("--name", default="own", help="sketch: name of the sketches.")
+@click.option(
+    "--paper",
+    type=click.Choice(["keep", "auto", "level"]),
+    default="keep",
+    help="sketch: level photographed or scanned paper; auto does so where it is needed.",
+)
 @with_scheme
 @PALETTE
 @with_splits

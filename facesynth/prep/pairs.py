@@ -7,12 +7,14 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from facesynth import images
 from facesynth.errors import ColourError, InputError
 from facesynth.files import PICTURE_SUFFIXES, sha256
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme, describe
 from facesynth.manifest import is_usable_id
+from facesynth.paper import PaperMode, clean_paper
 from facesynth.prep.pipeline.dataset import Prepared, Stage, run_into
 from facesynth.prep.pipeline.findings import Finding, Refused
 from facesynth.prep.pipeline.journal import Done, Task, make_key
@@ -60,6 +62,7 @@ class _Pairing:
     name: str
     scheme: LabelScheme
     palette: bool
+    paper: PaperMode
 
     def __call__(self, todo: Sequence[str], identifier: str, photo: Path, condition: Path) -> Mapping[str, Done]:
         findings = []
@@ -71,7 +74,7 @@ class _Pairing:
             imported = import_photo(self.root, identifier, photo)
             columns = write_label_map(self.root, identifier, array, self.scheme, palette=self.palette)
         else:
-            array = images.read_sketch(condition)
+            array, _ = clean_paper(images.read_sketch(condition), self.paper)
             imported = import_photo(self.root, identifier, photo)
             path, column = f"sketches/{self.name}/{identifier}.png", f"sketch_{self.name}"
             columns = {column: path, f"{column}_sha256": sha256(images.write_png(self.root / path, array))}
@@ -91,6 +94,7 @@ def prepare_pairs(
     name: str = "own",
     scheme: LabelScheme = CELEBAMASK_HQ,
     palette: bool = False,
+    paper: PaperMode = "keep",
     splits: Splits | None = None,
     strict: bool = False,
     workers: Workers | None = None,
@@ -111,6 +115,9 @@ def prepare_pairs(
         Name of the sketches: the column ``sketch_<name>``.
     scheme : LabelScheme
         The scheme of the label maps.
+    paper : str
+        What is done to photographs and scans of sketches: ``keep``, ``auto`` or ``level``, as for
+        :func:`facesynth.paper.clean_paper`.
     palette, splits, strict, workers, force, progress
         As for :func:`facesynth.prep.stages.prepare_masks`; by default the split follows from a hash of the id.
 
@@ -127,6 +134,10 @@ def prepare_pairs(
     """
     if kind not in PAIR_KINDS:
         raise InputError(f"kind {kind!r} is not known; give one of: {', '.join(PAIR_KINDS)}")
+    if paper not in get_args(PaperMode):
+        raise InputError(f"paper is {paper!r}; needed: {', '.join(get_args(PaperMode))}")
+    if paper != "keep" and kind != "sketch":
+        raise InputError(f"paper is {paper!r}, but the kind is {kind}; it applies to sketches only")
     if not is_usable_id(name) or name.endswith("_sha256") or name.partition("-")[0] in METHODS:
         raise InputError(
             f"{name!r} cannot name your sketches; needed: a folder name that is no method of `facesynth prep sketches`"
@@ -142,16 +153,22 @@ def prepare_pairs(
         )
     has_splits, splits = splits is not None, splits or Splits()
     photos, conditions = photos.absolute(), conditions.absolute()
-    work = _Pairing(out.absolute(), kind, name, scheme, palette)
+    work = _Pairing(out.absolute(), kind, name, scheme, palette, paper)
     labels = kind == "labels"
     # The key contains the folders: unpacked pictures often have the same size and date.
     folders = [str(photos.resolve()), str(conditions.resolve())]
-    recipe = make_key("pairs", 1, kind, name, describe(scheme), palette if labels else None, folders)
+    levelling = {} if paper == "keep" else {"paper": paper}
+    recipe = make_key(
+        "pairs", 1, kind, name, describe(scheme), palette if labels else None, folders, *levelling.items()
+    )
     stage = Stage(
         "pairs-labels" if labels else f"pairs-sketch-{name}",
         ("photos", "labels" if labels else f"sketches/{name}"),
         LABEL_COLUMNS if labels else (f"sketch_{name}", f"sketch_{name}_sha256"),
-        {"kind": kind, **({"label_scheme": describe(scheme), "palette": palette} if labels else {"name": name})},
+        {
+            "kind": kind,
+            **({"label_scheme": describe(scheme), "palette": palette} if labels else {"name": name, **levelling}),
+        },
     )
 
     def task(identifier: str) -> Task:

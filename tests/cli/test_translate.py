@@ -278,6 +278,23 @@ def test_an_inverted_drawing_is_said(faces, tmp_path, translate):
     assert out.startswith(f"faces in {tmp_path}/out: 1 written")
 
 
+def test_tone_and_paper_by_option(faces, tmp_path, translate):
+    sketch = images.read_sketch(faces / "sketches/xdog/00001.png")
+    images.write_png(tmp_path / "a.png", (0.7 * sketch).astype(np.uint8))
+    faces_of = []
+    for options, note in (
+        ((), "a: paper levelled\n"),
+        (("--paper", "keep"), ""),
+        (("--tone", "keep"), "a: paper levelled\n"),
+    ):
+        code, out, err = translate(tmp_path / "a.png", *options, task="sketch2face")
+        assert (code, err) == (0, note)
+        assert "1 written" in out  # other options make another face
+        faces_of.append(images.read_photo(tmp_path / "out/a.png"))
+    assert np.abs(faces_of[0].astype(int) - faces_of[1]).max() > 0
+    np.testing.assert_array_equal(faces_of[0], faces_of[2])
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -307,12 +324,12 @@ def test_options_that_do_not_fit(faces, tmp_path, translate, arguments, says):
 @pytest.mark.parametrize(
     ("arguments", "chosen"),
     [
-        (("labels/00000.png",), "portrait-seg"),
-        (("labels",), "portrait-seg"),
-        ((".",), "portrait-seg"),
-        ((".", "--sketch", "xdog"), "portrait-sketch"),
-        (("sketches/xdog/00000.png",), "portrait-sketch"),
-        (("--interpolate", "sketches/xdog/00000.png", "sketches/xdog/00001.png", "--frames", 3), "portrait-sketch"),
+        (("labels/00000.png",), "photo-seg"),
+        (("labels",), "photo-seg"),
+        ((".",), "photo-seg"),
+        ((".", "--sketch", "xdog"), "photo-sketch"),
+        (("sketches/xdog/00000.png",), "photo-sketch"),
+        (("--interpolate", "sketches/xdog/00000.png", "sketches/xdog/00001.png", "--frames", 3), "photo-sketch"),
     ],
 )
 def test_without_a_checkpoint_the_first_input_chooses_one(faces, facesynth, tmp_path, monkeypatch, arguments, chosen):
@@ -337,7 +354,7 @@ def test_without_a_checkpoint_latents_go_on(faces, facesynth, tmp_path):
     code, out, _ = facesynth(
         "translate", tmp_path / "a", "-q", "--device", "cpu", "--from-latents", "--out", tmp_path / "b"
     )
-    assert (code, out.startswith("model: portrait-seg")) == (0, True)
+    assert (code, out.startswith("model: photo-seg")) == (0, True)
     for path in (tmp_path / "b").glob("*.png"):
         np.testing.assert_array_equal(images.read_photo(path), images.read_photo(tmp_path / "a" / path.name))
 

@@ -74,6 +74,23 @@ def test_label_maps_are_joined_by_stem(own: Path) -> None:
         np.testing.assert_array_equal(np.asarray(Image.open(own / "data" / rows(own)["labels"][name])), labels_of(name))
 
 
+def test_photographed_sketches_are_levelled_on_demand(own: Path) -> None:
+    for name in NAMES:
+        sheet = np.full((64, 64), 180, np.uint8)
+        sheet[20:44, 30:32] = 60
+        for path in (own / "sketches").glob(f"{name}.*"):
+            Image.fromarray(sheet).save(path, lossless=True)
+    found = []
+    for paper in ("keep", "auto"):
+        pair(own, "sketch", name="mine", paper=paper)
+        found.append(images.read_sketch(own / "data" / rows(own)["sketch_mine"]["10"]))
+    assert [(int(drawn[5, 5]), int(drawn[30, 30])) for drawn in found] == [(180, 60), (255, 0)]
+    with pytest.raises(InputError, match="paper is 'level', but the kind is labels; it applies to sketches only"):
+        pair(own, paper="level")
+    with pytest.raises(InputError, match="paper is 'flat'; needed: auto, keep, level"):
+        pair(own, "sketch", paper="flat")
+
+
 def test_sketches_come_under_their_name(own: Path) -> None:
     pair(own, "sketch", name="by hand")
     assert (rows(own)["sketch_by hand"] == "sketches/by hand/" + rows(own)["id"] + ".png").all()

@@ -360,7 +360,15 @@ def _write(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str,
         file.write(tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
-SHIPPED = ("portrait-seg", "portrait-sketch", "portrait-generator", "portrait-parser")
+SHIPPED = (
+    "photo-seg",
+    "photo-sketch",
+    "photo-parser",
+    "portrait-seg",
+    "portrait-sketch",
+    "portrait-generator",
+    "portrait-parser",
+)
 """Names of the checkpoints that come with the package."""
 
 

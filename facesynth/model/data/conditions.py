@@ -1,22 +1,23 @@
 """Conditions: a label map, sketch or photo in any form in, 8-bit pixels of the model's input size out.
 
 Every condition is read here, by training and by inference alike. Training reads what `facesynth prep` wrote, strictly. What
-people draw or find is read with more latitude: label maps may be in the scheme's colours, paper may be transparent, and lines
-may be light on dark. The note says where pixels were changed for that.
+people draw or find is read with more latitude: label maps may be in the scheme's colours, paper may be transparent or
+photographed, and lines may be light on dark. The note says where pixels were changed for that.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import cv2
 import numpy as np
 
 from facesynth import images
-from facesynth.errors import PictureError, WrongKindError
+from facesynth.errors import InputError, PictureError, WrongKindError
 from facesynth.images import Picture
 from facesynth.model.data.tensors import BACKGROUND, to_square
+from facesynth.paper import PaperMode, clean_paper
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,8 +36,25 @@ _WIDEST_LINE = 1 / 12
 """Anything wider than this fraction of a picture's longer side is an area, not a line."""
 _FEWEST_COLOURS = 64
 """A picture with this many colours or fewer is not a photo."""
+Tone = Literal["auto", "keep", "invert"]
+"""auto: invert drawings with light lines on dark; keep: no drawing; invert: all of them."""
 INVERTED = "light lines on dark: read as dark on light"
 ON_GLASS = "light lines on transparent paper: read as dark on light"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SketchReading:
+    """How sketches that people draw are read."""
+
+    tone: Tone = "auto"
+    """Whether light lines on dark are inverted."""
+    paper: PaperMode = "auto"
+    """Whether photographs and scans of paper are levelled, and cropped to the sheet."""
+
+    def __post_init__(self) -> None:
+        for name, value, choices in (("tone", self.tone, get_args(Tone)), ("paper", self.paper, get_args(PaperMode))):
+            if value not in choices:
+                raise InputError(f"{name} is {value!r}; needed: {', '.join(choices)}")
 
 
 @dataclass(frozen=True)
@@ -68,6 +86,7 @@ def read_condition(
     size: int,
     *,
     strict: bool = False,
+    sketches: SketchReading | None = None,
 ) -> ReadCondition:
     """A condition, made square and resized to what the model takes.
 
@@ -83,6 +102,8 @@ def read_condition(
         Height and width of the condition, pixels.
     strict : bool
         Take only what `facesynth prep` writes: label maps of class ids, sketches as they are.
+    sketches : SketchReading, optional
+        How sketches are read, unless strictly.
 
     Raises
     ------
@@ -98,7 +119,7 @@ def read_condition(
     if kind == "labels":
         pixels = picture.labels(scheme) if strict else picture.any_labels(scheme)
     elif kind == "sketch":
-        pixels, note = (picture.sketch(), "") if strict else _sketch(picture)
+        pixels, note = (picture.sketch(), "") if strict else _sketch(picture, sketches or SketchReading())
     else:
         pixels = images.read_photo(picture.path) if strict else _photo(picture)
     square = to_square(pixels, BACKGROUND[kind])
@@ -126,7 +147,7 @@ def kind_of(picture: Picture, scheme: LabelScheme) -> Condition:
         picture.any_labels(scheme)
     except PictureError:
         try:
-            _sketch(picture)
+            _sketch(picture, SketchReading())
         except WrongKindError as error:
             raise WrongKindError(
                 f"{picture.path} is neither a label map in the ids or colours of {scheme.name} nor a sketch, which the shipped "
@@ -136,9 +157,9 @@ def kind_of(picture: Picture, scheme: LabelScheme) -> Condition:
     return "labels"
 
 
-def _sketch(picture: Picture) -> tuple[NDArray[np.uint8], str]:
-    """The drawing as dark lines on light paper, and what was done to it."""
-    if picture.pillow.has_transparency_data:
+def _sketch(picture: Picture, reading: SketchReading) -> tuple[NDArray[np.uint8], str]:
+    """The drawing as dark lines on white paper, and what was done to it."""
+    if reading.tone == "auto" and picture.pillow.has_transparency_data:
         alpha = np.asarray(picture.pillow.convert("RGBA"))[..., 3]
         if int(alpha.min()) < _DARK <= int(alpha.max()) and int(picture.rgb().min()) >= 2 * _DARK - _COLOURED:
             return 255 - alpha, ON_GLASS
@@ -148,9 +169,12 @@ def _sketch(picture: Picture) -> tuple[NDArray[np.uint8], str]:
             f"{picture.path} is coloured over most of it: a photo or a colour-coded label map; needed: a sketch, dark lines on "
             "light paper, as `facesynth prep sketches` makes of photos"
         )
-    if is_inverted(sketch):
-        return 255 - sketch, INVERTED
-    return sketch, ""
+    notes = []
+    if reading.tone == "invert" or (reading.tone == "auto" and is_inverted(sketch)):
+        sketch = 255 - sketch
+        notes.append(INVERTED)
+    sketch, changes = clean_paper(sketch, reading.paper)
+    return sketch, ", ".join([*notes, *changes])
 
 
 def is_inverted(sketch: NDArray[np.uint8]) -> bool:

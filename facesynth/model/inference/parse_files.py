@@ -36,7 +36,7 @@ class Parsed:
 def parse_files(
     photos: Sequence[Path],
     out: Path,
-    parser: Path | str = "portrait-parser",
+    parser: Path | str = "photo-parser",
     *,
     palette: bool = False,
     device: str = "auto",
@@ -51,7 +51,7 @@ def parse_files(
     out : Path
         The folder for the label maps; created if missing. Existing files of the same names are replaced.
     parser : Path or str
-        A checkpoint that holds a face parser. The one that comes with facesynth was trained on drawn portraits.
+        A checkpoint that holds a face parser; by default the bundled one for photos.
     palette : bool
         Write palette pictures, which viewers display in colour; the stored ids are the same.
     device : str

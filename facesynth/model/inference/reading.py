@@ -181,6 +181,8 @@ def _read_latents(file: Picture, translator: Translator) -> Tensor:
 def _read_condition(file: Picture, translator: Translator) -> ReadCondition:
     config = translator.config
     try:
-        return read_condition(file, config.condition, translator.scheme, config.input_size)
+        return read_condition(
+            file, config.condition, translator.scheme, config.input_size, sketches=translator.sketches
+        )
     except WrongKindError as error:
         raise WrongKindError(f"{error}; {translator.path} is a {translator.task} checkpoint") from error

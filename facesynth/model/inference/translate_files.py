@@ -131,8 +131,8 @@ def translate_files(
     inputs : sequence of Path
         Conditions, folders of them, or dataset folders.
     checkpoint : Path or str, optional
-        As for :meth:`Translator.from_pretrained`; by default the model for drawn portraits that comes with facesynth and takes
-        the kind of the first input, label maps or sketches.
+        As for :meth:`Translator.from_pretrained`; by default the photographic model that comes with facesynth and takes the
+        kind of the first input, label maps or sketches.
     out : Path
         The folder for the faces; created if missing.
     styling, writing : Styling, Writing, optional
@@ -154,7 +154,7 @@ def translate_files(
     progress : callable, optional
         Displays the progress.
     **loading
-        ``device``, ``precision`` and ``compiled``, as :class:`Translator` takes them.
+        ``device``, ``precision``, ``compiled``, ``tone`` and ``paper``, as :class:`Translator` takes them.
 
     Raises
     ------
@@ -265,6 +265,7 @@ class _Run:
             "checkpoint": {"file": translator.path.name, "bytes": about.st_size, "modified_ns": about.st_mtime_ns},
             "precision": translator.precision,
             **dataclasses.asdict(self.styling),
+            **dataclasses.asdict(translator.sketches),
             "format": self.writing.format,
             "size": self.writing.size,
             "style": None if style is None else sha256(style.cpu().numpy().tobytes()),

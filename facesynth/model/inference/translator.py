@@ -30,7 +30,7 @@ from facesynth.model.checkpoints import native, state_dict
 from facesynth.model.checkpoints.hub import fetch, is_repository
 from facesynth.model.checkpoints.load import find, load_model
 from facesynth.model.checkpoints.named import published
-from facesynth.model.data.conditions import read_condition
+from facesynth.model.data.conditions import SketchReading, Tone, read_condition
 from facesynth.model.data.tensors import condition_tensor, to_pictures
 from facesynth.model.devices import choose_device, need_compiler, precise
 from facesynth.model.inference.model_card import CARD, card_values
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from facesynth.model.checkpoints.native import Checkpoint
     from facesynth.model.networks.spatial import SpatialMaps
+    from facesynth.paper import PaperMode
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +71,26 @@ class Translator(
     compiled : bool
         Compile the networks that this makes faster with :func:`torch.compile`; the first face of every batch size then takes
         longer. On a CPU this needs a C++ compiler.
+    tone : str
+        auto: invert sketches with light lines on dark; keep: none; invert: all.
+    paper : str
+        auto: level photographs and scans of sketches, and crop them to the sheet; keep: take them as they are; level: level
+        all.
     """
 
     _hub_mixin_config: dict[str, Any] = {}  # noqa: RUF012 - not None, lest the mixin copy the checkpoint for a config
 
     def __init__(
-        self, given: Checkpoint, *, device: str = "auto", precision: str = "float32", compiled: bool = False
+        self,
+        given: Checkpoint,
+        *,
+        device: str = "auto",
+        precision: str = "float32",
+        compiled: bool = False,
+        tone: Tone = "auto",
+        paper: PaperMode = "auto",
     ) -> None:
+        self.sketches = SketchReading(tone=tone, paper=paper)
         self.device = choose_device(device)
         self.precision, self.autocast = precision, precise(precision, self.device)
         self.checkpoint = given
@@ -108,7 +122,7 @@ class Translator(
         ----------
         path : Path or str
         **loading
-            ``device``, ``precision`` and ``compiled``, as the class takes them.
+            ``device``, ``precision``, ``compiled``, ``tone`` and ``paper``, as the class takes them.
 
         Raises
         ------
@@ -139,7 +153,7 @@ class Translator(
         revision, cache_dir, token, local_files_only, force_download
             As :func:`huggingface_hub.hf_hub_download` takes them.
         **loading
-            ``device``, ``precision`` and ``compiled``, as the class takes them.
+            ``device``, ``precision``, ``compiled``, ``tone`` and ``paper``, as the class takes them.
 
         Raises
         ------
@@ -202,7 +216,8 @@ class Translator(
         ----------
         source : Path or str, Pillow picture, or uint8 array
             Of any size; a picture that is not square is padded with background, paper or black. Label maps hold class ids or
-            the scheme's colours; transparent paper becomes white; light lines on dark are inverted.
+            the scheme's colours; transparent paper becomes white; light lines on dark are inverted, and photographed paper is
+            levelled, unless the translator was made with another ``tone`` or ``paper``.
 
         Returns
         -------
@@ -220,6 +235,7 @@ class Translator(
             self.config.condition,
             self.scheme,
             self.config.input_size,
+            sketches=self.sketches,
         )
         if condition.note:
             log.info("%s: %s", condition.path, condition.note)

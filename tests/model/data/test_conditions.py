@@ -9,7 +9,15 @@ from facesynth import images
 from facesynth.errors import InputError, PictureError, WrongKindError
 from facesynth.images import Picture
 from facesynth.labels import CELEBAMASK_HQ
-from facesynth.model.data.conditions import INVERTED, ON_GLASS, is_inverted, kind_of, read_condition
+from facesynth.model.data.conditions import (
+    INVERTED,
+    ON_GLASS,
+    SketchReading,
+    is_inverted,
+    kind_of,
+    read_condition,
+)
+from facesynth.paper import LEVELLED
 
 
 def read(source, kind, size=64):
@@ -128,6 +136,32 @@ def test_a_light_face_before_a_dark_background_stays():
 @pytest.mark.parametrize("value", [0, 127, 128, 255])
 def test_one_tone_is_not_inverted(value):
     assert not is_inverted(np.full((32, 32), value, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("tone", "inverted"), [("auto", (False, True)), ("keep", (False, False)), ("invert", (True, True))]
+)
+def test_the_tone_can_be_chosen(tone, inverted):
+    for source, is_turned in zip((drawing(), 255 - drawing()), inverted, strict=True):
+        found = read_condition(source, "sketch", CELEBAMASK_HQ, 64, sketches=SketchReading(tone=tone, paper="keep"))
+        np.testing.assert_array_equal(found.pixels, 255 - source if is_turned else source)
+        assert found.note == (INVERTED if is_turned else "")
+
+
+def test_photographed_paper_is_levelled_unless_it_is_to_be_kept():
+    photo = (drawing() * 0.7).astype(np.uint8)
+    levelled, note = read(photo, "sketch")
+    assert (note, int(levelled[2, 2])) == (LEVELLED, 255)
+    kept = read_condition(photo, "sketch", CELEBAMASK_HQ, 64, sketches=SketchReading(paper="keep"))
+    np.testing.assert_array_equal(kept.pixels, photo)
+    board, note = read((255 - 0.8 * drawing()).astype(np.uint8), "sketch")
+    assert (note, int(board[2, 2])) == (f"{INVERTED}, {LEVELLED}", 255)
+
+
+@pytest.mark.parametrize("wrong", [{"tone": "dark"}, {"paper": "yes"}])
+def test_a_reading_that_there_is_not(wrong):
+    with pytest.raises(InputError, match=r"is '\w+'; needed: auto, keep"):
+        SketchReading(**wrong)
 
 
 def test_a_pencil_of_colour_will_do():

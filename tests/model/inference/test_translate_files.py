@@ -596,6 +596,6 @@ def test_a_drawing_is_read_and_decoded_once(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "read_bytes", lambda path: reads.append(path) or read_bytes(path))
     monkeypatch.setattr(images, "decode", lambda data, path: decodings.append(path) or decode(data, path))
     done = translate_files([tmp_path / "a.png"], None, tmp_path / "faces", writing=Writing(sheet=True), device="cpu")
-    assert done.chosen == "portrait-sketch"
+    assert done.chosen == "photo-sketch"
     assert reads.count(tmp_path / "a.png") == 1
     assert decodings.count(tmp_path / "a.png") == 1

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from facesynth.paper import CROPPED, LEVELLED, UNRULED, clean_paper, crop_to_sheet, is_clean, level
+
+SIZE = 256
+
+
+def drawing(line: int = 0) -> np.ndarray:
+    """A head of thin lines on white."""
+    sheet = np.full((SIZE, SIZE), 255, np.uint8)
+    cv2.ellipse(sheet, (128, 130), (60, 80), 0, 0, 360, line, 2, cv2.LINE_AA)
+    for x in (105, 151):
+        cv2.ellipse(sheet, (x, 115), (12, 6), 0, 0, 360, line, 2, cv2.LINE_AA)
+    cv2.ellipse(sheet, (128, 165), (22, 10), 0, 0, 180, line, 2, cv2.LINE_AA)
+    cv2.line(sheet, (128, 125), (122, 145), line, 2, cv2.LINE_AA)
+    return sheet
+
+
+def photographed(sheet: np.ndarray, light: np.ndarray | float, noise: float = 2.0) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return np.clip(sheet * light + rng.normal(0, noise, sheet.shape), 0, 255).astype(np.uint8)
+
+
+def slope(bright: float, dark: float) -> np.ndarray:
+    return np.linspace(bright, dark, SIZE)[None] * np.linspace(1, dark / bright, SIZE)[:, None]
+
+
+LIGHTS = {"even": 0.7, "dim": 0.35, "from a side": slope(0.9, 0.5), "warm lamp": slope(0.85, 0.7)}
+
+
+@pytest.mark.parametrize("light", LIGHTS.values(), ids=LIGHTS.keys())
+def test_photographed_paper_becomes_white_and_lines_stay(light):
+    clean = drawing()
+    found, notes = clean_paper(photographed(clean, light))
+    assert notes == [LEVELLED]
+    assert np.mean(found[clean == 255] >= 250) > 0.97
+    assert np.median(found[clean == 0]) <= 30
+    assert np.abs(found.astype(int) - clean).mean() < 3
+
+
+def test_faint_pencil_becomes_dark():
+    found, _ = clean_paper(photographed(drawing(line=170), 0.8, noise=1.0))
+    assert np.median(found[drawing() == 0]) < 80
+
+
+@pytest.mark.parametrize("shade", [0, 120])
+def test_a_clean_drawing_stays_as_it_is(shade):
+    sheet = drawing()
+    sheet[:60] = np.minimum(sheet[:60], 255 - shade)  # hair that reaches the border
+    found, notes = clean_paper(sheet)
+    assert is_clean(sheet)
+    assert (found is sheet, notes) == (True, [])
+
+
+def test_keep_and_level_are_obeyed():
+    sheet = photographed(drawing(), 0.7)
+    assert clean_paper(sheet, "keep")[0] is sheet
+    assert clean_paper(drawing(), "level")[1] == [LEVELLED]
+
+
+def test_black_margins_of_a_scan_are_cut_off():
+    scan = np.full((SIZE + 40, SIZE + 25), 8, np.uint8)
+    scan[10 : 10 + SIZE, :SIZE] = drawing()
+    found, notes = clean_paper(scan)
+    np.testing.assert_array_equal(found, drawing())
+    assert notes == [CROPPED]
+
+
+def test_a_sheet_on_a_table_is_cut_out_and_straightened():
+    target = np.array([[70, 50], [330, 75], [345, 340], [55, 320]], np.float32)
+    corners = np.array([[0, 0], [SIZE, 0], [SIZE, SIZE], [0, SIZE]], np.float32)
+    matrix = cv2.getPerspectiveTransform(corners, target)
+    table = np.full((400, 400), 60, np.uint8)
+    on_it = cv2.warpPerspective(photographed(drawing(), 0.85), matrix, (400, 400), borderValue=0)
+    covered = cv2.warpPerspective(np.ones((SIZE, SIZE), np.uint8), matrix, (400, 400)) > 0
+    found, notes = clean_paper(np.where(covered, on_it, table))
+    assert notes == [CROPPED, LEVELLED]
+    found = cv2.resize(found, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    wanted = cv2.GaussianBlur(drawing(), (0, 0), 3).astype(float)
+    assert np.corrcoef(cv2.GaussianBlur(found, (0, 0), 3).ravel(), wanted.ravel())[0, 1] > 0.85
+
+
+def test_a_dark_drawing_is_no_sheet_on_a_table():
+    hair = drawing()
+    cv2.ellipse(hair, (128, 60), (90, 60), 0, 0, 360, 0, -1)
+    assert crop_to_sheet(hair) is None
+
+
+@pytest.mark.parametrize("grid", [False, True])
+def test_ruled_lines_are_removed(grid):
+    clean = drawing()
+    ruled = clean.copy()
+    for at in range(12, SIZE, 16):
+        ruled[at] = np.minimum(ruled[at], 190)
+        if grid:
+            ruled[:, at] = np.minimum(ruled[:, at], 190)
+    found, notes = clean_paper(ruled)
+    assert notes == [UNRULED]
+    assert np.mean(found[clean == 255] > 245) > 0.99
+    assert np.median(found[clean == 0]) < 90
+
+
+def test_few_straight_lines_of_a_drawing_stay():
+    sheet = drawing()
+    for at in (20, 60, 200, 230):
+        sheet[at, 20:-20] = 0
+    assert clean_paper(sheet) == (sheet, []) or clean_paper(sheet)[0] is sheet
+
+
+def test_an_empty_sheet_has_no_lines():
+    found = level(photographed(np.full((SIZE, SIZE), 255, np.uint8), 0.7))
+    assert np.mean(found > 200) > 0.95
