@@ -49,7 +49,7 @@ from facesynth.model.inference.translator import Translator
 from facesynth.model.losses.lpips import LPIPS, load_lpips
 
 SIZE, STYLES, DIVERSE, BATCH = 128, 8, 32, 25
-FIT_STEPS, FIT_RATE = 60, 0.1
+FIT_STEPS, FIT_RATE = 60, 0.05
 Pictures = NDArray[np.uint8]
 Describe = Callable[[Pictures], NDArray[np.float64]]
 
@@ -102,7 +102,7 @@ def with_fitted_styles(translator: Translator, conditions: Pictures, photos: Pic
         latents, maps = translator.encode(part).clone(), translator.spatial_maps(part)
         maps = None if maps is None else {key: value.clone() for key, value in maps.items()}
         photo = photo_tensor(torch.from_numpy(photos[first : first + BATCH]))
-        z = torch.zeros(len(part), config.style_dim, requires_grad=True)
+        z = torch.randn(len(part), config.style_dim, generator=torch.Generator().manual_seed(first)).requires_grad_()
         optimizer = torch.optim.Adam([z], FIT_RATE)
         for _ in range(FIT_STEPS):
             with torch.enable_grad():
@@ -272,9 +272,8 @@ def main(options: argparse.Namespace) -> None:
             faces = faces_of(translator, condition)
             row(f"{name}, {what}", faces, None if what == "label maps" else condition)
             shown.append(faces)
-            if what == "label maps" or what in options.lines:
-                fitted = with_fitted_styles(translator, condition, photos, lpips)
-                row(f"{name}, {what}, own style", fitted, None if what == "label maps" else condition)
+            if what == "label maps":
+                row(f"{name}, {what}, own style", with_fitted_styles(translator, condition, photos, lpips))
         colours: dict[str, list[float]] = {}
         condition = next(iter(inputs.values()))[:DIVERSE]
         for styled, own in zip(condition, labels, strict=False):
@@ -301,7 +300,7 @@ if __name__ == "__main__":
     asked.add_argument(
         "--lines",
         nargs="*",
-        default=["contours", "outlines", "outlines-loose"],
+        default=["contours", "outlines-loose"],
         help="sketch methods that draw lines alone",
     )
     asked.add_argument("--parser", default="photo-parser")

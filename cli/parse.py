@@ -15,7 +15,7 @@ _PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("photos", type=_PATH, nargs=-1, metavar="PHOTO...")
 @click.option("--out", type=_PATH, required=True, help="Output folder; created if missing.")
-@click.option("--checkpoint", default="photo-parser", show_default=True, help="Checkpoint of a face parser.")
+@click.option("--checkpoint", default="photo-parser", help="A face parser.")
 @click.option("--palette", is_flag=True, help="Write palette pictures, which viewers show in colours.")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", help="Device to compute on."

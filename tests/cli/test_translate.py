@@ -350,13 +350,16 @@ def test_without_a_checkpoint_the_first_input_chooses_one(faces, facesynth, tmp_
 @pytest.mark.slow
 def test_without_a_checkpoint_latents_go_on(faces, facesynth, tmp_path):
     maps = faces / "labels"
-    facesynth("translate", maps, "-q", "--device", "cpu", "--save-latents", "--out", tmp_path / "a")
-    code, out, _ = facesynth(
-        "translate", tmp_path / "a", "-q", "--device", "cpu", "--from-latents", "--out", tmp_path / "b"
-    )
-    assert (code, out.startswith("model: photo-seg")) == (0, True)
-    for path in (tmp_path / "b").glob("*.png"):
-        np.testing.assert_array_equal(images.read_photo(path), images.read_photo(tmp_path / "a" / path.name))
+    fixed = ("-q", "--device", "cpu")
+    for options in ((), ("--checkpoint", "portrait-seg")):
+        first, again = tmp_path / f"first{len(options)}", tmp_path / f"again{len(options)}"
+        facesynth("translate", maps, *fixed, *options, "--save-latents", "--out", first)
+        code, out, err = facesynth("translate", first, *fixed, *options, "--from-latents", "--out", again)
+        assert (code, out.startswith("model: photo-seg")) == (0, not options)
+        assert err.startswith("latents: without the spatial path, which needs the picture") == (not options)
+        for path in again.glob("*.png"):
+            is_same = np.array_equal(images.read_photo(path), images.read_photo(first / path.name))
+            assert is_same == bool(options)
 
 
 def test_without_a_checkpoint_faces_go_to_a_folder_of_that_name(faces, facesynth, tmp_path, monkeypatch):

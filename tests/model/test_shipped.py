@@ -101,8 +101,8 @@ def test_faces_have_the_parts_of_their_label_maps(portraits, seg, parser):
     small = [images.resize(labels, (128, 128), labels=True) for _, labels, _ in portraits]
     own = np.mean([iou(a, parser.parse(face)) for a, face in zip(small, faces, strict=True)])
     others = np.mean([iou(a, parser.parse(face)) for a, face in zip(small, faces[1:] + faces[:1], strict=True)])
-    assert own > 0.6
-    assert own > others + 0.25
+    assert own > 0.5
+    assert own > others + 0.2
 
 
 @pytest.mark.slow

@@ -202,6 +202,8 @@ def translate_files(
     run = _Run(translator, reading, sources, out, styling, writing, style, batch_size, opened)
     make_folder(out)
     run.done.chosen = chosen
+    if from_latents and translator.config.spatial_resolutions:
+        run.done.notes.append(("latents", "without the spatial path, which needs the picture: lines are not followed"))
     with locked(out):
         return run.finish(force=force, progress=progress)
 
