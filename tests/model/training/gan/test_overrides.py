@@ -41,7 +41,7 @@ def test_options_count_more_than_a_file_and_that_more_than_a_preset(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("lpips: 1", "lpips is not a setting; needed: steps, batch_size"),
+        ("lpips: 1", "lpips is not a setting; needed: discriminator_kind, lpips_network, steps, batch_size"),
         ("steps: many", "steps is 'many'; needed: a whole number"),
         ("task: seg2face", "has the task 'seg2face'; needed: settings of `facesynth train-generator`"),
         ("generator: 3", "generator is 3; needed: sizes by name"),
