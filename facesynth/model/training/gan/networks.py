@@ -2,9 +2,8 @@
 
 A step consists of an update of the generator by its loss, one by path length regularisation if due, an update of the
 discriminator (:mod:`facesynth.model.training.gan.discriminators`) by its loss, one by R1 if due, and an update of the
-generator's moving average. All random numbers are drawn for
-the whole step from the seed and the step's number and then distributed to micro-batches and processes. Gradients and metrics
-are means over these.
+generator's moving average. All random numbers are drawn for the whole step from the seed and the step's number and then
+distributed to micro-batches and processes. Gradients and metrics are means over these.
 
 References: those of :mod:`facesynth.model.losses.adversarial` and :mod:`facesynth.model.training.ada`.
 """
