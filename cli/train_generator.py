@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ._progress import tell_downloads
 from ._training import (
     EXECUTION_OPTIONS,
+    LPIPS_FILES,
     PATH,
     PRESETS,
     SEED_OPTION,
@@ -20,6 +21,10 @@ from ._training import (
     reporter,
     settings_options,
 )
+
+if TYPE_CHECKING:
+    from facesynth.model.config.gan import GANConfig
+    from facesynth.model.losses.lpips import LPIPS
 
 
 @click.command("train-generator")
@@ -36,7 +41,20 @@ from ._training import (
     help="A checkpoint, also of other programs, or published weights by name, such as stylegan2-ffhq, which are downloaded; "
     "the generator to start from.",
 )
-@click.option("--discriminator", type=PATH, help="A file with the discriminator that belongs to it.")
+@click.option(
+    "--discriminator",
+    type=PATH,
+    metavar="KIND|FILE",
+    help="stylegan2; projected, on the feature maps of LPIPS's backbone; or a file with the discriminator that belongs to "
+    "--generator.  [default: stylegan2]",
+)
+@click.option(
+    "--lpips-net",
+    "lpips_network",
+    type=click.Choice(["alex", "vgg"]),
+    help=f"Backbone of --discriminator projected.{PRESETS}",
+)
+@LPIPS_FILES
 @STEP_OPTIONS
 @click.option("--learning-rate", type=float, help=f"Learning rate of both networks.{PRESETS}")
 @click.option("--r1", "r1_weight", type=float, help="Weight of the gradient penalty.  [default: by size and batch]")
@@ -66,6 +84,8 @@ def train_generator(
     sizes: tuple[str, ...],
     generator: Path | None,
     discriminator: Path | None,
+    lpips_backbone: Path | None,
+    lpips_heads: Path | None,
     learning_rate: float | None,
     device: str,
     workers: int,
@@ -76,21 +96,25 @@ def train_generator(
     **values: Any,
 ) -> None:
     """Train a StyleGAN2 generator on photos, for `facesynth train --generator` to build on."""
+    from facesynth.model.config.gan import DISCRIMINATORS
     from facesynth.model.training.gan.overrides import resolve_generator
-    from facesynth.model.training.gan.plan import GeneratorFolder, plan_generator, read_initial_networks
+    from facesynth.model.training.gan.plan import plan_generator, read_initial_networks, run_folder
     from facesynth.model.training.gan.train import train_generator as run
 
     options = {name: value for name, value in values.items() if value is not None}
     if learning_rate is not None:
         options |= dict.fromkeys(("generator_learning_rate", "discriminator_learning_rate"), learning_rate)
     tell_downloads(quiet=quiet)
+    if discriminator is not None and str(discriminator) in DISCRIMINATORS and not discriminator.exists():
+        options["discriminator_kind"], discriminator = str(discriminator), None
     initial = read_initial_networks(generator, discriminator, size)
     settings = resolve_generator(
         initial, size=size, name=preset, file=config, options=options, sizes=dict(named(text) for text in sizes)
     )
+    projection = _projection(settings, lpips_backbone, lpips_heads, network_given="lpips_network" in options)
     if dry_run:
-        planned = plan_generator(data, settings, initial)
-        GeneratorFolder(out).refuse_another(planned.settings)
+        planned = plan_generator(data, settings, initial, projection)
+        run_folder(out, settings).refuse_another(planned.settings)
         click.echo(planned.text())
         click.echo("nothing was started: this was a dry run")
         return
@@ -99,6 +123,7 @@ def train_generator(
         out,
         settings,
         initial=initial,
+        projection=projection,
         report=reporter(settings.steps, "", quiet=quiet),
         announce=announcer(quiet=quiet),
         device=device,
@@ -113,3 +138,19 @@ def train_generator(
     click.echo(f"generator in {done.root}: {progress}")
     click.echo(f"averaged generator of that step: {done.root / 'model.safetensors'}")
     click.echo(f"curves: {done.root / 'losses.png'}")
+
+
+def _projection(config: GANConfig, backbone: Path | None, heads: Path | None, *, network_given: bool) -> LPIPS | None:
+    """The frozen network of a projected discriminator; without one, its options are refused."""
+    from facesynth.errors import InputError
+    from facesynth.model.losses.lpips import load_lpips
+
+    if config.is_projected:
+        return load_lpips(backbone, heads, config.lpips_network)
+    given = {"--lpips-net": network_given, "--lpips-backbone": bool(backbone), "--lpips-heads": bool(heads)}
+    for option, is_given in given.items():
+        if is_given:
+            raise InputError(
+                f"{option} is given but the discriminator is stylegan2; give --discriminator projected too"
+            )
+    return None

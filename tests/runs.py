@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import read_dataset, write_dataset
@@ -146,3 +147,17 @@ def cell_of(sheet: np.ndarray, row: int, column: int, cell: int) -> np.ndarray:
     """A picture on a contact sheet, as a writable view where the sheet is writable."""
     top, left = 22 + row * (cell + 4), 4 + column * (cell + 4)
     return sheet[top : top + cell, left : left + cell]
+
+
+def write_lpips(path: Path) -> Path:
+    """A file of LPIPS's AlexNet and its heads, with random weights."""
+    shapes = {0: (64, 3, 11, 11), 3: (192, 64, 5, 5), 6: (384, 192, 3, 3), 8: (256, 384, 3, 3), 10: (256, 256, 3, 3)}
+    rng = torch.Generator().manual_seed(0)
+    tensors = {}
+    for place, (layer, shape) in enumerate(shapes.items()):
+        fan_in = shape[1] * shape[2] * shape[3]
+        tensors[f"features.{layer}.weight"] = torch.randn(shape, generator=rng) * (2 / fan_in) ** 0.5
+        tensors[f"features.{layer}.bias"] = torch.zeros(shape[0])
+        tensors[f"lin{place}.model.1.weight"] = torch.rand(1, shape[0], 1, 1, generator=rng)
+    save_file(tensors, path)
+    return path

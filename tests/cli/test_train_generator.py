@@ -11,7 +11,7 @@ import yaml
 from facesynth.model.checkpoints import native
 from facesynth.model.checkpoints.load import load_generator
 
-from ..runs import assert_refused, assert_same_outcome
+from ..runs import assert_refused, assert_same_outcome, write_lpips
 from ..trees import COMMAND, PATIENCE, contents, leftovers
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_curves")]
@@ -90,6 +90,41 @@ def test_a_run_from_a_finished_runs_networks(trained, faces, tmp_path, facesynth
     assert_refused(facesynth(*plain, "--size", 64), "makes 32 px, not the 64 px requested; leave out --size")
 
 
+def test_a_projected_discriminator(faces, tmp_path, facesynth):
+    file = write_lpips(tmp_path / "alexnet.safetensors")
+    line = command(faces, tmp_path / "run", "--discriminator", "projected", "--lpips-backbone", file)
+    code, out, err = facesynth(*line, "--dry-run")
+    assert (code, err) == (0, "")
+    noted = yaml.safe_load(out.partition("\ngenerator: ")[0])
+    assert (noted["discriminator_kind"], noted["discriminator"], noted["r1_weight"]) == ("projected", None, 0.0)
+    assert "; its frozen network: 2,470,848\n" in out
+    assert not (tmp_path / "run").exists()
+    assert facesynth(*line, "-q")[0] == 0
+    assert facesynth(*line, "-q")[0] == 0  # and once more, which finds it finished
+    assert load_generator(tmp_path / "run").config.output_size == 32
+    assert yaml.safe_load((tmp_path / "run/config.yaml").read_text()) == noted
+    assert_refused(
+        facesynth(*command(faces, tmp_path / "run")), r"another discriminator_kind \(projected, now stylegan2\)"
+    )
+    state = max((tmp_path / "run/checkpoints").iterdir())
+    given = ("train-generator", "--data", faces, "--out", tmp_path / "other", "--generator", state, "--dry-run")
+    assert_refused(
+        facesynth(*given, "--discriminator", state), "holds a projected discriminator, which no run starts from"
+    )
+    code, out, _ = facesynth(*given, "--discriminator", "projected", "--lpips-backbone", file)
+    assert code == 0
+    start = yaml.safe_load(out.partition("\ngenerator: ")[0])["start"]
+    assert start == {"generator": str(state), "discriminator": None}
+
+
+def test_a_projected_discriminator_without_its_weights(faces, tmp_path, facesynth, monkeypatch):
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    line = command(faces, tmp_path / "run", "--discriminator", "projected")
+    assert_refused(facesynth(*line), "LPIPS needs AlexNet's weights, but there is no file .*pip install")
+    assert_refused(facesynth(*line, "--lpips-net", "vgg"), "LPIPS needs VGG16's weights")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_dry_run_in_the_folder_of_another_run(trained, faces, facesynth):
     root, _, _ = trained
     before = contents(root)
@@ -112,6 +147,10 @@ def test_a_dry_run_in_the_folder_of_another_run(trained, faces, facesynth):
         (("--metric", "fid"), "metric is 'fid'; needed: swd, swd_32, swd_16"),
         (("--generator", "nothing"), r"checkpoint nothing does not exist; give a \.safetensors file"),
         (("--discriminator", "nothing"), "a discriminator came without a generator"),
+        (("--lpips-backbone", "nothing"), "--lpips-backbone is given but the discriminator is stylegan2; give --discr"),
+        (("--lpips-net", "vgg"), "--lpips-net is given but the discriminator is stylegan2"),
+        (("--discriminator", "projected", "--r1", 1), r"r1_weight is 1\.0; needed: 0, because a projected"),
+        (("--discriminator", "projected", "--model", "group_size=2"), "a projected discriminator has no group_size"),
         (("--config", "nothing"), "nothing cannot be read as settings"),
         (("--model", "depth=3"), "depth is not a size of the networks; needed: channel_base"),
         (("--model", "style_dim=many"), "style_dim is 'many'; needed: a whole number"),

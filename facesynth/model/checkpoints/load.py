@@ -176,6 +176,11 @@ def load_discriminator(path: Path | str) -> tuple[DiscriminatorConfig, dict[str,
     if found.format == "facesynth":
         training_state = native.load_generator_state(path)
         config, state = training_state.discriminator, training_state.state_of("discriminator")
+        if config is None:
+            raise CheckpointError(
+                f"{path} holds a projected discriminator, which no run starts from; give --discriminator projected, "
+                "to train one from scratch"
+            )
         with torch.device("meta"):
             own = Discriminator(config).state_dict()
         state_dict.check_state(own, state, path)

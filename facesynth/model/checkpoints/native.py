@@ -133,8 +133,10 @@ class GeneratorState:
     ----------
     path : Path
         The file.
-    generator, discriminator : GeneratorConfig, DiscriminatorConfig
-        The networks' sizes.
+    generator : GeneratorConfig
+        The generator's sizes.
+    discriminator : DiscriminatorConfig or None
+        The sizes of StyleGAN2's discriminator; None if it is a projected one, with the training config in ``info``.
     tensors : dict of str to tensor
         The networks' state dicts under ``generator.``, ``discriminator.`` and ``averaged.``, the optimisers' tensors, and
         the generator's average latent ``latent_avg``, (n_styles, style_dim).
@@ -144,7 +146,7 @@ class GeneratorState:
 
     path: Path
     generator: GeneratorConfig
-    discriminator: DiscriminatorConfig
+    discriminator: DiscriminatorConfig | None
     tensors: dict[str, Tensor]
     info: dict[str, Any]
 
@@ -283,7 +285,7 @@ def save_generator_state(
     tensors: Mapping[str, Tensor],
     *,
     generator: GeneratorConfig,
-    discriminator: DiscriminatorConfig,
+    discriminator: DiscriminatorConfig | None,
     info: Mapping[str, Any],
 ) -> None:
     """Write the training state of a GAN, atomically.
@@ -305,7 +307,7 @@ def save_generator_state(
     description = {
         "kind": _GENERATOR_TRAINING,
         "config": dataclasses.asdict(generator),
-        "discriminator": dataclasses.asdict(discriminator),
+        "discriminator": dataclasses.asdict(discriminator) if discriminator is not None else None,
     }
     _save(path, description, tensors, info)
 
@@ -489,7 +491,8 @@ def _load(path: Path) -> Checkpoint | GeneratorCheckpoint | GeneratorState | Par
                 average = tensors.pop("latent_avg")
                 return GeneratorCheckpoint(path, GeneratorConfig(**sizes), tensors, average, info)
             if kind == _GENERATOR_TRAINING:
-                discriminator = DiscriminatorConfig(**header["discriminator"])
+                of_discriminator = header["discriminator"]
+                discriminator = None if of_discriminator is None else DiscriminatorConfig(**of_discriminator)
                 return GeneratorState(path, GeneratorConfig(**sizes), discriminator, tensors, info)
             scheme = from_description(header["label_scheme"])
             if kind == "parser":

@@ -16,6 +16,8 @@ from facesynth.model.config.model import DiscriminatorConfig, GeneratorConfig
 
 TASK = "generator"
 """The task recorded in the folder of a generator's run."""
+DISCRIMINATORS = ("stylegan2", "projected")
+"""The kinds of discriminators."""
 COARSEST = 16
 """Size of the coarsest level that the sliced Wasserstein distance compares, pixels."""
 
@@ -38,13 +40,18 @@ class GANConfig:
     """The settings of a generator's training; two runs with the same config and photos give the same weights.
 
     The defaults are StyleGAN2's (Karras et al., CVPR 2020, appendix B) with adaptive augmentation (NeurIPS 2020). Images are
-    counted by the photos that the discriminator sees; it sees as many generated pictures.
+    counted by the photos that the discriminator sees; it sees as many generated pictures. A projected discriminator (Sauer et
+    al., NeurIPS 2021) sees pictures through a frozen network, has the hinge loss and no R1 penalty.
     """
 
     generator: GeneratorConfig
     """The generator's sizes."""
-    discriminator: DiscriminatorConfig
-    """The discriminator's sizes."""
+    discriminator_kind: Literal["stylegan2", "projected"] = "stylegan2"
+    """The kind of discriminator."""
+    discriminator: DiscriminatorConfig | None
+    """The sizes of StyleGAN2's discriminator; None for a projected one, which has none to choose."""
+    lpips_network: Literal["alex", "vgg"] = "alex"
+    """The frozen network of a projected discriminator: LPIPS's AlexNet or VGG16."""
     steps: int = 781_250
     """Number of steps, each with one update of the generator and one of the discriminator."""
     batch_size: int = 32
@@ -93,7 +100,23 @@ class GANConfig:
     """Seed of the initial weights, the order of photos and all other random numbers."""
 
     def __post_init__(self) -> None:
-        if self.discriminator.input_size != self.generator.output_size:
+        if self.discriminator_kind not in DISCRIMINATORS:
+            raise InputError(
+                f"discriminator_kind is {self.discriminator_kind!r}; needed: {' or '.join(DISCRIMINATORS)}"
+            )
+        if self.lpips_network not in ("alex", "vgg"):
+            raise InputError(f"lpips_network is {self.lpips_network!r}; needed: alex or vgg")
+        if self.is_projected and self.discriminator is not None:
+            raise InputError(
+                "discriminator has sizes; needed: None, because a projected discriminator has none to choose"
+            )
+        if self.is_projected and self.r1_weight:
+            raise InputError(
+                f"r1_weight is {self.r1_weight}; needed: 0, because a projected discriminator has no R1 penalty"
+            )
+        if not self.is_projected and self.discriminator is None:
+            raise InputError("discriminator is None; needed: the sizes of StyleGAN2's discriminator")
+        if self.discriminator is not None and self.discriminator.input_size != self.generator.output_size:
             raise InputError(
                 f"the discriminator's input_size is {self.discriminator.input_size}; needed: the generator's output_size, "
                 f"{self.generator.output_size}"
@@ -125,6 +148,11 @@ class GANConfig:
         """The distances measured on the validation split: the mean over all scales, and that at each scale, finest first."""
         scales = self.generator.output_size.bit_length() - COARSEST.bit_length() + 1
         return ("swd", *(f"swd_{self.generator.output_size >> scale}" for scale in range(scales)))
+
+    @property
+    def is_projected(self) -> bool:
+        """Whether the discriminator is a projected one."""
+        return self.discriminator_kind == "projected"
 
     @property
     def is_augmenting(self) -> bool:
@@ -173,9 +201,10 @@ def preset(
         Height and width of the pictures; the preset's if not given.
     generator_sizes, discriminator_sizes : mapping, optional
         Fields of the networks' configs that override the preset's. The discriminator's channels are the generator's unless
-        given.
+        given; a projected discriminator has no sizes.
     **values
-        Fields of :class:`GANConfig` that override the preset's. R1's weight follows from size and batch unless given.
+        Fields of :class:`GANConfig` that override the preset's. R1's weight follows from size and batch unless given; it is 0
+        for a projected discriminator.
 
     Raises
     ------
@@ -192,11 +221,19 @@ def preset(
     sizes, settings = PRESETS[name]
     sizes = {**sizes, **({"output_size": size} if size is not None else {}), **(generator_sizes or {})}
     generator = GeneratorConfig(**sizes)
-    channels = {key: sizes[key] for key in ("channel_base", "channel_max")}
-    discriminator = DiscriminatorConfig(
-        **{"input_size": generator.output_size, **channels, **(discriminator_sizes or {})}
-    )
     values = {**settings, **values}
+    discriminator = None
+    if values.get("discriminator_kind") == "projected":
+        if discriminator_sizes:
+            raise InputError(
+                f"a projected discriminator has no {', '.join(discriminator_sizes)} to choose; leave it out"
+            )
+        values.setdefault("r1_weight", 0.0)
+    else:
+        channels = {key: sizes[key] for key in ("channel_base", "channel_max")}
+        discriminator = DiscriminatorConfig(
+            **{"input_size": generator.output_size, **channels, **(discriminator_sizes or {})}
+        )
     if "r1_weight" not in values:
         values["r1_weight"] = default_r1_weight(
             generator.output_size, max(values.get("batch_size", GANConfig.batch_size), 1)

@@ -158,12 +158,17 @@ def of_kind(config: type[Any], values: Mapping[str, Any], what: str) -> dict[str
     fields = [
         field.name
         for field in dataclasses.fields(config)
-        if field.name not in ("task", *_DATA_FIELDS) and not dataclasses.is_dataclass(hints[field.name])
+        if field.name not in ("task", *_DATA_FIELDS) and not _is_config(hints[field.name])
     ]
     for name in values:
         if name not in fields:
             raise InputError(f"{name} is not {what}; needed: {', '.join(fields)}")
     return {name: _converted(name, value, hints[name]) for name, value in values.items()}
+
+
+def _is_config(hint: Any) -> bool:
+    """Whether a field is a config itself, or may be one."""
+    return any(dataclasses.is_dataclass(kind) for kind in (hint, *typing.get_args(hint)))
 
 
 def _converted(name: str, value: Any, hint: Any) -> Any:

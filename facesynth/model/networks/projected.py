@@ -1,7 +1,8 @@
-"""A projected discriminator: a frozen network's feature maps, pictures and their conditions in; scores of patches out.
+"""A projected discriminator: a frozen network's feature maps, pictures and any conditions in; scores of patches out.
 
 Each feature map of the frozen network, whose features are better than those learnt from a few photos, has a small
-discriminator. One further discriminator sees the picture together with its condition, so that a face has to fit its condition.
+discriminator. One further discriminator sees the picture together with its condition, so that a face has to fit its condition;
+without conditions it sees the picture alone.
 All convolutions have spectral normalisation, which keeps the discriminators about equally strong.
 
 References: Sauer et al., "Projected GANs Converge Faster", NeurIPS 2021, section 3 (discriminators on feature maps of a frozen
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +67,8 @@ class SpectralConv2d(nn.Conv2d):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, in_channels, H, W) to (N, out_channels, H', W')."""
-        with torch.autocast(self.weight.device.type, enabled=False):
+        device = self.weight.device.type
+        with nullcontext() if device == "meta" else torch.autocast(device, enabled=False):
             matrix = self.weight.flatten(1)
             with torch.no_grad():
                 left, right = self._iterate(matrix)
@@ -75,18 +78,19 @@ class SpectralConv2d(nn.Conv2d):
 
 
 class ProjectedDiscriminator(nn.Module):
-    """Scores of pictures by a frozen network's feature maps, and by the pictures together with their conditions.
+    """Scores of pictures by a frozen network's feature maps, and by the pictures together with their conditions, if any.
 
     Parameters
     ----------
     channels
         Channels of each of the frozen network's feature maps.
     condition_channels
-        Channels of the conditions.
+        Channels of the conditions; 0 if there are none.
     """
 
-    def __init__(self, channels: Sequence[int], condition_channels: int) -> None:
+    def __init__(self, channels: Sequence[int], condition_channels: int = 0) -> None:
         super().__init__()
+        self.condition_channels = condition_channels
         self.heads = nn.ModuleList(
             nn.Sequential(
                 *_convolution(count, HEAD_WIDTH, 1),
@@ -99,7 +103,7 @@ class ProjectedDiscriminator(nn.Module):
         halvings = [layer for pair in itertools.pairwise(widths) for layer in _convolution(*pair, 4)]
         self.pixels = nn.Sequential(*halvings, SpectralConv2d(widths[-1], 1, 3, padding=1))
 
-    def forward(self, maps: Sequence[Tensor], pictures: Tensor, condition: Tensor) -> list[Tensor]:
+    def forward(self, maps: Sequence[Tensor], pictures: Tensor, condition: Tensor | None = None) -> list[Tensor]:
         """The scores of patches, higher for photos.
 
         Parameters
@@ -109,7 +113,7 @@ class ProjectedDiscriminator(nn.Module):
         pictures
             (N, 3, S, S) near [-1, 1].
         condition
-            (N, condition_channels, T, T); resampled to the size of the pictures.
+            (N, condition_channels, T, T); resampled to the size of the pictures. None if there are no conditions.
 
         Returns
         -------
@@ -119,16 +123,21 @@ class ProjectedDiscriminator(nn.Module):
         Raises
         ------
         InputError
-            If the number of feature maps is wrong.
+            If the number of feature maps or the channels of the condition are wrong.
         """
         if len(maps) != len(self.heads):
             raise InputError(
                 f"there are {len(maps)} maps; needed: {len(self.heads)}, one for every discriminator of a map"
             )
+        channels = 0 if condition is None else condition.shape[1]
+        if channels != self.condition_channels:
+            raise InputError(f"condition has {channels} channels; needed: {self.condition_channels}")
         scores: list[Tensor] = [head(values) for head, values in zip(self.heads, maps, strict=True)]
-        if condition.shape[2:] != pictures.shape[2:]:
-            condition = F.interpolate(condition, size=pictures.shape[2:], mode="bilinear", antialias=True)
-        scores.append(self.pixels(torch.cat([pictures, condition.to(pictures.dtype)], dim=1)))
+        if condition is not None and channels:
+            if condition.shape[2:] != pictures.shape[2:]:
+                condition = F.interpolate(condition, size=pictures.shape[2:], mode="bilinear", antialias=True)
+            pictures = torch.cat([pictures, condition.to(pictures.dtype)], dim=1)
+        scores.append(self.pixels(pictures))
         return scores
 
 

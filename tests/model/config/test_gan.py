@@ -59,6 +59,10 @@ def test_every_size(size):
         ("seed", -1, "0 to 4294967295"),
         ("precision", "fp16", "float32 or bf16"),
         ("metric", "fid", "swd, swd_64, swd_32, swd_16"),
+        ("discriminator_kind", "patches", "stylegan2 or projected"),
+        ("discriminator_kind", "projected", "None, because a projected discriminator has none to choose"),
+        ("discriminator", None, "the sizes of StyleGAN2's discriminator"),
+        ("lpips_network", "squeeze", "alex or vgg"),
     ],
 )
 def test_values_out_of_range(field, value, needed):

@@ -53,3 +53,23 @@ def test_scores_of_every_map_and_of_the_picture_with_its_condition() -> None:
             torch.testing.assert_close(score[:1], alone)
     with pytest.raises(InputError, match="there are 1 maps; needed: 2"):
         network(maps[:1], pictures, condition)
+    with pytest.raises(InputError, match="condition has 0 channels; needed: 2"):
+        network(maps, pictures)
+
+
+def test_scores_of_pictures_without_conditions() -> None:
+    network = ProjectedDiscriminator((4,)).eval()
+    maps, pictures = [normal("a", 3, 4, 9, 9)], normal("pictures", 3, 3, 32, 32)
+    with torch.no_grad():
+        scores = network(maps, pictures)
+        assert [tuple(score.shape) for score in scores] == [(3, 1, 9, 9), (3, 1, 2, 2)]
+        same = network(maps, pictures, torch.empty(3, 0, 16, 16))
+        assert all(torch.equal(a, b) for a, b in zip(scores, same, strict=True))
+    with pytest.raises(InputError, match="condition has 2 channels; needed: 0"):
+        network(maps, pictures, normal("condition", 3, 2, 32, 32))
+
+
+def test_it_can_be_run_without_values() -> None:
+    with torch.device("meta"):
+        scores = ProjectedDiscriminator((4,))([torch.empty(3, 4, 9, 9)], torch.empty(3, 3, 32, 32))
+    assert [tuple(score.shape) for score in scores] == [(3, 1, 9, 9), (3, 1, 2, 2)]

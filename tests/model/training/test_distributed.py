@@ -14,16 +14,18 @@ from accelerate import Accelerator
 
 from facesynth.errors import InputError
 from facesynth.model.checkpoints import native
+from facesynth.model.config.gan import DISCRIMINATORS
 from facesynth.model.config.gan import preset as generator_preset
 from facesynth.model.config.presets import preset
 from facesynth.model.data.order import TrainingOrder
+from facesynth.model.losses.lpips import load_lpips
 from facesynth.model.training import distributed
 from facesynth.model.training.distributed import MicroBatches, micro_batch_indices, noise_sources
 from facesynth.model.training.gan.networks import TRAINING_TERMS
 from facesynth.model.training.gan.train import train_generator
 from facesynth.model.training.psp.train import train
 
-from ...runs import small_run
+from ...runs import small_run, write_lpips
 from ...trees import COMMAND, PATIENCE, leftovers
 
 pytestmark = pytest.mark.usefixtures("no_curves")
@@ -118,15 +120,19 @@ def test_two_processes_train_as_one_does(faces, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_train_a_generator_as_one_does(faces, tmp_path):
+@pytest.mark.parametrize("kind", DISCRIMINATORS)
+def test_two_processes_train_a_generator_as_one_does(faces, tmp_path, kind):
     """Each alone would have other gradients, path lengths and signs of scores. No sample is compared with others here."""
     sizes = {"style_dim": 8, "mapping_depth": 2, "channel_base": 256, "channel_max": 8}
+    of_discriminator = {} if kind == "projected" else {"group_size": 1}
     config = generator_preset(
-        "small", 32, generator_sizes=sizes, discriminator_sizes={"group_size": 1}, batch_size=4, interval=2, steps=4,
-        path_interval=2, path_shrink=1, r1_interval=2, augment_p=0.5, augment_speed=40, augment_interval=1,
-        generator_learning_rate=1e-4, discriminator_learning_rate=1e-4,
+        "small", 32, generator_sizes=sizes, discriminator_kind=kind, discriminator_sizes=of_discriminator, batch_size=4,
+        interval=2, steps=4, path_interval=2, path_shrink=1, r1_interval=2, augment_p=0.5, augment_speed=40,
+        augment_interval=1, generator_learning_rate=1e-4, discriminator_learning_rate=1e-4,
     )  # fmt: skip
-    train_generator(faces, tmp_path / "one", config, device="cpu", workers=0)
+    backbone = write_lpips(tmp_path / "alexnet.safetensors") if kind == "projected" else None
+    projection = load_lpips(backbone) if backbone else None
+    train_generator(faces, tmp_path / "one", config, device="cpu", workers=0, projection=projection)
     fixed = (
         "--data",
         faces,
@@ -137,6 +143,7 @@ def test_two_processes_train_a_generator_as_one_does(faces, tmp_path):
         "--device",
         "cpu",
         "-q",
+        *(("--lpips-backbone", backbone) if backbone else ()),
     )
     for steps in (2, 4):
         first, second = launched(2, "train-generator", *fixed, "--steps", steps)
@@ -146,7 +153,7 @@ def test_two_processes_train_a_generator_as_one_does(faces, tmp_path):
     assert len(rows) == len(others) == 7
     for row, other in zip(rows, others, strict=True):
         for name in (*TRAINING_TERMS, "swd"):
-            if row[name]:
+            if row.get(name):
                 assert float(other[name]) == pytest.approx(float(row[name]), rel=2e-3, abs=1e-4), (row["step"], name)
     assert {row["augment_p"] for row in rows} > {""}
     assert {row["path_length"] for row in rows} > {""}

@@ -1,9 +1,9 @@
 """Generator and discriminator in training: photos in, updated networks and the step's metrics out.
 
 A step consists of an update of the generator by its loss, one by path length regularisation if due, an update of the
-discriminator by its loss, one by R1 if due, and an update of the generator's moving average. All random numbers are drawn for
-the whole step from the seed and the step's number and then distributed to micro-batches and processes. Gradients and metrics
-are means over these.
+discriminator (:mod:`facesynth.model.training.gan.discriminators`) by its loss, one by R1 if due, and an update of the
+generator's moving average. All random numbers are drawn for the whole step from the seed and the step's number and then
+distributed to micro-batches and processes. Gradients and metrics are means over these.
 
 References: those of :mod:`facesynth.model.losses.adversarial` and :mod:`facesynth.model.training.ada`.
 """
@@ -22,11 +22,11 @@ from torch import Tensor, nn
 
 from facesynth.model.checkpoints import state_dict
 from facesynth.model.losses import adversarial
-from facesynth.model.networks.discriminator import Discriminator
 from facesynth.model.networks.generator import Generator
 from facesynth.model.training.ada import Controller, Transforms, draw_transforms
 from facesynth.model.training.distributed import noise_sources
 from facesynth.model.training.ema import move_average
+from facesynth.model.training.gan.discriminators import new_opponent
 from facesynth.model.training.optimizer_state import pack_optimizer, restore_optimizer
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from facesynth.model.checkpoints.native import GeneratorCheckpoint, GeneratorState
     from facesynth.model.config.gan import GANConfig
     from facesynth.model.config.model import GeneratorConfig
+    from facesynth.model.training.projected import Projection
 
 TRAINING_TERMS = (
     "generator_loss",
@@ -47,7 +48,13 @@ TRAINING_TERMS = (
     "augment_p",
 )
 """The metrics of a step: losses without penalties; the unweighted R1 penalty and path length, if due; mean scores; the mean
-sign of the photos' scores at the last change of the augmentation probability, and that probability."""
+sign of the photos' scores at the last change of the augmentation probability, and that probability. For scores of patches,
+these are of the means over each picture."""
+
+
+def training_terms(config: GANConfig) -> tuple[str, ...]:
+    """The metrics of a run's steps: those of :data:`TRAINING_TERMS` that its discriminator has."""
+    return tuple(name for name in TRAINING_TERMS if not (config.is_projected and name == "r1"))
 
 
 class _Phase(IntEnum):
@@ -80,6 +87,13 @@ class Adversaries:
         The generator to start from; a new one if not given.
     discriminator
         State dict of the discriminator to start from; a new one if not given.
+    projection
+        The frozen network of a projected discriminator; moved to the device.
+
+    Raises
+    ------
+    InputError
+        If the discriminator is a projected one and its frozen network is missing.
     """
 
     def __init__(
@@ -90,19 +104,21 @@ class Adversaries:
         *,
         generator: GeneratorCheckpoint | None = None,
         discriminator: Mapping[str, Tensor] | None = None,
+        projection: Projection | None = None,
     ) -> None:
         self.config, self.accelerator = config, accelerator
         self.micro_batches = [list(indices) for indices in micro_batches]
         self.device: torch.device = accelerator.device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.generator, self.discriminator = new_generator(config.generator), Discriminator(config.discriminator)
+            self.generator, self.opponent = new_generator(config.generator), new_opponent(config, projection)
+        self.discriminator = self.opponent.network
         if generator is not None:
             self.generator.load_state_dict(generator.tensors)
         if discriminator is not None:
             self.discriminator.load_state_dict(dict(discriminator))
         self.generator.to(self.device).train()
-        self.discriminator.to(self.device).train()
+        self.opponent.to(self.device)
         self.averaged = copy.deepcopy(self.generator).requires_grad_(requires_grad=False).eval()
         """The moving average of the generator, which is validated and saved."""
         self.optimizers = {
@@ -170,15 +186,14 @@ class Adversaries:
         rng = self._rng(step, _Phase.GENERATOR)
         z = self._draw_z(rng)
         transforms = self._draw_transforms(rng)
-        losses = []
-        self.discriminator.requires_grad_(requires_grad=False)
-        for indices in self.micro_batches:
-            with self.accelerator.autocast():
-                fake = self._generate(z, step, _Phase.GENERATOR, indices)
-                loss = adversarial.generator_loss(self.discriminator(transforms.select(indices)(fake.float())))
-            self._backward(loss)
-            losses.append(loss.detach())
-        self.discriminator.requires_grad_(requires_grad=True)
+        losses, opponent = [], self.opponent
+        with opponent.frozen():
+            for indices in self.micro_batches:
+                with self.accelerator.autocast():
+                    fake = self._generate(z, step, _Phase.GENERATOR, indices)
+                    loss = opponent.generator_loss(opponent.scores(transforms.select(indices)(fake.float())))
+                self._backward(loss)
+                losses.append(loss.detach())
         self._optimizer_step("generator_optimizer")
         return torch.stack(losses).mean()
 
@@ -217,18 +232,18 @@ class Adversaries:
         rng = self._rng(step, _Phase.DISCRIMINATOR)
         z = self._draw_z(rng)
         transforms = self._draw_transforms(rng)
-        losses, real_scores, fake_scores = [], [], []
+        losses, real_scores, fake_scores, opponent = [], [], [], self.opponent
         for indices, photos in zip(self.micro_batches, micro_batches, strict=True):
             with self.accelerator.autocast():
                 with torch.no_grad():
                     fake = self._generate(z, step, _Phase.DISCRIMINATOR, indices)
                     fake = transforms.select(indices)(fake.float())
-                scores_of_photos, scores_of_fake = self.discriminator(photos), self.discriminator(fake)
-                loss = adversarial.discriminator_loss(scores_of_photos, scores_of_fake)
+                scores_of_photos, scores_of_fake = opponent.scores(photos), opponent.scores(fake)
+                loss = opponent.discriminator_loss(scores_of_photos, scores_of_fake)
             self._backward(loss)
             losses.append(loss.detach())
-            real_scores.append(scores_of_photos.detach().float())
-            fake_scores.append(scores_of_fake.detach().float())
+            real_scores.append(opponent.picture_scores(scores_of_photos))
+            fake_scores.append(opponent.picture_scores(scores_of_fake))
         self._optimizer_step("discriminator_optimizer")
         if self.config.augment_target:
             self.controller.update(self.accelerator.gather(torch.cat(real_scores)))

@@ -2,7 +2,8 @@
 
 :mod:`facesynth.model.config.overrides` does the same for models. A file holds fields of
 :class:`~facesynth.model.config.gan.GANConfig` by name, the fields of the networks' configs under ``generator:`` and
-``discriminator:``, and ``preset:``. The ``config.yaml`` of a run is such a file.
+``discriminator:``, and ``preset:``. The ``config.yaml`` of a run is such a file. If another kind of discriminator is requested
+than the file's, the file's sizes of the discriminator and its weight of R1 are not used.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def resolve_generator(
     options
         Fields of the config.
     sizes
-        Fields of the networks' configs, as text; channel counts apply to both networks.
+        Fields of the networks' configs, as text; channel counts apply to both networks. A projected discriminator has none.
 
     Raises
     ------
@@ -61,15 +62,25 @@ def resolve_generator(
     if (task := settings.pop("task", TASK)) != TASK:
         raise InputError(f"{file} has the task {task!r}; needed: settings of `facesynth train-generator`")
     generator_values, discriminator_values = (pop_sizes(settings, key, file) for key in ("generator", "discriminator"))
+    of_file = settings.get("discriminator_kind", "stylegan2")
+    chosen = (options or {}).get("discriminator_kind", of_file if initial.discriminator is None else "stylegan2")
+    is_projected = chosen == "projected"
+    if chosen != of_file:
+        discriminator_values = {}
+        settings.pop("r1_weight", None)
     known = {field.name for kind in (GeneratorConfig, DiscriminatorConfig) for field in dataclasses.fields(kind)}
     for key, text in (sizes or {}).items():
         if key not in known or key == "input_size":
             raise InputError(
                 f"{key} is not a size of the networks; needed: {', '.join(sorted(known - {'input_size'}))}"
             )
-        for kind, values in ((GeneratorConfig, generator_values), (DiscriminatorConfig, discriminator_values)):
-            if key in {field.name for field in dataclasses.fields(kind)}:
-                values[key] = yaml.safe_load(text)
+        is_of_generator, is_of_discriminator = (
+            key in {field.name for field in dataclasses.fields(kind)} for kind in (GeneratorConfig, DiscriminatorConfig)
+        )
+        if is_of_generator:
+            generator_values[key] = yaml.safe_load(text)
+        if is_of_discriminator and not (is_projected and is_of_generator):
+            discriminator_values[key] = yaml.safe_load(text)
     discriminator_values.pop("input_size", None)  # follows from the generator
     generator = of_kind(GeneratorConfig, generator_values, "a size of the generator")
     discriminator = of_kind(DiscriminatorConfig, discriminator_values, "a size of the discriminator")
@@ -77,9 +88,10 @@ def resolve_generator(
         generator["output_size"] = size
     if initial.generator is not None:
         generator |= dataclasses.asdict(initial.generator.config)
-        for key in ("channel_base", "channel_max"):
-            discriminator.setdefault(key, generator[key])
+        if not is_projected:
+            for key in ("channel_base", "channel_max"):
+                discriminator.setdefault(key, generator[key])
     if initial.discriminator is not None:
         discriminator = dataclasses.asdict(initial.discriminator[0])
-    values = of_kind(GANConfig, {**settings, **(options or {})}, "a setting")
+    values = of_kind(GANConfig, {**settings, **(options or {}), "discriminator_kind": chosen}, "a setting")
     return preset(name, size, generator_sizes=generator, discriminator_sizes=discriminator, **values)

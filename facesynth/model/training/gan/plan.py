@@ -5,6 +5,7 @@ Nothing is written.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
+from torch import nn
 
 from facesynth.errors import CheckpointError, InputError
 from facesynth.manifest import read_dataset
@@ -21,17 +23,20 @@ from facesynth.model.checkpoints.load import load_discriminator, load_generator
 from facesynth.model.config.gan import TASK, GANConfig
 from facesynth.model.data.photos import Photos
 from facesynth.model.losses import adversarial
-from facesynth.model.networks.discriminator import Discriminator
+from facesynth.model.training.gan.discriminators import new_opponent, require_projection
 from facesynth.model.training.gan.networks import new_generator
 from facesynth.model.training.memory import kept_by_autograd
 from facesynth.model.training.plan_text import plan_text
-from facesynth.model.training.run_folder import RunFolder, plain
+from facesynth.model.training.run_folder import KEPT_STATES, RunFolder, plain
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from facesynth.model.checkpoints.native import GeneratorCheckpoint, GeneratorState
     from facesynth.model.config.model import DiscriminatorConfig
+    from facesynth.model.networks.generator import Generator
+    from facesynth.model.training.gan.discriminators import Opponent
+    from facesynth.model.training.projected import Projection
 
 
 class GeneratorFolder(RunFolder):
@@ -60,6 +65,19 @@ class GeneratorFolder(RunFolder):
         return f"{TASK}, {config.generator.output_size} px"
 
 
+class ProjectedFolder(GeneratorFolder):
+    """The run folder of a generator's training against a projected discriminator, which no other run starts from."""
+
+    files: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {**GeneratorFolder.files, "checkpoints/": "the newest states, to go on from; also for `--generator`"}
+    )
+
+
+def run_folder(root: Path, config: GANConfig, keep: int = KEPT_STATES) -> GeneratorFolder:
+    """The run folder of a config; ``keep`` newest states are kept."""
+    return (ProjectedFolder if config.is_projected else GeneratorFolder)(root, keep)
+
+
 @dataclass(frozen=True)
 class GeneratorPlan:
     """The plan of a generator's run.
@@ -74,6 +92,8 @@ class GeneratorPlan:
         State dict of the discriminator to start from.
     settings : mapping
         Everything that distinguishes this run from others, as plain values.
+    projection : Projection or None
+        The frozen network of a projected discriminator.
     """
 
     config: GANConfig
@@ -82,15 +102,21 @@ class GeneratorPlan:
     generator: GeneratorCheckpoint | None
     discriminator: dict[str, Tensor] | None
     settings: Mapping[str, Any]
+    projection: Projection | None = None
 
     def text(self, n_processes: int = 1) -> str:
         """A summary: the settings as YAML, then parameters, epochs and memory."""
         config = self.config
+        projection = copy.deepcopy(self.projection)
+        if isinstance(projection, nn.Module):
+            projection.to("meta")
         with torch.device("meta"):
-            generator, discriminator = new_generator(config.generator), Discriminator(config.discriminator)
-        sizes = [sum(weight.numel() for weight in network.parameters()) for network in (generator, discriminator)]
-        passes = _activation_bytes(config, config.batch_size // (n_processes * config.accumulate))
-        weights, moments, gradients = 4 * (2 * sizes[0] + sizes[1]), 8 * sum(sizes), 4 * max(sizes)
+            generator, opponent = new_generator(config.generator), new_opponent(config, projection)
+        sizes = [sum(weight.numel() for weight in each.parameters()) for each in (generator, opponent.network)]
+        frozen = sum(weight.numel() for each in opponent.frozen_networks() for weight in each.parameters())
+        part = config.batch_size // (n_processes * config.accumulate)
+        passes = _activation_bytes(config, generator, opponent, part)
+        weights, moments, gradients = 4 * (2 * sizes[0] + sizes[1] + frozen), 8 * sum(sizes), 4 * max(sizes)
         largest = max(passes, key=lambda name: passes[name])
         images = config.steps * config.batch_size
         shares = {
@@ -100,7 +126,8 @@ class GeneratorPlan:
             "activations": passes[largest],
         }
         lines = (
-            f"generator: {sizes[0]:,} parameters; discriminator: {sizes[1]:,}",
+            f"generator: {sizes[0]:,} parameters; discriminator: {sizes[1]:,}"
+            + (f"; its frozen network: {frozen:,}" if frozen else ""),
             (
                 f"photos: {len(self.train)} to train on, {len(self.val)} to validate on; {images:,} images, "
                 f"{images / len(self.train):,.1f} epochs"
@@ -109,27 +136,26 @@ class GeneratorPlan:
         return plan_text(self.settings, lines, sum(shares.values()), shares, f" in the {largest}")
 
 
-def _activation_bytes(config: GANConfig, count: int) -> dict[str, int]:
-    """Bytes that autograd saves in each phase of a step, by name, for a micro-batch of ``count`` images."""
+def _activation_bytes(config: GANConfig, generator: Generator, opponent: Opponent, count: int) -> dict[str, int]:
+    """Bytes that autograd saves in each phase of a step, by name, for a micro-batch of ``count`` images.
+
+    The networks are on the meta device.
+    """
     size, sizes = config.generator.output_size, config.generator
     half = 0.5 if config.precision == "bf16" else 1.0
-    with torch.device("meta"):
-        generator, discriminator = new_generator(sizes), Discriminator(config.discriminator)
-        photos = torch.empty(count, 3, size, size)
+    photos = torch.empty(count, 3, size, size, device="meta")
 
     def latents(n: int) -> Tensor:
         w: Tensor = generator.mapping(torch.empty(n, sizes.style_dim, device="meta"))
         return w[:, None].expand(-1, sizes.n_styles, -1)
 
-    known = _storages(generator, discriminator)
+    known = _storages(generator, opponent.network, *opponent.frozen_networks())
     passes = {}
-    with kept_by_autograd(known) as kept:
-        discriminator.requires_grad_(requires_grad=False)
-        adversarial.generator_loss(discriminator(generator(latents(count), noise="none")))
-        discriminator.requires_grad_(requires_grad=True)
+    with kept_by_autograd(known) as kept, opponent.frozen():
+        opponent.generator_loss(opponent.scores(generator(latents(count), noise="none")))
     passes["generator's step"] = round(sum(kept.values()) * half)
     with kept_by_autograd(known) as kept:
-        adversarial.discriminator_loss(discriminator(photos), discriminator(photos + 0))
+        opponent.discriminator_loss(opponent.scores(photos), opponent.scores(photos + 0))
     passes["discriminator's step"] = round(sum(kept.values()) * half)
     if config.path_weight:
         with kept_by_autograd(known) as kept:
@@ -142,7 +168,7 @@ def _activation_bytes(config: GANConfig, count: int) -> dict[str, int]:
     if config.r1_weight:
         with kept_by_autograd(known) as kept:
             inputs = photos.clone().requires_grad_()
-            adversarial.gradient_penalty(discriminator(inputs), inputs)
+            adversarial.gradient_penalty(opponent.scores(inputs)[0], inputs)
         passes["gradient penalty"] = sum(kept.values())
     return passes
 
@@ -212,7 +238,9 @@ def read_initial_networks(generator: Path | None, discriminator: Path | None, si
     return InitialNetworks(checkpoint, loaded, (str(generator), str(discriminator) if discriminator else None))
 
 
-def plan_generator(data: Path, config: GANConfig, initial: InitialNetworks | None = None) -> GeneratorPlan:
+def plan_generator(
+    data: Path, config: GANConfig, initial: InitialNetworks | None = None, projection: Projection | None = None
+) -> GeneratorPlan:
     """The plan of a run on a dataset folder.
 
     Parameters
@@ -222,18 +250,23 @@ def plan_generator(data: Path, config: GANConfig, initial: InitialNetworks | Non
     config
     initial
         The networks to start from, of the config's sizes.
+    projection
+        The frozen network of a projected discriminator.
 
     Raises
     ------
     InputError
-        If the dataset does not fit, or the initial networks have other sizes than the config's.
+        If the dataset does not fit, the initial networks have other sizes than the config's, or the frozen network is missing.
     """
+    if config.is_projected:
+        require_projection(projection)
     initial = initial or InitialNetworks()
     if initial.generator is not None and initial.generator.config != config.generator:
         raise InputError(f"the initial generator has the sizes {initial.generator.config}; needed: {config.generator}")
     if initial.discriminator is not None and initial.discriminator[0] != config.discriminator:
         raise InputError(
-            f"the initial discriminator has the sizes {initial.discriminator[0]}; needed: {config.discriminator}"
+            f"the initial discriminator has the sizes {initial.discriminator[0]}; needed: "
+            f"{config.discriminator or 'none, because a projected discriminator is trained from scratch'}"
         )
     dataset = read_dataset(data)
     size = config.generator.output_size
@@ -245,4 +278,4 @@ def plan_generator(data: Path, config: GANConfig, initial: InitialNetworks | Non
         **plain(dataclasses.asdict(config)),
     }
     state = initial.discriminator[1] if initial.discriminator else None
-    return GeneratorPlan(config, train, val, initial.generator, state, settings)
+    return GeneratorPlan(config, train, val, initial.generator, state, settings, projection)

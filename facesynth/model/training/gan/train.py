@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from facesynth.model.checkpoints import native
 from facesynth.model.config.gan import GANConfig
 from facesynth.model.data.tensors import photo_tensor
-from facesynth.model.training.gan.networks import TRAINING_TERMS, Adversaries
-from facesynth.model.training.gan.plan import GeneratorFolder, GeneratorPlan, InitialNetworks, plan_generator
+from facesynth.model.training.gan.networks import Adversaries, training_terms
+from facesynth.model.training.gan.plan import GeneratorPlan, InitialNetworks, plan_generator, run_folder
 from facesynth.model.training.gan.validation import GeneratorValidation
 from facesynth.model.training.loop import Execution, Loop, Report, Result, begun
 from facesynth.model.training.run_folder import plain
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from facesynth.model.checkpoints.native import GeneratorState
+    from facesynth.model.training.gan.plan import GeneratorFolder
+    from facesynth.model.training.projected import Projection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,7 @@ def train_generator(
     config: GANConfig,
     *,
     initial: InitialNetworks | None = None,
+    projection: Projection | None = None,
     report: Report | None = None,
     announce: Callable[[str], None] | None = None,
     **execution: Any,
@@ -64,6 +67,8 @@ def train_generator(
     config : GANConfig
     initial : InitialNetworks, optional
         The networks to start from, from :func:`facesynth.model.training.gan.plan.read_initial_networks`.
+    projection : Projection, optional
+        The frozen network of a projected discriminator, such as :func:`facesynth.model.losses.lpips.load_lpips` returns.
     report : callable, optional
         Called after every step and every validation, in the main process only.
     announce : callable, optional
@@ -74,15 +79,15 @@ def train_generator(
     Raises
     ------
     InputError
-        If the data, the initial networks or the run folder do not fit.
+        If the data, the initial networks or the run folder do not fit, or the frozen network is missing.
     DivergenceError
         If a loss is no longer finite; the last checkpoint stays.
     OutputError
         If ``out`` cannot be written, or another run is writing it.
     """
     how = Execution(**execution)
-    folder = GeneratorFolder(out, how.keep)
-    planned = plan_generator(data, config, initial)
+    folder = run_folder(out, config, how.keep)
+    planned = plan_generator(data, config, initial, projection)
     with begun(folder, config, planned.settings, how, announce, planned.text) as accelerator:
         return _Run(planned, folder, accelerator, how, report).finish()
 
@@ -102,10 +107,15 @@ class _Run(Loop[GANConfig]):
     ) -> None:
         super().__init__(planned.config, planned.settings, planned.train, folder, accelerator, how, report)
         self.adversaries = Adversaries(
-            self.config, accelerator, self.places, generator=planned.generator, discriminator=planned.discriminator
+            self.config,
+            accelerator,
+            self.places,
+            generator=planned.generator,
+            discriminator=planned.discriminator,
+            projection=planned.projection,
         )
         self.validation = GeneratorValidation(planned.train, planned.val, self.config, self.device)
-        self.terms = (*TRAINING_TERMS, *self.validation.terms())
+        self.terms = (*training_terms(self.config), *self.validation.terms())
         self.take_up()
 
     def finish(self) -> TrainedGenerator:

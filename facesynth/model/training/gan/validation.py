@@ -17,7 +17,7 @@ Reference: Karras et al., "Training Generative Adversarial Networks with Limited
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,7 +25,6 @@ from torch import Tensor
 
 from facesynth.model.data.contact_sheet import contact_sheet
 from facesynth.model.data.tensors import photo_tensor, to_pictures
-from facesynth.model.losses import adversarial
 from facesynth.model.losses.sliced_wasserstein import PatchDistance
 from facesynth.model.training.distributed import noise_sources
 
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
     from facesynth.model.config.gan import GANConfig
     from facesynth.model.data.photos import Photos
+    from facesynth.model.training.gan.discriminators import Opponent
     from facesynth.model.training.gan.networks import Adversaries
 
 MOST_PHOTOS = 500
@@ -67,23 +67,22 @@ class GeneratorValidation:
         self.distance = PatchDistance(self._photos(val), config.seed)
 
     def terms(self) -> tuple[str, ...]:
-        """The metrics of :meth:`measure` that :data:`TRAINING_TERMS` lacks, in order."""
+        """The metrics of :meth:`measure` that training steps lack, in order."""
         return (*self.config.distances, "overfitting")
 
     @torch.no_grad()
     def measure(self, adversaries: Adversaries) -> dict[str, float]:
         """The metrics that the module's docstring lists, for the averaged generator and the discriminator."""
         distances = self.distance(pictures.clamp(-1, 1) for pictures in self._generated(adversaries))
-        discriminator = adversaries.discriminator
-        fake = torch.cat([discriminator(pictures) for pictures in self._generated(adversaries)]).cpu()
-        train, val = (
-            torch.cat([discriminator(photos) for photos in self._photos(split)]).cpu()
-            for split in (self.train, self.val)
-        )
+        opponent = adversaries.opponent
+        with opponent.frozen():
+            of_fake = _scores(opponent, self._generated(adversaries))
+            of_train, of_val = (_scores(opponent, self._photos(split)) for split in (self.train, self.val))
+        fake, train, val = (opponent.picture_scores(scores) for scores in (of_fake, of_train, of_val))
         margin = float(train.mean() - fake.mean())
         return {
-            "generator_loss": float(adversarial.generator_loss(fake)),
-            "discriminator_loss": float(adversarial.discriminator_loss(val, fake)),
+            "generator_loss": float(opponent.generator_loss(of_fake)),
+            "discriminator_loss": float(opponent.discriminator_loss(of_val, of_fake)),
             "real_score": float(val.mean()),
             "fake_score": float(fake.mean()),
             "swd": sum(distances.values()) / len(distances),
@@ -119,3 +118,8 @@ class GeneratorValidation:
         latents = generator.mapping(z.to(self.device))[:, None].expand(-1, generator.n_styles, -1)
         pictures: Tensor = generator(latents, noise="constant" if noise is None else "random", rng=noise)
         return pictures
+
+
+def _scores(opponent: Opponent, batches: Iterable[Tensor]) -> list[Tensor]:
+    """The scores of the pictures of all batches, on the CPU."""
+    return [torch.cat(scores).cpu() for scores in zip(*map(opponent.scores, batches), strict=True)]

@@ -4,8 +4,8 @@ Before the discriminators see them, photos and faces get the same random transla
 and conditions the same translations, so that the discriminators cannot memorise a small set of photos. The discriminators have
 their own optimiser and are updated with the same faces as the model.
 
-References: those of :mod:`facesynth.model.networks.projected` and :mod:`facesynth.model.training.ada`; the hinge: Lim & Ye,
-"Geometric GAN", 2017, section 3.
+References: those of :mod:`facesynth.model.networks.projected`, :mod:`facesynth.model.training.projected` and
+:mod:`facesynth.model.training.ada`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from facesynth.errors import InputError
 from facesynth.model.checkpoints import state_dict
-from facesynth.model.losses import adversarial
 from facesynth.model.networks.projected import ProjectedDiscriminator
+from facesynth.model.training import projected
 from facesynth.model.training.ada import Controller, Transforms, draw_transforms, warp
 from facesynth.model.training.optimizer_state import pack_optimizer, restore_optimizer
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from facesynth.model.checkpoints.native import Checkpoint
     from facesynth.model.config.train import TrainConfig
+    from facesynth.model.training.projected import Projection
 
 ADVERSARY_TERMS = ("adversarial", "discriminator_loss", "augment_p")
 """The metrics of a step: the term of the model's loss, before its weight; the discriminators' loss; the augmentation
@@ -39,21 +39,8 @@ TRANSFORMS = ("integer_translation", "brightness", "contrast")
 """The transformations of :mod:`facesynth.model.training.ada` that are used."""
 _AUGMENT_SPEED = 100_000
 """Number of photos in which the augmentation probability can change from 0 to 1."""
-_MAX_SIZE = 256
-"""Larger pictures are reduced to this size, pixels, as for the other terms of the loss."""
 _SEED_OFFSET = 1
 """Added to the run's seed for the discriminators' initial weights."""
-
-
-class Projection(Protocol):
-    """A frozen network whose feature maps the discriminators see, such as :class:`facesynth.model.losses.lpips.LPIPS`."""
-
-    @property
-    def channels(self) -> Sequence[int]:
-        """Channels of each feature map."""
-
-    def maps(self, pictures: Tensor, /) -> list[Tensor]:
-        """Pictures (N, 3, H, W) near [-1, 1] to feature maps (N, C, H', W')."""
 
 
 class Adversary:
@@ -99,7 +86,7 @@ class Adversary:
         """
         self._photo_scores, self._loss = [], torch.zeros((), device=self.accelerator.device)
         config = self.config
-        size = min(config.model.output_size, _MAX_SIZE)
+        size = min(config.model.output_size, projected.MAX_SIZE)
         return draw_transforms(config.batch_size, self.controller.p, size, rng, only=TRANSFORMS)
 
     def loss(self, faces: Tensor, photos: Tensor, condition: Tensor, transforms: Transforms) -> Tensor:
@@ -121,7 +108,7 @@ class Adversary:
         Tensor
             A scalar: the negative sum of the discriminators' mean scores of the faces.
         """
-        faces, photos = transforms(_reduce(faces.float())), transforms(_reduce(photos.float()))
+        faces, photos = transforms(projected.reduce(faces.float())), transforms(projected.reduce(photos.float()))
         with torch.no_grad():
             condition = warp(condition.float(), transforms.geometry)
         with self._precise():
@@ -132,7 +119,7 @@ class Adversary:
             self.network.eval().requires_grad_(requires_grad=False)
             scores = self.network(of_faces, faces, condition)
             self.network.train().requires_grad_(requires_grad=True)
-        return torch.stack([adversarial.hinge_generator_loss(each) for each in scores]).sum()
+        return projected.generator_loss(scores)
 
     def _add_gradients(
         self, of_faces: Sequence[Tensor], of_photos: Sequence[Tensor], faces: Tensor, photos: Tensor, condition: Tensor
@@ -141,13 +128,10 @@ class Adversary:
         maps = [torch.cat([real, fake.detach()]) for real, fake in zip(of_photos, of_faces, strict=True)]
         scores = self.network(maps, torch.cat([photos, faces.detach()]), torch.cat([condition, condition]))
         real, fake = ([score.chunk(2)[half] for score in scores] for half in (0, 1))
-        losses = [adversarial.hinge_discriminator_loss(*pair) for pair in zip(real, fake, strict=True)]
-        loss = torch.stack(losses).sum() / self.config.accumulate
+        loss = projected.discriminator_loss(real, fake) / self.config.accumulate
         loss.backward()  # type: ignore[no-untyped-call]
         self._loss = self._loss + loss.detach()
-        self._photo_scores.append(
-            torch.stack([score.detach().float().mean(dim=(1, 2, 3)) for score in real]).mean(dim=0)
-        )
+        self._photo_scores.append(projected.picture_scores(real))
 
     def finish_step(self) -> dict[str, Tensor | float]:
         """Update the discriminators and the augmentation probability at the end of a step.
@@ -218,7 +202,3 @@ def projection_of(config: TrainConfig, networks: Any) -> Projection:
         )
     projection: Projection = networks["lpips"]
     return projection
-
-
-def _reduce(pictures: Tensor) -> Tensor:
-    return F.adaptive_avg_pool2d(pictures, _MAX_SIZE) if pictures.shape[2] > _MAX_SIZE else pictures

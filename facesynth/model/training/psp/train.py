@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facesynth.model.checkpoints.native import Checkpoint
-    from facesynth.model.training.psp.adversary import Projection
+    from facesynth.model.training.projected import Projection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ def train(
     networks : mapping of str to module, optional
         The networks of the loss terms with weights above 0: ``lpips``, ``identity``, ``moco`` and ``parsing``, each a function
         of two (N, 3, H, W) tensors in [-1, 1]. An adversary needs ``lpips`` too, with its feature maps
-        (:class:`facesynth.model.training.psp.adversary.Projection`).
+        (:class:`facesynth.model.training.projected.Projection`).
     skip_bad : int
         The most pairs with a bad picture that are skipped in each split; by default the first one stops the run, with a
         message that names its id.

@@ -41,7 +41,7 @@ def test_options_count_more_than_a_file_and_that_more_than_a_preset(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("lpips: 1", "lpips is not a setting; needed: steps, batch_size"),
+        ("lpips: 1", "lpips is not a setting; needed: discriminator_kind, lpips_network, steps, batch_size"),
         ("steps: many", "steps is 'many'; needed: a whole number"),
         ("task: seg2face", "has the task 'seg2face'; needed: settings of `facesynth train-generator`"),
         ("generator: 3", "generator is 3; needed: sizes by name"),
@@ -61,3 +61,27 @@ def test_sizes_by_a_wrong_name():
         InputError, match="depth is not a size of the networks; needed: channel_base, channel_max, group"
     ):
         resolve(sizes={"depth": "3"})
+
+
+def test_a_projected_discriminator_has_no_sizes_and_no_r1(tmp_path):
+    projected = {"discriminator_kind": "projected"}
+    config = resolve(options={**projected, "lpips_network": "vgg"}, sizes={"channel_max": "32"})
+    assert (config.discriminator, config.r1_weight, config.lpips_network) == (None, 0.0, "vgg")
+    assert config.generator.channel_max == 32
+    with pytest.raises(InputError, match="a projected discriminator has no group_size to choose; leave it out"):
+        resolve(options=projected, sizes={"group_size": "2"})
+    with pytest.raises(InputError, match=r"r1_weight is 2\.0; needed: 0, because a projected discriminator has no R1"):
+        resolve(options={**projected, "r1_weight": 2.0})
+
+
+def test_a_files_settings_of_another_kind_of_discriminator_are_not_used(tmp_path):
+    classic, projected = preset("small", r1_weight=0.25), preset("small", discriminator_kind="projected")
+    file = tmp_path / "config.yaml"
+    for given, other in ((classic, projected), (projected, preset("small"))):
+        file.write_text(yaml.safe_dump(plain(dataclasses.asdict(given))))
+        assert resolve(file) == given
+        assert resolve(file, options={"discriminator_kind": other.discriminator_kind}) == other
+    old = plain(dataclasses.asdict(classic))  # of a run from before there was a choice
+    del old["discriminator_kind"], old["lpips_network"]
+    file.write_text(yaml.safe_dump(old))
+    assert resolve(file) == classic

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 
 from facesynth.errors import InputError
 from facesynth.files import write_text
@@ -23,6 +23,7 @@ from facesynth.model.training.psp.train import train
 
 from ....runs import assert_same_outcome, small_model, small_run
 from ...recipe import normal
+from ..projection import Projection
 
 SPATIAL = small_model(spatial_resolutions=(8, 16))
 OPPOSED = small_run(model=SPATIAL, adversarial=0.05, style_probability=0.5, ema=0.9, clip_norm=5.0)
@@ -30,26 +31,6 @@ OPPOSED = small_run(model=SPATIAL, adversarial=0.05, style_probability=0.5, ema=
 
 class Stop(Exception):
     pass
-
-
-class Projection(nn.Module):
-    """A frozen network with two maps."""
-
-    channels = (4, 6)
-
-    def __init__(self) -> None:
-        super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(5)
-            self.first, self.second = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 6, 3, 2, 1)
-        self.requires_grad_(False)
-
-    def maps(self, pictures: Tensor) -> list[Tensor]:
-        found = torch.relu(self.first(pictures))
-        return [found, torch.relu(self.second(found))]
-
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        return (a - b).square().mean()
 
 
 @pytest.fixture(scope="module", autouse=True)
