@@ -27,8 +27,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facesynth.errors import DatasetError, InputError
-from facesynth.files import replacing, write_text
+from facesynth.errors import DatasetError, InputError, shown
+from facesynth.files import LONGEST_NAME, leaves_folder, replacing, write_text
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme, describe, from_description
 
 if TYPE_CHECKING:
@@ -63,6 +63,29 @@ def is_usable_id(identifier: str) -> bool:
         and identifier.isprintable()
         and not {"/", "\\"} & set(identifier)
     )
+
+
+FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+"""The characters, and their full-width forms, at which spreadsheets take a cell for a formula and run it."""
+
+
+def is_new_id(identifier: str) -> bool:
+    """Whether a picture may get this id: one that is usable, not too long, and no formula.
+
+    Manifests of earlier versions may hold others, which stay as they are.
+
+    Examples
+    --------
+    >>> is_new_id("anna"), is_new_id("-1"), is_new_id("=1+1")
+    (True, False, False)
+    """
+    if not is_usable_id(identifier) or identifier.startswith(FORMULA):
+        return False
+    return len(os.fsencode(identifier)) + len(".png") <= LONGEST_NAME
+
+
+NEEDED_ID = "needed: a printable file name of at most 251 bytes that does not begin with =, +, - or @; rename the picture"
+"""What is said of a picture whose name is no id."""
 
 
 @dataclass(frozen=True)
@@ -226,8 +249,8 @@ def _check_row(manifest: Path, reader: csv.DictReader[str], row: Mapping[str | N
     for column, path in row.items():
         if not path or not column or not is_path_column(column):
             continue
-        if path.startswith("/") or "\\" in path or ".." in path.split("/"):
-            raise DatasetError(f"{manifest} names {path!r}; paths must be relative, inside the folder, with '/'")
+        if leaves_folder(path):
+            raise DatasetError(f"{manifest} names {shown(path)}; paths must be relative, inside the folder, with '/'")
 
 
 def read_dataset(root: Path) -> Dataset:
