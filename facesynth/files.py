@@ -88,7 +88,7 @@ def leaves_folder(name: str) -> bool:
     >>> [leaves_folder(name) for name in ("photos/1.jpg", "../1.jpg", "/1.jpg", "C:1.jpg")]
     [False, True, True, True]
     """
-    if name[:1] == "/" or "\\" in name or "\0" in name or _DRIVE.match(name):
+    if name[:1] == "/" or "\\" in name or _DRIVE.match(name):
         return True
     return ".." in name and ".." in name.split("/")
 
@@ -204,6 +204,8 @@ def remove(path: Path) -> None:
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:  # there is no such file
                 raise OutputError(f"cannot remove {path}: {error.strerror or error}") from error
+        except ValueError:  # a name that no file can have
+            return
 
 
 def write_bytes(path: Path, data: bytes, *, sync: bool = False) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from facesynth.errors import InputError, shown
-from facesynth.files import PICTURE_SUFFIXES
+from facesynth.files import PICTURE_SUFFIXES, check_regular
 from facesynth.prep.pipeline.findings import Finding, Refused
 from facesynth.prep.pipeline.source_file import SourceFile, escaped, source_file
 from facesynth.prep.splits import Splits
@@ -95,6 +95,7 @@ def read_mapping(path: Path) -> CelebaFiles:
         If a line is not ``id number file``; the message gives its number.
     """
     numbers, names = array("q"), []
+    check_regular(path)
     with path.open(encoding="utf-8-sig", errors="replace") as stream:
         for number, line in enumerate(stream, start=1):
             fields = line.split()

@@ -178,7 +178,10 @@ class Journal:
             return False
         if not agrees(task.id, entry["columns"]):
             return False
-        if any(entry["columns"].get(name) != value for name, value in task.known.items()):
+        changed = [name for name, value in task.known.items() if entry["columns"].get(name) != value]
+        if any(map(is_path_column, changed)):
+            return False
+        if changed:
             self._append(index, entry | {"columns": entry["columns"] | task.known})
         else:
             self._entry_offsets[index] = offset
@@ -187,7 +190,7 @@ class Journal:
     def _has_files(self, files: Mapping[str, int]) -> bool:
         try:
             return all(os.stat(self.root / name).st_size == size for name, size in files.items())
-        except OSError:
+        except (OSError, ValueError):  # a ValueError means an impossible file name
             return False
 
     def _append(self, index: int, entry: Mapping[str, Any]) -> None:
