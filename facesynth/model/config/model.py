@@ -42,11 +42,10 @@ def _check_most(config: object, *names: str) -> None:
     """Check sizes for their type and their largest value."""
     for name in names:
         value = getattr(config, name)
-        values = value if isinstance(value, tuple) else (value,)
-        if not all(type(size) is int for size in values):
-            raise InputError(
-                f"{name} is {shown(value)}; needed: {'whole numbers' if values is value else 'a whole number'}"
-            )
+        is_list = name.startswith("encoder_") or name in ("spatial_channels", "channels")
+        values = value if is_list and isinstance(value, tuple) else (value,)
+        if is_list != (values is value) or not all(type(size) is int for size in values):
+            raise InputError(f"{name} is {shown(value)}; needed: {'whole numbers' if is_list else 'a whole number'}")
         if len(values) > 32 or max(values, default=0) > MOST[name]:
             raise InputError(f"{name} is {shown(value)}; needed: at most {MOST[name]}")
 
