@@ -32,6 +32,7 @@ _KINDS = {
 }
 """Mode and channels by bit depth and colour type."""
 _MAX_PIXELS = 1 << 26
+_MAX_ROWS = 1 << 16
 """Larger pictures are left to Pillow."""
 _MAX_SLOW = 8192
 """Most bytes that are unfiltered one by one; with more Pillow is faster."""
@@ -144,7 +145,14 @@ def decode(data: bytes, *, one_grey: bool = False) -> Decoded | None:
     if len(header) != 13:
         return None
     width, height, depth, colour, compression, method, interlaced = struct.unpack(">IIBBBBB", header)
-    if (depth, colour) not in _KINDS or compression or method or interlaced or not 0 < width * height <= _MAX_PIXELS:
+    if (
+        (depth, colour) not in _KINDS
+        or compression
+        or method
+        or interlaced
+        or not 0 < width * height <= _MAX_PIXELS
+        or height > _MAX_ROWS
+    ):
         return None
     mode, channels = _KINDS[depth, colour]
     if mode != "P" and b"tRNS" in chunks:  # one transparent colour

@@ -6,8 +6,9 @@ Reading is strict: a picture that does not decode to its last pixel is an error,
 from __future__ import annotations
 
 import io
-import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,14 +16,15 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from facesynth import _jpeg, _png
-from facesynth.errors import PictureError
+from facesynth.errors import FacesynthError, PictureError, reason_of
+from facesynth.files import read_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, TypeError, struct.error)
-"""The exceptions that Pillow raises on damaged files."""
+MOST_BYTES = 1 << 30
+"""The largest file that is read as a picture."""
 
 
 def decode(data: bytes, path: Path) -> Image.Image:
@@ -58,9 +60,26 @@ def decode(data: bytes, path: Path) -> Image.Image:
         raise PictureError(f"{path} is not a picture, or is damaged in its first bytes") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PictureError(f"{path} is too large to be a face picture: {error}") from error
-    except _DAMAGE as error:
-        raise PictureError(f"{path} cannot be decoded: {error}") from error
+    except Exception as error:  # decoders raise nearly anything on damaged files
+        raise PictureError(f"{path} cannot be decoded: {reason_of(error)}") from error
     return picture
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turn whatever a library raises on a picture into an error that names it.
+
+    Raises
+    ------
+    PictureError
+        If anything but one of facesynth's own errors is raised, such as by too little memory.
+    """
+    try:
+        yield
+    except FacesynthError:
+        raise
+    except Exception as error:
+        raise PictureError(f"{path} cannot be decoded: {reason_of(error)}") from error
 
 
 def read_bytes(path: Path) -> bytes:
@@ -72,9 +91,9 @@ def read_bytes(path: Path) -> bytes:
         If it cannot be read.
     """
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise PictureError(f"cannot read {path}: {error.strerror or error}") from error
+        return read_file(path, MOST_BYTES)
+    except (OSError, ValueError, MemoryError) as error:  # a ValueError means an impossible file name
+        raise PictureError(f"cannot read {path}: {getattr(error, 'strerror', None) or reason_of(error)}") from error
 
 
 def on_white(picture: Image.Image) -> Image.Image:
@@ -102,7 +121,7 @@ def upright(picture: Image.Image) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             orientation = picture.getexif().get(ExifTags.Base.Orientation)
-    except _DAMAGE:
+    except Exception:  # damaged metadata of an intact picture
         return picture
     return picture.transpose(_EXIF_TRANSPOSES[orientation]) if orientation in _EXIF_TRANSPOSES else picture
 
@@ -132,13 +151,8 @@ def to_rgb(picture: Image.Image) -> NDArray[np.uint8]:
 
 def decode_flat(data: bytes, path: Path, *, one_grey: bool = False) -> _png.Decoded:
     """Decode masks or class ids: by :mod:`facesynth._png` if it is a common kind of PNG, else by :func:`decode`."""
-    try:
-        decoded = _png.decode(data, one_grey=one_grey)
-    except ValueError as error:
-        raise PictureError(f"{path} cannot be decoded: {error}") from error
-    if decoded:
-        return decoded
-    return with_depth(to_flat(decode(data, path)), data)
+    with naming(path):
+        return _png.decode(data, one_grey=one_grey) or with_depth(to_flat(decode(data, path)), data)
 
 
 def with_depth(decoded: _png.Decoded, data: bytes) -> _png.Decoded:
@@ -195,11 +209,9 @@ def photo_size(data: bytes, path: Path) -> tuple[int, int]:
     PictureError
         As :func:`decode` does.
     """
-    if not (size := _jpeg.plain_size(data)):
-        width, height = upright(decode(data, path)).size
-        return width, height
-    try:
+    with naming(path):
+        if not (size := _jpeg.plain_size(data)):
+            width, height = upright(decode(data, path)).size
+            return width, height
         _jpeg.check(data)
-    except ValueError as error:
-        raise PictureError(f"{path} cannot be decoded: {error}") from error
-    return size
+        return size

@@ -1,10 +1,40 @@
 """The exceptions that facesynth raises deliberately.
 
 The text of each is one line: what was found, what was needed and how to get it. Only ``cli`` turns them into messages and exit
-codes; callers of the library catch :class:`FacesynthError`.
+codes; callers of the library catch :class:`FacesynthError`. Values of unknown origin are put into it by :func:`shown`.
 """
 
 from __future__ import annotations
+
+from reprlib import Repr
+
+LONGEST = 80
+"""The most characters of a value in a message."""
+_REPR = Repr()
+_REPR.maxlevel = 3
+_REPR.maxtuple = _REPR.maxlist = _REPR.maxdict = _REPR.maxset = _REPR.maxfrozenset = _REPR.maxdeque = 20
+_REPR.maxstring = _REPR.maxlong = _REPR.maxother = LONGEST
+
+
+def shown(value: object) -> str:
+    """The representation of a value for a message, in at most 80 characters.
+
+    Examples
+    --------
+    >>> shown("a"), len(shown("a" * 1000)), shown([[[[[[]]]]]])
+    ("'a'", 80, '[[[[...]]]]')
+    """
+    try:
+        text = _REPR.repr(value)
+    except ValueError:  # a whole number with more digits than Python converts
+        return "a number with thousands of digits"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def reason_of(error: BaseException) -> str:
+    """What an exception of another library says, on one line of at most 200 characters; its name if it says nothing."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:199]}…"
 
 
 class FacesynthError(Exception):

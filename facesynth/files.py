@@ -1,21 +1,124 @@
 """Atomic writing and folder locks.
 
 A file is written under a unique name beside its destination and moved there when it is complete. Leftovers of a killed process
-are removed by the next one that locks the folder.
+are removed by the next one that locks the folder. Only regular files are read, and what a dataset folder
+names must be inside it.
 """
 
 from __future__ import annotations
 
+import errno
 import filecmp
 import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from facesynth.errors import InputError, OutputError
+from facesynth.errors import DatasetError, InputError, OutputError, PictureError, shown
+
+_TYPES = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def check_regular(path: Path) -> os.stat_result:
+    """The status of a regular file; others are refused before they are opened, which might wait or never end.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it is a folder, a pipe, a device or a socket.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        kind = _TYPES.get(stat.S_IFMT(status.st_mode), "of an unknown type")
+        raise OSError(errno.EINVAL, f"it is {kind}; needed: a regular file", str(path))
+    return status
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """The content of a regular file of at most ``most`` bytes.
+
+    Raises
+    ------
+    OSError
+        As :func:`check_regular` does, or if the file is larger.
+    """
+    size = check_regular(path).st_size
+    if size > most:
+        raise OSError(errno.EFBIG, f"it has {size} bytes; needed: at most {most}", str(path))
+    return path.read_bytes()
+
+
+LONGEST_NAME = 255
+"""The most bytes of a file's name on usual file systems."""
+
+
+def check_lengths(names: Iterable[str]) -> None:
+    """Check that names of files are not too long to be written.
+
+    Raises
+    ------
+    PictureError
+        If one is.
+    """
+    for name in names:
+        if (length := len(os.fsencode(name))) > LONGEST_NAME:
+            raise PictureError(
+                f"its file would have a name of {length} bytes; needed: at most {LONGEST_NAME}; rename it"
+            )
+
+
+_DRIVE = re.compile("[A-Za-z]:")
+
+
+def leaves_folder(name: str) -> bool:
+    """Whether a relative path, as text, leads out of its folder, or is no path in every system.
+
+    Examples
+    --------
+    >>> [leaves_folder(name) for name in ("photos/1.jpg", "../1.jpg", "/1.jpg", "C:1.jpg")]
+    [False, True, True, True]
+    """
+    if name[:1] == "/" or "\\" in name or _DRIVE.match(name):
+        return True
+    return ".." in name and ".." in name.split("/")
+
+
+def inside(root: Path, name: str | Path) -> Path:
+    """The path of what a manifest, a journal or ``dataset.json`` names, before it is read, written or removed.
+
+    Parameters
+    ----------
+    root : Path
+        The dataset folder; it may be a link itself.
+    name : str or Path
+        Relative to it.
+
+    Raises
+    ------
+    DatasetError
+        If it is outside the folder, by its name or by a link.
+    """
+    name = str(name)
+    if leaves_folder(name):
+        raise DatasetError(f"{root} names {shown(name)}; paths must be relative, inside the folder, with '/'")
+    path = str(root)
+    for part in name.split("/"):
+        path = os.path.join(path, part)
+        if os.path.islink(path):
+            real, top = os.path.realpath(path), os.path.realpath(root)
+            if os.path.commonpath([real, top]) != top:
+                raise DatasetError(f"{path} is a link that leads out of {root}; put the file itself there")
+    return root / name
 
 
 def sha256(data: bytes) -> str:
@@ -87,6 +190,24 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
+def remove(path: Path) -> None:
+    """Remove a file or a link; a folder stays, and nothing is done if there is nothing.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be removed.
+    """
+    if os.path.islink(path) or not os.path.isdir(path):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:  # there is no such file
+                raise OutputError(f"cannot remove {path}: {error.strerror or error}") from error
+        except ValueError:  # a name that no file can have
+            return
+
+
 def write_bytes(path: Path, data: bytes, *, sync: bool = False) -> None:
     """Write ``data`` to ``path`` atomically (see :func:`replacing`)."""
     with replacing(path, sync=sync) as beside:
@@ -97,7 +218,7 @@ def write_text(path: Path, text: str, *, sync: bool = False) -> None:
     """Write ``text`` to ``path`` in UTF-8, atomically; a file with the same content is left untouched."""
     data = text.encode()
     try:
-        same = path.read_bytes() == data
+        same = check_regular(path).st_size == len(data) and path.read_bytes() == data
     except OSError:
         same = False
     if not same:
@@ -114,7 +235,7 @@ def make_folder(path: Path) -> Path:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".facesynth-probe"
+        probe = path / f".probe.{secrets.token_hex(4)}.part"
         probe.touch()
         probe.unlink()
     except FileExistsError as error:
@@ -124,6 +245,24 @@ def make_folder(path: Path) -> Path:
             f"cannot write into {path}: {error.strerror or error}; give a folder that you may write"
         ) from error
     return path
+
+
+def make_folder_inside(root: Path, name: str) -> Path:
+    """Create the folder ``name`` of ``root``, and check that it is writable and no link.
+
+    Raises
+    ------
+    OutputError
+        If it or a folder between is a link, or as :func:`make_folder` does.
+    """
+    folder = root
+    for part in name.split("/"):
+        folder = folder / part
+        if folder.is_symlink():
+            raise OutputError(
+                f"{folder} is a link, where {root} is written; needed: a folder; only {root} may be a link"
+            )
+    return make_folder(folder)
 
 
 @contextmanager
@@ -140,6 +279,8 @@ def locked(folder: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     path = folder / ".facesynth.lock"
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise OutputError(f"{path} is no regular file; remove it")
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from facesynth import _jpeg, _png
-from facesynth.decoding import decode, decode_flat, photo_size, read_bytes, to_flat, to_rgb, with_depth
-from facesynth.errors import InputError, PictureError, WrongKindError
+from facesynth.decoding import decode, decode_flat, naming, photo_size, read_bytes, to_flat, to_rgb, with_depth
+from facesynth.errors import InputError, WrongKindError
 from facesynth.files import sha256, write_bytes
 from facesynth.label_maps import (
     colourise,
@@ -128,7 +128,8 @@ class Picture:
     @cached_property
     def _flat(self) -> _png.Decoded:
         if "pillow" in self.__dict__:
-            return with_depth(to_flat(self.pillow), self.data)
+            with naming(self.path):
+                return with_depth(to_flat(self.pillow), self.data)
         return decode_flat(self.data, self.path)
 
     def labels(self, scheme: LabelScheme) -> NDArray[np.uint8]:
@@ -150,7 +151,8 @@ class Picture:
 
     def rgb(self) -> NDArray[np.uint8]:
         """The picture upright, on white, (H, W, 3) uint8."""
-        return to_rgb(self.pillow)
+        with naming(self.path):
+            return to_rgb(self.pillow)
 
 
 def read_photo(path: Path) -> NDArray[np.uint8]:
@@ -171,12 +173,8 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
         If it cannot be read or decoded completely.
     """
     data = read_bytes(path)
-    if not _jpeg.plain_size(data):
-        return to_rgb(decode(data, path))
-    try:
-        return _jpeg.decode(data)
-    except ValueError as error:
-        raise PictureError(f"{path} cannot be decoded: {error}") from error
+    with naming(path):
+        return _jpeg.decode(data) if _jpeg.plain_size(data) else to_rgb(decode(data, path))
 
 
 def read_labels(path: Path, scheme: LabelScheme) -> NDArray[np.uint8]:
@@ -274,7 +272,8 @@ def to_sketch(picture: Image.Image, path: Path) -> NDArray[np.uint8]:
     WrongKindError
         If it is so dark that it must be a label map.
     """
-    rgb = to_rgb(picture)
+    with naming(path):
+        rgb = to_rgb(picture)
     grey = np.asarray(Image.fromarray(rgb).convert("L"))
     is_ids = picture.mode == "L" or (picture.mode == "P" and bool(np.ptp(rgb, axis=2).any()))  # or a colour palette
     if int((np.asarray(picture) if is_ids else grey).max(initial=0)) < 32:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from facesynth import _png
-from facesynth.decoding import decode_flat, palette_colours, read_bytes
+from facesynth.decoding import decode_flat, naming, palette_colours, read_bytes
 from facesynth.errors import ColourError, WrongKindError
 from facesynth.files import write_bytes
 
@@ -68,6 +68,11 @@ def to_part_mask(data: bytes, path: Path) -> tuple[NDArray[np.bool_], int]:
         As :func:`decode` does.
     """
     decoded = decode_flat(data, path, one_grey=True)
+    with naming(path):
+        return _to_mask(decoded)
+
+
+def _to_mask(decoded: _png.Decoded) -> tuple[NDArray[np.bool_], int]:
     values, alpha = decoded.pixels, None
     if decoded.mode == "P":
         colours = palette_colours(decoded)[values]

@@ -9,7 +9,6 @@ JSON file (:func:`read_scheme`); datasets and checkpoints store it completely (:
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from facesynth.errors import InputError
+from facesynth.errors import LONGEST, InputError, shown
+from facesynth.values import read_json, read_text, read_yaml
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,7 +94,7 @@ class LabelScheme:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise InputError(f"scheme name is {self.name!r}; needed: a text without '/', '=' and ','")
+            raise InputError(f"scheme name is {shown(self.name)}; needed: a text without '/', '=' and ','")
         _check_classes(self.classes)
         derived = {
             "colours": self.colours or _fill_colours(self.classes, {}),
@@ -107,7 +107,9 @@ class LabelScheme:
         _check_names("paint_order", self.paint_order, self.classes[1:])
         mirrored_twice = [self.mirror[number] for number in self.mirror if 0 <= number < len(self.mirror)]
         if mirrored_twice != list(range(len(self.classes))):
-            raise InputError(f"mirror is {self.mirror}; needed: for each of {len(self)} ids the one it swaps with")
+            raise InputError(
+                f"mirror is {shown(self.mirror)}; needed: for each of {len(self)} ids the one it swaps with"
+            )
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -123,8 +125,8 @@ class LabelScheme:
 
 def _listed(names: Sequence[object], most: int = 8) -> str:
     """Some names in one line, and the number of further ones."""
-    shown = ", ".join(str(name) for name in names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+    some = ", ".join(name if isinstance(name, str) and len(name) <= LONGEST else shown(name) for name in names[:most])
+    return f"{some} and {len(names) - most} more" if len(names) > most else some
 
 
 def _check_classes(classes: tuple[str, ...]) -> None:
@@ -133,10 +135,12 @@ def _check_classes(classes: tuple[str, ...]) -> None:
     for number, name in enumerate(classes):
         if not isinstance(name, str):
             raise InputError(
-                f"class {number} is {name!r}; needed: a name (in YAML put {str(name).lower()!r} in quotes)"
+                f"class {number} is {shown(name)}; needed: a name (in YAML put {shown(str(name).lower())} in quotes)"
             )
+        if len(name) > LONGEST:
+            raise InputError(f"class {number} has a name of {len(name)} characters; needed: at most {LONGEST}")
         if not _NAME.fullmatch(name) or not name.isprintable():
-            raise InputError(f"class {number} is called {name!r}; needed: a text without '/', '=' and ','")
+            raise InputError(f"class {number} is called {shown(name)}; needed: a text without '/', '=' and ','")
     if twice := sorted({name for name in classes if classes.count(name) > 1}):
         raise InputError(f"classes hold {_listed(twice)} more than once")
 
@@ -147,7 +151,7 @@ def _check_colours(classes: tuple[str, ...], colours: tuple[Colour, ...]) -> Non
     owners: dict[Colour, str] = {}
     for name, colour in zip(classes, colours, strict=True):
         if len(colour) != 3 or not all(type(value) is int and 0 <= value <= 255 for value in colour):
-            raise InputError(f"colour of {name} is {colour!r}; needed: three numbers of 0 to 255")
+            raise InputError(f"colour of {name} is {shown(colour)}; needed: three numbers of 0 to 255")
         if colour in owners:
             raise InputError(f"{owners[colour]} and {name} have the same colour #{bytes(colour).hex()}")
         owners[colour] = name
@@ -251,7 +255,7 @@ def get_scheme(name: str) -> LabelScheme:
     'hair'
     """
     if name not in SCHEMES:
-        raise InputError(f"label scheme {name!r} is not known; give one of: {', '.join(SCHEMES)}")
+        raise InputError(f"label scheme {shown(name)} is not known; give one of: {', '.join(SCHEMES)}")
     return SCHEMES[name]
 
 
@@ -307,10 +311,10 @@ def read_scheme(name_or_path: str | Path) -> LabelScheme:
         return SCHEMES[str(name_or_path)]
     path = Path(name_or_path)
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_text(path, encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise InputError(
-            f"label scheme {str(name_or_path)!r} is not known and no file; give one of: {', '.join(SCHEMES)}; or a YAML "
+            f"label scheme {shown(str(name_or_path))} is not known and no file; give one of: {', '.join(SCHEMES)}; or a YAML "
             "or JSON file with name and classes"
         ) from error
     except UnicodeDecodeError as error:
@@ -318,7 +322,7 @@ def read_scheme(name_or_path: str | Path) -> LabelScheme:
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     try:
-        return _from_mapping(_parse(text, json_only=path.suffix.lower() == ".json"))
+        return _from_mapping(read_json(text) if path.suffix.lower() == ".json" else read_yaml(text))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -363,21 +367,6 @@ def from_description(value: object) -> LabelScheme:
     return get_scheme(value) if isinstance(value, str) else _from_mapping(value)
 
 
-def _parse(text: str, *, json_only: bool) -> object:
-    import yaml
-
-    try:
-        return json.loads(text) if json_only else yaml.safe_load(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"no JSON: {error}") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        raise InputError(f"no YAML: {getattr(error, 'problem', None) or 'odd characters'}{where}") from error
-    except (RecursionError, ValueError) as error:  # nested too deeply, or an impossible number or date
-        raise InputError(f"no YAML: {error}") from error
-
-
 _KEYS = ("name", "classes", "paint_order", "mirror")
 
 
@@ -407,7 +396,7 @@ def _from_mapping(value: object) -> LabelScheme:
     mirror = _mirror(classes, _pairs(value["mirror"], classes)) if value.get("mirror") is not None else ()
     scheme = LabelScheme(value["name"], classes, _fill_colours(classes, colours), order, mirror)
     if scheme.name in SCHEMES and scheme != SCHEMES[scheme.name]:
-        raise InputError(f"name is {scheme.name!r}, which is another scheme; give it a name of its own")
+        raise InputError(f"name is {shown(scheme.name)}, which is another scheme; give it a name of its own")
     return scheme
 
 
@@ -427,7 +416,7 @@ def _pairs(pairs: object, classes: Sequence[str]) -> Iterator[tuple[str, str]]:
         raise InputError(f"mirror is {_kind(pairs)}; needed: a list of pairs of classes")
     for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2:
-            raise InputError(f"mirror has {pair!r}; needed: pairs of classes, as [l_eye, r_eye]")
+            raise InputError(f"mirror has {shown(pair)}; needed: pairs of classes, as [l_eye, r_eye]")
         if odd := [name for name in pair if name not in classes]:
             raise InputError(f"mirror has {_listed(odd)}, which is no class")
         yield pair[0], pair[1]
@@ -443,7 +432,7 @@ def _read_colour(name: object, colour: object) -> Colour:
         and all(type(value) is int and 0 <= value <= 255 for value in colour)
     ):
         return colour[0], colour[1], colour[2]
-    raise InputError(f"colour of {name} is {colour!r}; needed: '#rrggbb', in quotes, or [red, green, blue]")
+    raise InputError(f"colour of {name} is {shown(colour)}; needed: '#rrggbb', in quotes, or [red, green, blue]")
 
 
 # ------------------------------------------------------------------------------------------------------------ renumbering

@@ -27,9 +27,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facesynth.errors import DatasetError, InputError
-from facesynth.files import replacing, write_text
+from facesynth.errors import DatasetError, InputError, reason_of, shown
+from facesynth.files import LONGEST_NAME, leaves_folder, replacing, write_text
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme, describe, from_description
+from facesynth.values import read_json, read_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,11 @@ def is_path_column(name: str) -> bool:
     return bool(_PATH_COLUMN.fullmatch(name)) and not name.endswith("_sha256")
 
 
-_PATH_COLUMN = re.compile(r"photo|photo_[0-9]+|labels|sketch_.+", re.DOTALL)
+_PATH_COLUMN = re.compile(r"photo|photo_[0-9]{1,9}|labels|sketch_.+", re.DOTALL)
+_LONGEST_COLUMN = 255
+"""The most characters of a column's name."""
+_LONGEST_FIELD = 4096
+"""The most characters of a field: more than the pixel counts of 255 classes."""
 
 
 def photo_sizes(columns: Iterable[str]) -> dict[int, str]:
@@ -63,6 +68,31 @@ def is_usable_id(identifier: str) -> bool:
         and identifier.isprintable()
         and not {"/", "\\"} & set(identifier)
     )
+
+
+FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+"""The characters, and their full-width forms, at which spreadsheets take a cell for a formula and run it."""
+
+
+def is_new_id(identifier: str) -> bool:
+    """Whether a picture may get this id: one that is usable, not too long, and no formula.
+
+    Manifests of earlier versions may hold others, which stay as they are.
+
+    Examples
+    --------
+    >>> is_new_id("anna"), is_new_id("-1"), is_new_id("=1+1")
+    (True, False, False)
+    """
+    if not is_usable_id(identifier) or identifier.startswith(FORMULA):
+        return False
+    return len(os.fsencode(identifier)) + len(".png") <= LONGEST_NAME
+
+
+NEEDED_ID = (
+    "needed: a printable file name of at most 251 bytes that does not begin with =, +, - or @; rename the picture"
+)
+"""What is said of a picture whose name is no id."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +133,13 @@ class Dataset:
                 have = ", ".join(name for name in self.rows.columns if is_path_column(name))
                 stage = "prep masks" if column == "labels" else "prep sketches"
                 raise DatasetError(
-                    f"{self.root / MANIFEST} has no column {column!r} (it has {have}); make it with `facesynth {stage}`"
+                    f"{self.root / MANIFEST} has no column {shown(column)} (it has {have}); make it with `facesynth {stage}`"
                 )
         rows = self.rows if split is None else self.rows[self.rows["split"] == split]
         for column in columns:
             rows = rows[rows[column] != ""]
         if rows.empty:
-            where = f" in split {split!r}" if split else ""
+            where = f" in split {shown(split)}" if split else ""
             raise DatasetError(f"{self.root / MANIFEST} has no row with {' and '.join(columns)}{where}")
         return rows
 
@@ -141,17 +171,28 @@ def read_info(root: Path) -> tuple[LabelScheme, dict[str, Mapping[str, Any]]]:
             f"{root} is not a dataset folder: {MANIFEST} is missing; make one with `facesynth prep masks`"
         )
     try:
-        described = json.loads(info.read_text("utf-8"))
-        schema = int(described["schema"])
-        if schema > SCHEMA:
-            raise DatasetError(f"{info} has schema {schema}, this facesynth reads up to {SCHEMA}; upgrade facesynth")
-        return from_description(described["label_scheme"]), dict(described["stages"])
-    except DatasetError:
-        raise
+        described = read_json(read_text(info))
+        schema, stages = described["schema"], described["stages"]
+        if type(schema) is not int:
+            raise ValueError(f"its schema is {shown(schema)}; needed: a whole number")
+        if not isinstance(stages, dict) or not all(isinstance(values, dict) for values in stages.values()):
+            raise ValueError("its stages are not parameters by name")
+    except (OSError, ValueError, KeyError, TypeError, InputError) as error:
+        raise DatasetError(
+            f"{info} cannot be read as a description of a dataset: {_text(error)}; restore it, or use a new folder"
+        ) from error
+    if schema > SCHEMA:
+        raise DatasetError(f"{info} has schema {schema}, this facesynth reads up to {SCHEMA}; upgrade facesynth")
+    try:
+        return from_description(described["label_scheme"]), stages
+    except KeyError as error:
+        raise DatasetError(f"{info} cannot be read as a description of a dataset: {shown(error)}") from error
     except InputError as error:
         raise DatasetError(f"{info}: {error}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{info} cannot be read as a description of a dataset: {error!r}") from error
+
+
+def _text(error: Exception) -> str:
+    return shown(error) if isinstance(error, KeyError | TypeError) else reason_of(error)
 
 
 def read_columns(root: Path) -> list[str]:
@@ -183,7 +224,7 @@ def iter_rows(root: Path) -> Iterator[dict[str, str]]:
                 seen = set(_ids_before(root, reader.line_num))
             if seen is not None:
                 if row["id"] in seen:
-                    raise DatasetError(f"{manifest} has the id {row['id']!r} more than once; ids must be unique")
+                    raise DatasetError(f"{manifest} has the id {shown(row['id'])} more than once; ids must be unique")
                 seen.add(row["id"])
             last = row["id"]
             yield row
@@ -197,6 +238,8 @@ def _opened(root: Path) -> Iterator[csv.DictReader[str]]:
             reader = csv.DictReader(stream, strict=True)
             if not reader.fieldnames:
                 raise csv.Error("it is empty")
+            if max(map(len, reader.fieldnames)) > _LONGEST_COLUMN:
+                raise csv.Error(f"it has a column name of more than {_LONGEST_COLUMN} characters")
             missing = [name for name in BASE_COLUMNS if name not in reader.fieldnames]
             if missing:
                 raise DatasetError(
@@ -204,7 +247,7 @@ def _opened(root: Path) -> Iterator[csv.DictReader[str]]:
                 )
             yield reader
     except (OSError, ValueError, csv.Error) as error:
-        raise DatasetError(f"{manifest} cannot be read as CSV: {' '.join(str(error).split())}") from error
+        raise DatasetError(f"{manifest} cannot be read as CSV: {reason_of(error)}") from error
 
 
 def _ids_before(root: Path, line: int) -> Iterator[str]:
@@ -219,15 +262,19 @@ def _check_row(manifest: Path, reader: csv.DictReader[str], row: Mapping[str | N
     if None in row or None in row.values():
         fields = len(reader.fieldnames or ())
         raise DatasetError(f"{manifest} cannot be read as CSV: line {reader.line_num} does not have {fields} fields")
+    if len(max(row.values(), key=len)) > _LONGEST_FIELD:
+        raise DatasetError(f"{manifest}, line {reader.line_num} has a field of more than {_LONGEST_FIELD} characters")
     if not is_usable_id(row["id"]):
-        raise DatasetError(f"{manifest} has the id {row['id']!r}; ids name files and must be usable for that")
+        raise DatasetError(f"{manifest} has the id {shown(row['id'])}; ids name files and must be usable for that")
     if row["split"] not in SPLITS:
-        raise DatasetError(f"{manifest} gives {row['id']!r} the split {row['split']!r}; needed: {', '.join(SPLITS)}")
+        raise DatasetError(
+            f"{manifest} gives {shown(row['id'])} the split {shown(row['split'])}; needed: {', '.join(SPLITS)}"
+        )
     for column, path in row.items():
         if not path or not column or not is_path_column(column):
             continue
-        if path.startswith("/") or "\\" in path or ".." in path.split("/"):
-            raise DatasetError(f"{manifest} names {path!r}; paths must be relative, inside the folder, with '/'")
+        if leaves_folder(path):
+            raise DatasetError(f"{manifest} names {shown(path)}; paths must be relative, inside the folder, with '/'")
 
 
 def read_dataset(root: Path) -> Dataset:

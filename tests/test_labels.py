@@ -241,7 +241,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"b\.yaml is no label scheme: it is no text"):
         read_scheme(tmp_path / "b.yaml")
-    with pytest.raises(InputError, match=r"cannot read .*: Is a directory"):
+    with pytest.raises(InputError, match=r"cannot read .*: it is a folder; needed: a regular file"):
         read_scheme(tmp_path)
     with pytest.raises(InputError, match="label scheme 'celeba' is not known and no file; give one of: celebamask-hq"):
         read_scheme("celeba")

@@ -19,10 +19,10 @@ import numpy as np
 
 from facesynth import images
 from facesynth.errors import InputError, PictureError
-from facesynth.files import make_folder, pictures_in, replacing
-from facesynth.manifest import is_usable_id
+from facesynth.files import make_folder, pictures_in, remove, replacing
+from facesynth.manifest import NEEDED_ID, is_new_id
 from facesynth.prep.pipeline.dataset import FINDING_COLUMNS, FINDINGS
-from facesynth.prep.pipeline.findings import Refused
+from facesynth.prep.pipeline.findings import Refused, cells
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -338,7 +338,7 @@ def _align(files: dict[str, Path], out: Path, size: int, detector: Detector, pro
         except (Refused, PictureError) as error:
             kind = error.kind if isinstance(error, Refused) else "unreadable"
             done.failures.append((identifier, kind, str(error)))
-            (out / f"{identifier}.png").unlink(missing_ok=True)  # of an earlier run
+            remove(out / f"{identifier}.png")  # of an earlier run
             continue
         images.write_png(out / f"{identifier}.png", pixels)
         done.written += 1
@@ -346,14 +346,14 @@ def _align(files: dict[str, Path], out: Path, size: int, detector: Detector, pro
     with replacing(out / FINDINGS) as beside, beside.open("w", encoding="utf-8", newline="") as stream:
         rows = csv.writer(stream, lineterminator="\n")
         rows.writerow(FINDING_COLUMNS)
-        rows.writerows(("align", name, "error", kind, detail) for name, kind, detail in sorted(done.failures))
+        rows.writerows(cells(("align", name, "error", kind, detail)) for name, kind, detail in sorted(done.failures))
     return done
 
 
 def _align_one(identifier: str, file: Path, size: int, detector: Detector) -> tuple[NDArray[np.uint8], Points]:
     """The crop of a photo, (size, size, 3) uint8, and the landmarks in its pixels, (N, 2) float32."""
-    if not is_usable_id(identifier):
-        raise Refused("no-id", "needed: a printable file name")
+    if not is_new_id(identifier):
+        raise Refused("no-id", NEEDED_ID)
     photo = images.read_photo(file)
     faces = detector(photo)
     if len(faces) != 1:

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from facesynth.errors import InputError
-from facesynth.files import PICTURE_SUFFIXES
+from facesynth.errors import InputError, shown
+from facesynth.files import PICTURE_SUFFIXES, check_regular
 from facesynth.prep.pipeline.findings import Finding, Refused
 from facesynth.prep.pipeline.source_file import SourceFile, escaped, source_file
 from facesynth.prep.splits import Splits
@@ -32,6 +32,8 @@ MAPPING = "CelebA-HQ-to-CelebA-mapping.txt"
 
 _PHOTO = re.compile(r"([0-9]{1,9})\.(?:jpe?g|png)", re.IGNORECASE)
 _MASK = re.compile(r"([0-9]{1,9})_(.+)\.(?:png|jpe?g|bmp|webp|tiff?)", re.IGNORECASE)
+_NUMBER = re.compile("[0-9]{1,9}")
+_CELEBA_FILE = re.compile(r"[0-9]{1,9}(?:\.[A-Za-z]{1,5})?")
 _FOLDER_IDS = 2000
 """Ids per folder of part masks."""
 
@@ -93,14 +95,15 @@ def read_mapping(path: Path) -> CelebaFiles:
         If a line is not ``id number file``; the message gives its number.
     """
     numbers, names = array("q"), []
+    check_regular(path)
     with path.open(encoding="utf-8-sig", errors="replace") as stream:
         for number, line in enumerate(stream, start=1):
             fields = line.split()
             if not fields or (number == 1 and not fields[0].isdecimal()):
                 continue
-            if len(fields) != 3 or not re.fullmatch("[0-9]{1,9}", fields[0]) or not Path(fields[2]).stem.isdecimal():
+            if len(fields) != 3 or not _NUMBER.fullmatch(fields[0]) or not _CELEBA_FILE.fullmatch(fields[2]):
                 raise InputError(
-                    f"{path}, line {number} is {line.rstrip()!r}; needed: id, CelebA number and file, as "
+                    f"{path}, line {number} is {shown(line.rstrip())}; needed: id, CelebA number and file, as "
                     "'0 119613 119614.jpg'"
                 )
             numbers.append(int(fields[0]))

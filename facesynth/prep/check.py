@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from facesynth import images
-from facesynth.errors import PictureError
-from facesynth.files import sha256
+from facesynth.errors import LONGEST, InputError, shown
+from facesynth.files import inside, sha256
 from facesynth.labels import LabelScheme
 from facesynth.manifest import is_path_column, iter_rows, photo_sizes, read_info
 from facesynth.prep.pipeline.source_file import source_file
@@ -129,7 +129,7 @@ def check_row(root: Path, scheme: LabelScheme, row: Row) -> list[Problem]:
             problem = column, f"{name} is missing"
         except (OSError, ValueError) as error:  # a ValueError means an impossible file name
             problem = column, f"{name} cannot be read: {getattr(error, 'strerror', None) or error}"
-        except PictureError as error:
+        except InputError as error:
             problem = column, " ".join(str(error).split())
         if problem:
             problems.append(Problem(row["id"], *problem))
@@ -143,11 +143,12 @@ def _files(row: Row) -> Iterator[tuple[str, str]]:
 
 def _check_file(root: Path, scheme: LabelScheme, row: Row, column: str, name: str) -> tuple[str, str] | None:
     """The column that does not match a file, and why; None if all match."""
-    if problem := source_file(root / name).problem:
-        if not os.path.lexists(root / name):
+    path = inside(root, name)
+    if problem := source_file(path).problem:
+        if not os.path.lexists(path):
             raise FileNotFoundError
         return column, str(problem).replace(f"{root}/", "")
-    data = (root / name).read_bytes()
+    data = path.read_bytes()
     kind = column.split("_")[0]
     content_problem = _CHECKS[kind](data, Path(name), scheme, row, column)
     recorded, digest = row.get(f"{column}_sha256", ""), sha256(data)
@@ -163,16 +164,20 @@ def _check_photo(data: bytes, path: Path, _: LabelScheme, row: Row, column: str)
     recorded = row["width"], row["height"]
     if column == "photo":
         if (str(width), str(height)) != recorded:
-            return "width", f"{path} is {width} x {height}, the manifest gives {recorded[0]} x {recorded[1]}"
+            return "width", f"{path} is {width} x {height}, the manifest gives {' x '.join(map(_short, recorded))}"
         return None
     (size,) = photo_sizes([column])
-    if not all(side.isdecimal() for side in recorded):
-        return "width", f"the manifest gives {path} the size {recorded[0]} x {recorded[1]}; needed: whole numbers"
+    if not all(side.isdecimal() and len(side) < 10 for side in recorded):
+        return "width", f"the manifest gives {path} the size {' x '.join(map(_short, recorded))}; needed: whole numbers"
     longer = max(*map(int, recorded), size)
     expected = tuple(max(1, round(int(side) * size / longer)) for side in recorded)
     if (width, height) != expected:
         return column, f"{path} is {width} x {height}; needed: {expected[0]} x {expected[1]}"
     return None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else shown(text)
 
 
 def _check_labels(data: bytes, path: Path, scheme: LabelScheme, row: Row, _: str) -> tuple[str, str] | None:
@@ -183,7 +188,7 @@ def _check_labels(data: bytes, path: Path, scheme: LabelScheme, row: Row, _: str
     for column, numbers in actual.items():
         text = " ".join(map(str, numbers))
         if column in row and row[column] != text:
-            return column, f"{path} has {column} {text!r}, the manifest gives {row[column]!r}"
+            return column, f"{path} has {column} {shown(text)}, the manifest gives {shown(row[column])}"
     return None
 
 

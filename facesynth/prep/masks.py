@@ -213,6 +213,10 @@ def _coarse(mask: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], int]:
         rows = np.ascontiguousarray(mask).view(np.uint32)  # four pixels of a row in one integer
         held: NDArray[np.bool_] = np.bitwise_or.reduce(rows.reshape(-1, 4, rows.shape[1]), axis=1).astype(np.bool_)
         return held.view(np.uint8), side
+    if min(mask.shape) < side:  # padded, a narrow mask would be many times as large
+        for axis in (0, 1):
+            mask = np.logical_or.reduceat(mask, np.arange(0, mask.shape[axis], side), axis=axis)
+        return np.ascontiguousarray(mask).view(np.uint8), side
     padded = np.pad(mask, [(0, -length % side) for length in mask.shape])
     blocks = padded.reshape(padded.shape[0] // side, side, padded.shape[1] // side, side)
     return np.asarray(blocks.any(axis=(1, 3))).view(np.uint8), side

@@ -13,7 +13,7 @@ from facesynth import images
 from facesynth.errors import ColourError, InputError
 from facesynth.files import PICTURE_SUFFIXES, sha256
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme, describe
-from facesynth.manifest import is_usable_id
+from facesynth.manifest import NEEDED_ID, is_new_id, is_usable_id
 from facesynth.paper import PaperMode, clean_paper
 from facesynth.prep.pipeline.dataset import Prepared, Stage, run_into
 from facesynth.prep.pipeline.findings import Finding, Refused
@@ -43,11 +43,11 @@ def _list_pictures(folder: Path) -> tuple[Listed, list[tuple[str, Finding]]]:
         if name.startswith(".") or not name.lower().endswith(PICTURE_SUFFIXES):
             continue
         stem = name[: name.rindex(".")]
-        if is_usable_id(stem):
-            # Normalise: ü can be one code point (NFC) or two (NFD, macOS).
-            by_stem.setdefault(unicodedata.normalize("NFC", stem), []).append(name)
+        identifier = unicodedata.normalize("NFC", stem)  # ü can be one code point (NFC) or two (NFD, macOS)
+        if is_new_id(identifier):
+            by_stem.setdefault(identifier, []).append(name)
         else:
-            remarks.append((escaped(f"{folder.name}/{name}"), Finding("no-id", "needed: a printable file name")))
+            remarks.append((escaped(f"{folder.name}/{name}"), Finding("no-id", NEEDED_ID)))
     if not by_stem:
         raise InputError(f"no picture in {folder}; looked for {', '.join(PICTURE_SUFFIXES)}")
     return by_stem, remarks

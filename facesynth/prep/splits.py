@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from facesynth.errors import InputError
+from facesynth.errors import InputError, reason_of, shown
 from facesynth.manifest import SPLITS, split_by_hash
+from facesynth.values import read_text
 
 FIRST_VAL, FIRST_TEST = 162771, 182638
 """CelebA file numbers at which the official validation and test partitions begin."""
@@ -26,6 +27,10 @@ def official_split(celeba_file: str) -> str:
     return "train" if number < FIRST_VAL else "val" if number < FIRST_TEST else "test"
 
 
+_LONGEST_NAME = 255
+"""The most characters of a file's name."""
+_MOST_BYTES = 1 << 26
+"""The largest list of splits."""
 _HEADERS = ("split", "splits", "partition", "set", "subset", "fold")
 """Allowed names of the second column of a list."""
 
@@ -61,7 +66,7 @@ class Splits:
     def __post_init__(self) -> None:
         for name in ("val", "test"):
             if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"the share {name} is {getattr(self, name)}; needed: 0 to 1")
+                raise InputError(f"the share {name} is {shown(getattr(self, name))}; needed: 0 to 1")
         if self.val + self.test > 1:
             raise InputError(f"the shares val {self.val} and test {self.test} add up to more than 1")
 
@@ -85,27 +90,38 @@ def read_split_list(path: Path) -> Splits:
         If the file cannot be read, a line has another form, or a photo has two splits; the message gives the line number.
     """
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
+        lines = read_text(path, encoding="utf-8-sig", most=_MOST_BYTES).splitlines()
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the split list {path}: {getattr(error, 'strerror', None) or error}") from error
+        reason = getattr(error, "strerror", None) or reason_of(error)
+        raise InputError(f"cannot read the split list {path}: {reason}") from error
     listed: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
-        match = re.fullmatch(r"(.+?)\s*[,\t ]\s*(\w+)", line.strip())
-        if not line.strip() or (number == 1 and match and match[2].lower() in _HEADERS):
+        name, split = _fields(line)
+        if not line.strip() or (number == 1 and name and split.lower() in _HEADERS):
             continue
-        if not match or match[2] not in SPLITS:
+        if not name or split not in SPLITS or len(name) > _LONGEST_NAME:
             raise InputError(
-                f"{path}, line {number} is {line!r}; needed: an id and {', '.join(SPLITS)}, as '00042,val'"
+                f"{path}, line {number} is {shown(line)}; needed: an id and {', '.join(SPLITS)}, as '00042,val'"
             )
-        identifier = _plain(match[1].strip("\"'"))
-        if listed.setdefault(identifier, match[2]) != match[2]:
-            raise InputError(f"{path}, line {number} gives {match[1]} a second split, {match[2]}")
+        identifier = _plain(name.strip("\"'"))
+        if listed.setdefault(identifier, split) != split:
+            raise InputError(f"{path}, line {number} gives {name} a second split, {split}")
     if not listed:
         raise InputError(f"the split list {path} names no photo; needed: one line per photo, as '00042,val'")
     return Splits(listed=listed, source=path.name)
 
 
+def _fields(line: str) -> tuple[str, str]:
+    """The two fields of a line; the first is empty if there is no separator."""
+    line = line.strip()
+    end = max(line.rfind(separator) for separator in ",\t ")
+    name, split = line[: max(end, 0)].rstrip(), line[end + 1 :]
+    if end >= 0 and line[end] in "\t " and name.endswith(","):
+        name = name[:-1].rstrip()
+    return name, split
+
+
 def _plain(name: str) -> str:
     """An id in normal form: without the suffix of a picture, a number without leading zeros."""
     stem = re.sub(r"\.(?:jpe?g|png|webp|bmp|tiff?)$", "", name, flags=re.IGNORECASE)
-    return str(int(stem)) if stem.isdecimal() else stem
+    return str(int(stem)) if stem.isdecimal() and len(stem) <= _LONGEST_NAME else stem

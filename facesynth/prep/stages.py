@@ -7,7 +7,6 @@ describes it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ import numpy as np
 
 from facesynth import images
 from facesynth.errors import InputError
-from facesynth.files import PICTURE_SUFFIXES, sha256, write_bytes
+from facesynth.files import PICTURE_SUFFIXES, inside, remove, sha256, write_bytes
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme, describe
 from facesynth.manifest import BASE_COLUMNS, is_dataset, read_info
 from facesynth.prep import celebamask, masks
@@ -81,8 +80,7 @@ def import_photo(root: Path, identifier: str, source: Path) -> Columns:
     write_bytes(root / name, data)
     for other in PICTURE_SUFFIXES:  # an earlier run may have written another format
         if other != suffix:
-            with suppress(FileNotFoundError):
-                (root / f"photos/{identifier}{other}").unlink()
+            remove(root / f"photos/{identifier}{other}")
     return {"photo": name, "photo_sha256": sha256(data), "width": str(width), "height": str(height)}
 
 
@@ -158,17 +156,17 @@ class _Drawing:
         return self.background == "blank" or sketch.needs_labels
 
     def __call__(
-        self, todo: Sequence[str], identifier: str, photo: Path | None, labels: Path | None, known: Columns
+        self, todo: Sequence[str], identifier: str, photo: Path | None, labels: str, known: Columns
     ) -> Mapping[str, Done | Refused]:
         columns = _imported(self.root, identifier, photo, known)
         results: dict[str, Done | Refused] = {}
         drawings = {stage: self.drawings[stage] for stage in todo}
-        if labels is None:
+        if not labels:
             for stage in [stage for stage, sketch in drawings.items() if self.needs_labels(sketch)]:
                 results[stage] = Refused("no-labels", f"no label map, which {drawings.pop(stage).name} needs")
-        grey = drawing.read_grey(self.root / columns["photo"], size=self.size)
+        grey = drawing.read_grey(inside(self.root, columns["photo"]), size=self.size)
         needed = any(map(self.needs_labels, drawings.values()))
-        areas = images.read_labels(labels, self.scheme) if labels and needed else None
+        areas = images.read_labels(inside(self.root, labels), self.scheme) if labels and needed else None
         drawn = drawing.draw_all(grey, drawings.values(), labels=areas, background=self.background)
         for stage, sketch in drawings.items():
             name = f"sketches/{sketch.name}/{identifier}.png"
@@ -186,11 +184,11 @@ class _Shrinking:
     size: int
 
     def __call__(
-        self, todo: Sequence[str], identifier: str, photo: Path | None, _labels: Path | None, known: Columns
+        self, todo: Sequence[str], identifier: str, photo: Path | None, _labels: str, known: Columns
     ) -> Mapping[str, Done]:
         columns = _imported(self.root, identifier, photo, known)
         name = f"photos_{self.size}/{identifier}.png"
-        pixels = images.read_photo(self.root / columns["photo"])
+        pixels = images.read_photo(inside(self.root, columns["photo"]))
         data = images.write_png(self.root / name, images.limit_size(pixels, self.size))
         column = f"photo_{self.size}"
         return dict.fromkeys(todo, Done(columns | {column: name, f"{column}_sha256": sha256(data)}))
@@ -199,7 +197,7 @@ class _Shrinking:
 def _imported(root: Path, identifier: str, photo: Path | None, known: Columns) -> Columns:
     """The photo's columns; the photo is copied into the dataset if it is not there yet."""
     if photo is None:
-        raise Refused("no-photo", f"no photo {celebamask.PHOTOS}/{int(identifier)}.jpg")
+        raise Refused("no-photo", f"no photo {celebamask.PHOTOS}/{identifier.lstrip('0') or '0'}.jpg")
     return known if "photo" in known else import_photo(root, identifier, photo)
 
 
@@ -423,19 +421,18 @@ def _run_on_photos(
 
     def of_row(row: Columns) -> Task:
         known = {name: row[name] for name in BASE_COLUMNS}
-        labels = work.root / row["labels"] if row.get("labels") else None
         with_labels = {name for name, values in parameters.items() if values.get("uses_labels")}
         keys = {
             name: make_key(key, row["photo_sha256"], row.get("labels_sha256", "") if name in with_labels else "")
             for name, key in recipes.items()
         }
-        arguments = (row["id"], work.root / row["photo"] if row["photo"] else None, labels, known)
+        arguments = (row["id"], work.root / row["photo"] if row["photo"] else None, row.get("labels", ""), known)
         return Task(row["id"], known, keys, work, arguments)
 
     def of_raw(photo: celebamask.RawPhoto) -> Task:
         known, file = _columns_of(photo), photo.photo
         keys = {name: make_key(key, file and file.stamp) for name, key in recipes.items()}
-        return Task(photo.id, known, keys, work, (photo.id, file and file.path, None, {}), photo.problem)
+        return Task(photo.id, known, keys, work, (photo.id, file and file.path, "", {}), photo.problem)
 
     if is_dataset(source):
         if source.resolve() != out.resolve():

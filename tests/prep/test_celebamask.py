@@ -82,7 +82,16 @@ def test_mapping_with_and_without_header(tmp_path: Path, start: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["3 12", "99999999999999999999 1 2.jpg", "x 1 000002.jpg", "3 1 photo.jpg", "3 1 2.jpg more", "² 1 000002.jpg"],
+    [
+        "3 12",
+        "99999999999999999999 1 2.jpg",
+        "x 1 000002.jpg",
+        "3 1 photo.jpg",
+        "3 1 2.jpg more",
+        "² 1 000002.jpg",
+        "3 1 =x/2.jpg",
+        "3 1 " + "9" * 5000,
+    ],
 )
 def test_broken_mapping_line_is_named(tmp_path: Path, line: str) -> None:
     (tmp_path / MAPPING).write_text(LINES + line + "\n", encoding="utf-8")

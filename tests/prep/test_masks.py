@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -228,3 +229,16 @@ def test_overlaps_that_are_slight_or_hidden() -> None:
 
 def test_other_schemes_parts_may_overlap() -> None:
     assert kinds(cat=circle(64, 60, 10), dog=circle(64, 60, 10)) == []
+
+
+@pytest.mark.parametrize("shape", [(60_000, 1), (1, 300_000)])
+def test_narrow_masks_are_inspected_in_their_own_memory(shape: tuple[int, int]) -> None:
+    mask = np.zeros(shape, bool)
+    mask.ravel()[: mask.size // 2] = True
+    mask.ravel()[-1] = True
+    tracemalloc.start()
+    findings = inspect({"hair": mask})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [finding.kind for finding in findings] == ["islands"]
+    assert peak < 100 * mask.size + 1_000_000

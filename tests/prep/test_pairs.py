@@ -159,6 +159,41 @@ def test_names_that_cannot_be_ids_are_remarked(own: Path, name: str) -> None:
         assert report(own)[0][1] == f"photos/{name}.jpg".replace("\n", "\\n")
 
 
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\uff1d"])
+def test_names_that_spreadsheets_run_get_no_id(own: Path, start: str) -> None:
+    for folder, suffix in (("photos", "jpg"), ("labels", "png")):
+        picture = photo_of("x") if folder == "photos" else labels_of("x")
+        Image.fromarray(picture).save(own / folder / f"{start}cmd.{suffix}")
+    done = pair(own)
+    assert (done.written, done.noticed) == (5, {"no-id": 2})
+    assert all("that does not begin with =, +, - or @; rename the picture" in row[4] for row in report(own)[:2])
+
+
+@pytest.mark.parametrize("length", [251, 250])
+def test_the_longest_names_are_taken(own: Path, length: int) -> None:
+    name = "x" * length
+    Image.fromarray(photo_of("x")).save(own / "photos" / f"{name}.jpg")
+    Image.fromarray(labels_of("x")).save(own / "labels" / f"{name}.png")
+    assert (pair(own).written, check_dataset(own / "data", workers=Workers(jobs=1)).problems) == (6, [])
+
+
+def test_names_that_grow_too_long_are_remarked(own: Path) -> None:
+    name = "\u0958" * 80  # NFC writes each as two characters, six bytes
+    Image.fromarray(photo_of("x")).save(own / "photos" / f"{name}.jpg")
+    assert (pair(own).written, pair(own).noticed) == (5, {"no-id": 1})
+
+
+def test_no_cell_of_the_report_is_a_formula(own: Path) -> None:
+    (own / "photos").rename(own / "=photos")
+    (own / "labels" / "anna.png").unlink()
+    Image.fromarray(photo_of("x")).save(own / "=photos" / "-1.jpg")
+    prepare_pairs(own / "=photos", own / "labels", own / "data", kind="labels", workers=Workers(jobs=1))
+    rows = report(own)
+    assert [row[1] for row in rows if row[3] == "no-id"] == ["'=photos/-1.jpg"]
+    assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "-", "@"))]
+    assert "&#39;=photos" not in (own / "data" / "report.html").read_text()
+
+
 def test_bad_pictures_are_left_out(own: Path) -> None:
     (own / "labels" / "anna.png").write_text("no picture")
     (own / "photos" / "zoë.jpg").write_bytes((own / "photos" / "zoë.jpg").read_bytes()[:200])

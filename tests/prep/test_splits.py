@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -56,6 +57,27 @@ def test_wrong_lists_are_named_by_the_line(tmp_path: Path, text: str, message: s
     (tmp_path / "list.txt").write_text(text)
     with pytest.raises(InputError, match=message):
         read_split_list(tmp_path / "list.txt")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [" " * 200_000 + "x", "a" + " " * 200_000 + "b", "9" * 5000 + " val", "a," * 100_000 + "b", "\t " * 100_000 + ","],
+)
+def test_lines_are_read_without_backtracking(tmp_path: Path, line: str) -> None:
+    (tmp_path / "list.txt").write_text(line)
+    start = time.process_time()
+    with pytest.raises(
+        InputError, match=r"list\.txt, line 1 is .*; needed: an id and train, val, test|names no photo"
+    ) as error:
+        read_split_list(tmp_path / "list.txt")
+    assert time.process_time() - start < 1
+    assert len(str(error.value).removeprefix(str(tmp_path))) < 250
+
+
+@pytest.mark.parametrize("line", ["a , val", "a,val", "a\tval", "a  val", '"a",val', "a ,\tval", "a.jpg val"])
+def test_fields_of_a_line(tmp_path: Path, line: str) -> None:
+    (tmp_path / "list.txt").write_text(line + "\n")
+    assert read_split_list(tmp_path / "list.txt").listed == {"a": "val"}
 
 
 def test_lists_that_cannot_be_read(tmp_path: Path) -> None:

@@ -24,10 +24,11 @@ import safetensors
 import torch
 
 import facesynth
-from facesynth.errors import CheckpointError, InputError
+from facesynth.errors import CheckpointError, InputError, reason_of, shown
 from facesynth.files import replacing
 from facesynth.labels import LabelScheme, describe, from_description
 from facesynth.model.config.model import DiscriminatorConfig, GeneratorConfig, ModelConfig, ParserConfig
+from facesynth.values import read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +37,8 @@ SCHEMA = 1
 """Version of the format; newer versions are refused."""
 MODEL_FILE = "model.safetensors"
 """Name of the file with a run's best model, in the run folder."""
+_MOST_VALUES = 1_000_000
+"""The most values in a file's description."""
 _GENERATOR_TRAINING = "generator-training"
 _DTYPES = {
     torch.float64: "F64",
@@ -473,14 +476,16 @@ def load_any(path: Path) -> Checkpoint | GeneratorCheckpoint | ParserCheckpoint:
 def _load(path: Path) -> Checkpoint | GeneratorCheckpoint | GeneratorState | ParserCheckpoint:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("facesynth", "null"))
+            header = read_json((file.metadata() or {}).get("facesynth", "null"), most=_MOST_VALUES, is_finite=False)
             if header is None:
                 raise CheckpointError(
                     f"{path} is a safetensors file but no facesynth checkpoint: its header has no description"
                 )
-            if int(header["schema"]) > SCHEMA:
+            if type(header["schema"]) is not int:
+                raise ValueError(f"its schema is {shown(header['schema'])}")
+            if header["schema"] > SCHEMA:
                 raise CheckpointError(
-                    f"{path} has schema {int(header['schema'])}, this facesynth reads up to {SCHEMA}; upgrade facesynth"
+                    f"{path} has schema {header['schema']}, this facesynth reads up to {SCHEMA}; upgrade facesynth"
                 )
             sizes: dict[str, Any] = {
                 name: tuple(value) if isinstance(value, list) else value for name, value in header["config"].items()
@@ -502,6 +507,37 @@ def _load(path: Path) -> Checkpoint | GeneratorCheckpoint | GeneratorState | Par
     except CheckpointError:
         raise
     except (safetensors.SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read as a checkpoint (a .safetensors file): {error}") from error
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint (a .safetensors file): {reason_of(error)}"
+        ) from error
     except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
-        raise CheckpointError(f"{path} is damaged: its description cannot be understood: {error!r}") from error
+        raise CheckpointError(f"{path} is damaged: its description cannot be understood: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return reason_of(error) if isinstance(error, InputError) else shown(error)
+
+
+def check_size(config: ModelConfig, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Check that a config describes no networks much larger than the tensors, before they are built.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    tensors : mapping of str to tensor
+        The model's.
+    path : Path
+        The checkpoint file, for messages.
+
+    Raises
+    ------
+    CheckpointError
+        If it does.
+    """
+    stages = zip(config.encoder_units, config.encoder_channels, strict=True)
+    least = config.mapping_depth * config.style_dim**2 + sum(9 * units * width**2 for units, width in stages)
+    least += sum(9 * width**2 for width in config.generator.channels)
+    if (count := sum(value.numel() for value in tensors.values())) < least:
+        raise CheckpointError(
+            f"{path} has {count} numbers, its config needs at least {least}; it does not fit its own config"
+        )

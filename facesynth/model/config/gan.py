@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from facesynth.errors import InputError
+from facesynth.errors import InputError, shown
 from facesynth.model.config.model import DiscriminatorConfig, GeneratorConfig
 
 TASK = "generator"
@@ -125,6 +125,8 @@ class GANConfig:
             self._need(name, getattr(self, name) >= 1, "at least 1")
         for name in ("augment_speed", "augment_interval", "interval"):
             self._need(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("steps", "batch_size", "interval", "average_half_life", "augment_speed"):
+            self._need(name, getattr(self, name) <= 10**9, "at most 1000000000")
         for name in ("generator_learning_rate", "discriminator_learning_rate"):
             self._need(name, 0 < getattr(self, name) < 1, "more than 0 and less than 1")
         for name in ("r1_weight", "path_weight", "average_half_life", "average_ramp"):
@@ -135,13 +137,13 @@ class GANConfig:
         self._need("seed", 0 <= self.seed < 2**32, f"0 to {2**32 - 1}")
         self._need("batch_size", self.batch_size % self.accumulate == 0, f"a multiple of accumulate, {self.accumulate}")
         if self.precision not in ("float32", "bf16"):
-            raise InputError(f"precision is {self.precision!r}; needed: float32 or bf16")
+            raise InputError(f"precision is {shown(self.precision)}; needed: float32 or bf16")
         if self.metric not in self.distances:
-            raise InputError(f"metric is {self.metric!r}; needed: {', '.join(self.distances)}")
+            raise InputError(f"metric is {shown(self.metric)}; needed: {', '.join(self.distances)}")
 
     def _need(self, name: str, is_met: bool, needed: str) -> None:
         if not is_met:
-            raise InputError(f"{name} is {getattr(self, name)}; needed: {needed}")
+            raise InputError(f"{name} is {shown(getattr(self, name))}; needed: {needed}")
 
     @property
     def distances(self) -> tuple[str, ...]:
@@ -217,7 +219,7 @@ def preset(
     6.5536
     """
     if name not in PRESETS:
-        raise InputError(f"preset {name!r} is not known; give one of: {', '.join(PRESETS)}")
+        raise InputError(f"preset {shown(name)} is not known; give one of: {', '.join(PRESETS)}")
     sizes, settings = PRESETS[name]
     sizes = {**sizes, **({"output_size": size} if size is not None else {}), **(generator_sizes or {})}
     generator = GeneratorConfig(**sizes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from facesynth.errors import InputError
+from facesynth.errors import InputError, shown
 
 Condition = Literal["labels", "sketch", "photo"]
 EncoderKind = Literal["gradual", "last-layer-heads", "last-layer-w", "last-layer-w-plus"]
@@ -24,9 +24,38 @@ _MAX_SPATIAL_CHANNELS = 128
 """Limit of the spatial path's channels, unless the config sets them."""
 
 
+MOST: Mapping[str, int] = MappingProxyType(
+    {
+        "input_channels": 1024,
+        "style_dim": 4096,
+        "mapping_depth": 64,
+        "channel_base": 1 << 22,
+        "channel_max": 8192,
+        "group_size": 1024,
+        "encoder_units": 128,
+        "encoder_channels": 4096,
+        "spatial_channels": 8192,
+        "channels": 8192,
+    }
+)
+"""The largest value of each size; far above every published model, so that a config that was tampered with builds nothing."""
+
+
+def _check_most(config: object, *names: str) -> None:
+    """Check sizes for their type and their largest value."""
+    for name in names:
+        value = getattr(config, name)
+        is_list = name.startswith("encoder_") or name in ("spatial_channels", "channels")
+        values = value if is_list and isinstance(value, tuple) else (value,)
+        if is_list != (values is value) or not all(type(size) is int for size in values):
+            raise InputError(f"{name} is {shown(value)}; needed: {'whole numbers' if is_list else 'a whole number'}")
+        if len(values) > 32 or max(values, default=0) > MOST[name]:
+            raise InputError(f"{name} is {shown(value)}; needed: at most {MOST[name]}")
+
+
 def is_power_of_two(value: int) -> bool:
     """Whether ``value`` is 1, 2, 4, 8, ..."""
-    return value > 0 and value & (value - 1) == 0
+    return type(value) is int and value > 0 and value & (value - 1) == 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +69,12 @@ class GeneratorConfig:
     channel_max: int
 
     def __post_init__(self) -> None:
+        _check_most(self, "style_dim", "mapping_depth", "channel_base", "channel_max")
         if not (is_power_of_two(self.output_size) and 32 <= self.output_size <= 1024):
             raise InputError(f"output_size is {self.output_size}; needed: a power of two from 32 to 1024")
         for name in ("style_dim", "mapping_depth", "channel_max"):
             if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; needed: at least 1")
+                raise InputError(f"{name} is {shown(getattr(self, name))}; needed: at least 1")
         if self.channel_base < self.output_size:
             raise InputError(f"channel_base is {self.channel_base}; needed: at least output_size, {self.output_size}")
 
@@ -73,11 +103,12 @@ class DiscriminatorConfig:
     """The most samples in a group of the minibatch standard deviation."""
 
     def __post_init__(self) -> None:
+        _check_most(self, "channel_base", "channel_max", "group_size")
         if not (is_power_of_two(self.input_size) and 32 <= self.input_size <= 1024):
             raise InputError(f"input_size is {self.input_size}; needed: a power of two from 32 to 1024")
         for name in ("channel_max", "group_size"):
             if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; needed: at least 1")
+                raise InputError(f"{name} is {shown(getattr(self, name))}; needed: at least 1")
         if self.channel_base < self.input_size:
             raise InputError(f"channel_base is {self.channel_base}; needed: at least input_size, {self.input_size}")
 
@@ -97,11 +128,12 @@ class ParserConfig:
     """Channels at ``input_size``, at half of it, and so on."""
 
     def __post_init__(self) -> None:
+        _check_most(self, "channels")
         if not (is_power_of_two(self.input_size) and 32 <= self.input_size <= 1024):
             raise InputError(f"input_size is {self.input_size}; needed: a power of two from 32 to 1024")
         if not self.channels or min(self.channels) < 1 or self.input_size >> (len(self.channels) - 1) < 1:
             raise InputError(
-                f"channels is {self.channels}; needed: numbers of at least 1, one for input_size and each halving of it"
+                f"channels is {shown(self.channels)}; needed: numbers of at least 1, one for input_size and each halving of it"
             )
 
 
@@ -157,16 +189,20 @@ class ModelConfig:
     """Channels of the spatial path at each of these resolutions; if empty, three quarters of the generator's, at most 128."""
 
     def __post_init__(self) -> None:
+        _check_most(self, "input_channels", "style_dim", "mapping_depth", "channel_base", "channel_max")
+        _check_most(self, "encoder_units", "encoder_channels", "spatial_channels")
         if self.condition not in ("labels", "sketch", "photo"):
-            raise InputError(f"condition is {self.condition!r}; needed: labels, sketch or photo")
+            raise InputError(f"condition is {shown(self.condition)}; needed: labels, sketch or photo")
         if self.encoder_kind not in get_args(EncoderKind):
-            raise InputError(f"encoder_kind is {self.encoder_kind!r}; needed: {', '.join(get_args(EncoderKind))}")
+            raise InputError(f"encoder_kind is {shown(self.encoder_kind)}; needed: {', '.join(get_args(EncoderKind))}")
         if self.encoder_trunk not in get_args(EncoderTrunk):
-            raise InputError(f"encoder_trunk is {self.encoder_trunk!r}; needed: {', '.join(get_args(EncoderTrunk))}")
+            raise InputError(
+                f"encoder_trunk is {shown(self.encoder_trunk)}; needed: {', '.join(get_args(EncoderTrunk))}"
+            )
         for name, low, high in (("input_size", 32, 1024), ("output_size", 32, 1024), ("style_resolution", 4, 1024)):
             value = getattr(self, name)
             if not (is_power_of_two(value) and low <= value <= high):
-                raise InputError(f"{name} is {value}; needed: a power of two from {low} to {high}")
+                raise InputError(f"{name} is {shown(value)}; needed: a power of two from {low} to {high}")
         if self.style_resolution > self.output_size:
             raise InputError(
                 f"style_resolution is {self.style_resolution}; needed: at most output_size, {self.output_size}"
@@ -174,20 +210,22 @@ class ModelConfig:
         for name in ("encoder_units", "encoder_channels"):
             stages = getattr(self, name)
             if len(stages) != 4 or min(stages) < 1:
-                raise InputError(f"{name} is {stages}; needed: four numbers of at least 1")
+                raise InputError(f"{name} is {shown(stages)}; needed: four numbers of at least 1")
         for name in ("input_channels", "style_dim", "mapping_depth", "channel_base", "channel_max"):
             if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; needed: at least 1")
+                raise InputError(f"{name} is {shown(getattr(self, name))}; needed: at least 1")
         self._check_codes()
         self._check_spatial()
 
     def _check_codes(self) -> None:
+        if type(self.layer_offsets) is not bool:
+            raise InputError(f"layer_offsets is {shown(self.layer_offsets)}; needed: True or False")
         if self.layer_offsets and self.encoder_kind not in ("gradual", "last-layer-heads"):
             raise InputError(
                 f"layer_offsets is True but encoder_kind {self.encoder_kind}; needed: gradual or last-layer-heads, or False"
             )
-        if not 0 <= self.refinements <= _MOST_REFINEMENTS:
-            raise InputError(f"refinements is {self.refinements}; needed: 0 to {_MOST_REFINEMENTS}")
+        if type(self.refinements) is not int or not 0 <= self.refinements <= _MOST_REFINEMENTS:
+            raise InputError(f"refinements is {shown(self.refinements)}; needed: 0 to {_MOST_REFINEMENTS}")
         if self.refinements and (self.condition != "photo" or self.input_channels != FACE_CHANNELS):
             raise InputError(
                 f"refinements is {self.refinements} but the condition {self.condition} of {self.input_channels} channels; "
@@ -202,12 +240,12 @@ class ModelConfig:
         chosen, most = self.spatial_resolutions, min(self.input_size, self.output_size)
         if list(chosen) != sorted({size for size in chosen if is_power_of_two(size) and 8 <= size <= most}):
             raise InputError(
-                f"spatial_resolutions is {chosen}; needed: powers of two from 8 to {most}, in ascending order, or none"
+                f"spatial_resolutions is {shown(chosen)}; needed: powers of two from 8 to {most}, in ascending order, or none"
             )
         if self.spatial_channels and (len(self.spatial_channels) != len(chosen) or min(self.spatial_channels) < 1):
             raise InputError(
-                f"spatial_channels is {self.spatial_channels}; needed: a number of at least 1 for each of "
-                f"spatial_resolutions, {chosen}, or none"
+                f"spatial_channels is {shown(self.spatial_channels)}; needed: a number of at least 1 for each of "
+                f"spatial_resolutions, {shown(chosen)}, or none"
             )
 
     @property

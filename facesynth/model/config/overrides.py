@@ -13,14 +13,15 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from facesynth.errors import InputError
+from facesynth.errors import LONGEST, InputError, reason_of, shown
 from facesynth.model.config.model import ModelConfig
 from facesynth.model.config.presets import preset
 from facesynth.model.config.train import TrainConfig
+from facesynth.values import read_text, read_yaml
 
 DEFAULT_PRESET = "small"
+_LONGEST_LIST = 32
+"""The most numbers in a list."""
 _NOTES = ("column", "label_scheme", "pairs", "generator")
 """Entries of a run's config.yaml that are not settings."""
 _DATA_FIELDS = ("condition", "input_channels")
@@ -65,7 +66,7 @@ def resolve(
         raise InputError("there is no task; give --task seg2face, sketch2face or photo2face")
     model = pop_sizes(settings, "model", file)
     model_values = {key: value for key, value in model.items() if key not in _DATA_FIELDS}
-    model_values |= {key: yaml.safe_load(value) for key, value in (sizes or {}).items()}
+    model_values |= {key: read_size(key, value) for key, value in (sizes or {}).items()}
     values = {**settings, **(options or {})}
     return preset(
         name,
@@ -74,6 +75,20 @@ def resolve(
         model_sizes=of_kind(ModelConfig, model_values, "a size of the model"),
         **of_kind(TrainConfig, values, "a setting"),
     )
+
+
+def read_size(name: str, text: str) -> Any:
+    """The value of a size that was given as text.
+
+    Raises
+    ------
+    InputError
+        If it is no YAML.
+    """
+    try:
+        return read_yaml(text)
+    except InputError as error:
+        raise InputError(f"{name} is {shown(text)}: {error}") from error
 
 
 def preset_and_settings(name: str | None, file: Path | None, notes: Collection[str]) -> tuple[str, dict[str, Any]]:
@@ -108,7 +123,7 @@ def pop_sizes(settings: dict[str, Any], key: str, file: Path | None) -> dict[str
     """
     sizes = settings.pop(key, None) or {}
     if not isinstance(sizes, Mapping):
-        raise InputError(f"{file}: {key} is {sizes!r}; needed: sizes by name")
+        raise InputError(f"{file}: {key} is {shown(sizes)}; needed: sizes by name")
     return dict(sizes)
 
 
@@ -127,9 +142,10 @@ def read_settings(file: Path, notes: Collection[str]) -> dict[str, Any]:
         If the file cannot be read, or does not hold values by name.
     """
     try:
-        settings = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{file} cannot be read as settings: {' '.join(str(error).split())}") from error
+        settings = read_yaml(read_text(file))
+    except (OSError, ValueError, InputError) as error:
+        reason = getattr(error, "strerror", None) or reason_of(error)
+        raise InputError(f"{file} cannot be read as settings: {reason}") from error
     if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
         raise InputError(f"{file} holds no settings; needed: YAML with a value by name, such as 'steps: 1000'")
     return {key: value for key, value in settings.items() if key not in notes}
@@ -162,7 +178,7 @@ def of_kind(config: type[Any], values: Mapping[str, Any], what: str) -> dict[str
     ]
     for name in values:
         if name not in fields:
-            raise InputError(f"{name} is not {what}; needed: {', '.join(fields)}")
+            raise InputError(f"{_bare(name)} is not {what}; needed: {', '.join(fields)}")
     return {name: _converted(name, value, hints[name]) for name, value in values.items()}
 
 
@@ -174,6 +190,8 @@ def _is_config(hint: Any) -> bool:
 def _converted(name: str, value: Any, hint: Any) -> Any:
     if typing.get_origin(hint) is tuple:
         values = value if isinstance(value, list | tuple) else str(value).split(",")
+        if len(values) > _LONGEST_LIST:
+            raise InputError(f"{name} has {len(values)} numbers; needed: at most {_LONGEST_LIST}")
         return tuple(_converted(name, inner, int) for inner in values)
     try:
         if hint is float and not isinstance(value, bool):
@@ -185,4 +203,8 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
     if (hint is bool and isinstance(value, bool)) or (hint not in (int, float, bool) and isinstance(value, str)):
         return value
     kinds = {int: "a whole number", float: "a number", bool: "true or false"}
-    raise InputError(f"{name} is {value!r}; needed: {kinds.get(hint, 'a word')}")
+    raise InputError(f"{name} is {shown(value)}; needed: {kinds.get(hint, 'a word')}")
+
+
+def _bare(name: str) -> str:
+    return name if len(name) <= LONGEST else shown(name)

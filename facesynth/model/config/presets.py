@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from facesynth.errors import InputError
+from facesynth.errors import InputError, shown
 from facesynth.model.config.model import ModelConfig
 from facesynth.model.config.train import CONDITIONS, Task, TrainConfig
 
@@ -147,9 +147,9 @@ def preset(
     1
     """
     if name not in PRESETS:
-        raise InputError(f"preset {name!r} is not known; give one of: {', '.join(PRESETS)}")
+        raise InputError(f"preset {shown(name)} is not known; give one of: {', '.join(PRESETS)}")
     if task not in CONDITIONS:
-        raise InputError(f"task is {task!r}; needed: {', '.join(CONDITIONS)}")
+        raise InputError(f"task is {shown(task)}; needed: {', '.join(CONDITIONS)}")
     sizes, values = PRESETS[name]
     channels = {"labels": n_classes, "sketch": 1, "photo": 3}[CONDITIONS[task]]
     model = ModelConfig(condition=CONDITIONS[task], input_channels=channels, **{**sizes, **(model_sizes or {})})

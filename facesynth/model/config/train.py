@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, Protocol
 
-from facesynth.errors import InputError
+from facesynth.errors import InputError, shown
 from facesynth.model.config.model import Condition, ModelConfig
 
 
@@ -57,6 +57,8 @@ NETWORK_OF_TERM: Mapping[str, str] = MappingProxyType(
 """The trained network that a term needs."""
 _SMALLEST_OUTPUT = {"lpips_crop": 64, "identity": 256}
 """The smallest output size that a term needs, pixels."""
+MOST_STEPS = 1_000_000_000
+"""The most steps of a run, and the largest of the numbers that count photos or steps."""
 MOST_CHANGED = 5
 """The largest factor of the strengths of augmentation and roughness."""
 
@@ -148,7 +150,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.task not in CONDITIONS:
-            raise InputError(f"task is {self.task!r}; needed: {', '.join(CONDITIONS)}")
+            raise InputError(f"task is {shown(self.task)}; needed: {', '.join(CONDITIONS)}")
         if self.model.condition != CONDITIONS[self.task]:
             raise InputError(
                 f"task {self.task} needs a model for {CONDITIONS[self.task]}, not for {self.model.condition}"
@@ -157,19 +159,21 @@ class TrainConfig:
             raise InputError(f"refinements is {self.model.refinements}; needed: 0, since training takes one pass")
         for name in ("steps", "batch_size", "accumulate", "interval"):
             if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; needed: at least 1")
+                raise InputError(f"{name} is {shown(getattr(self, name))}; needed: at least 1")
+            if getattr(self, name) > MOST_STEPS:
+                raise InputError(f"{name} is {shown(getattr(self, name))}; needed: at most {MOST_STEPS}")
         if self.batch_size % self.accumulate:
             raise InputError(f"accumulate is {self.accumulate}; needed: a divisor of batch_size, {self.batch_size}")
         if self.precision not in ("float32", "bf16", "fp16"):
-            raise InputError(f"precision is {self.precision!r}; needed: float32, bf16 or fp16")
+            raise InputError(f"precision is {shown(self.precision)}; needed: float32, bf16 or fp16")
         if not 0 <= self.clip_norm < math.inf:
             raise InputError(f"clip_norm is {self.clip_norm}; needed: a number, at least 0")
         self._check_conditions()
         if self.optimizer not in ("ranger", "adam", "muon", "adam-muon"):
-            raise InputError(f"optimizer is {self.optimizer!r}; needed: ranger, adam, muon or adam-muon")
+            raise InputError(f"optimizer is {shown(self.optimizer)}; needed: ranger, adam, muon or adam-muon")
         for name in ("learning_rate", "generator_learning_rate", "discriminator_learning_rate"):
             if not 0 < getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; needed: more than 0 and less than 1")
+                raise InputError(f"{name} is {shown(getattr(self, name))}; needed: more than 0 and less than 1")
         if not 0 <= self.cooldown <= 1:
             raise InputError(f"cooldown is {self.cooldown}; needed: 0 to 1")
         self._check_loss()
@@ -185,16 +189,18 @@ class TrainConfig:
     def _check_conditions(self) -> None:
         for name in ("augment", "rough"):
             if not 0 <= getattr(self, name) <= MOST_CHANGED:
-                raise InputError(f"{name} is {getattr(self, name)}; needed: 0 to {MOST_CHANGED}")
+                raise InputError(f"{name} is {shown(getattr(self, name))}; needed: 0 to {MOST_CHANGED}")
         if self.rough and self.model.condition == "photo":
             raise InputError(
                 f"rough is {self.rough} but the task is {self.task}; needed: seg2face or sketch2face, or 0"
             )
         factors, size = self.low_resolution, self.model.input_size
         if factors and self.model.condition != "photo":
-            raise InputError(f"low_resolution is {factors} but the task is {self.task}; needed: photo2face, or none")
+            raise InputError(
+                f"low_resolution is {shown(factors)} but the task is {self.task}; needed: photo2face, or none"
+            )
         if any(factor < 1 or size % factor for factor in factors):
-            raise InputError(f"low_resolution is {factors}; needed: divisors of input_size, {size}")
+            raise InputError(f"low_resolution is {shown(factors)}; needed: divisors of input_size, {size}")
 
     def _check_loss(self) -> None:
         if not 0 <= self.adversarial < math.inf:
@@ -203,20 +209,20 @@ class TrainConfig:
             raise InputError(f"augment_target is {self.augment_target}; needed: 0 to less than 1")
         for name, weight in self.weights.items():
             if not 0 <= weight < math.inf:
-                raise InputError(f"{name} is {weight}; needed: a number, at least 0")
+                raise InputError(f"{name} is {shown(weight)}; needed: a number, at least 0")
             smallest = _SMALLEST_OUTPUT.get(name, 0)
             if weight and self.model.output_size < smallest:
                 raise InputError(
-                    f"{name} is {weight} but output_size {self.model.output_size}; needed: at least {smallest} px, or 0"
+                    f"{name} is {shown(weight)} but output_size {self.model.output_size}; needed: at least {smallest} px, or 0"
                 )
         if not any(self.weights.values()):
             raise InputError(f"every term weighs 0; needed: one of {', '.join(TERMS)} above 0")
         if self.lpips_network not in ("alex", "vgg"):
-            raise InputError(f"lpips_network is {self.lpips_network!r}; needed: alex or vgg")
+            raise InputError(f"lpips_network is {shown(self.lpips_network)}; needed: alex or vgg")
         if self.metric not in ("loss", *TERMS):
-            raise InputError(f"metric is {self.metric!r}; needed: loss, {', '.join(TERMS[:-1])} or {TERMS[-1]}")
+            raise InputError(f"metric is {shown(self.metric)}; needed: loss, {', '.join(TERMS[:-1])} or {TERMS[-1]}")
         if self.metric not in ("loss", "l2", "w_norm") and not getattr(self, self.metric):
-            raise InputError(f"metric is {self.metric!r}, which weighs 0; needed: a term of the loss")
+            raise InputError(f"metric is {shown(self.metric)}, which weighs 0; needed: a term of the loss")
 
     @property
     def weights(self) -> dict[str, float]:

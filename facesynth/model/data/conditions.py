@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 
 from facesynth import images
+from facesynth.decoding import naming
 from facesynth.errors import InputError, PictureError, WrongKindError
 from facesynth.images import Picture
-from facesynth.model.data.tensors import BACKGROUND, to_square
+from facesynth.model.data.tensors import BACKGROUND, square_at
 from facesynth.paper import PaperMode, clean_paper
 
 if TYPE_CHECKING:
@@ -116,14 +117,15 @@ def read_condition(
     """
     picture = source if isinstance(source, Picture) else Picture.of(source)
     note = ""
-    if kind == "labels":
-        pixels = picture.labels(scheme) if strict else picture.any_labels(scheme)
-    elif kind == "sketch":
-        pixels, note = (picture.sketch(), "") if strict else _sketch(picture, sketches or SketchReading())
-    else:
-        pixels = images.read_photo(picture.path) if strict else _photo(picture)
-    square = to_square(pixels, BACKGROUND[kind])
-    return ReadCondition(images.resize(square, (size, size), labels=kind == "labels"), kind, note, picture.path)
+    with naming(picture.path):
+        if kind == "labels":
+            pixels = picture.labels(scheme) if strict else picture.any_labels(scheme)
+        elif kind == "sketch":
+            pixels, note = (picture.sketch(), "") if strict else _sketch(picture, sketches or SketchReading())
+        else:
+            pixels = images.read_photo(picture.path) if strict else _photo(picture)
+        square = square_at(pixels, BACKGROUND[kind], size, labels=kind == "labels")
+    return ReadCondition(square, kind, note, picture.path)
 
 
 def kind_of(picture: Picture, scheme: LabelScheme) -> Condition:
@@ -147,7 +149,8 @@ def kind_of(picture: Picture, scheme: LabelScheme) -> Condition:
         picture.any_labels(scheme)
     except PictureError:
         try:
-            _sketch(picture, SketchReading())
+            with naming(picture.path):
+                _sketch(picture, SketchReading())
         except WrongKindError as error:
             raise WrongKindError(
                 f"{picture.path} is neither a label map in the ids or colours of {scheme.name} nor a sketch, which the shipped "
@@ -196,7 +199,8 @@ def is_inverted(sketch: NDArray[np.uint8]) -> bool:
     if not 0 < 2 * count < sketch.size:
         return False
     width = max(3, round(max(sketch.shape) * _WIDEST_LINE))
-    areas = cv2.morphologyEx(light.astype(np.uint8), cv2.MORPH_OPEN, np.ones((width, width), np.uint8))
+    kernel = [min(width, 2 * side) for side in sketch.shape]  # one twice as large as the picture sees all of it
+    areas = cv2.morphologyEx(light.astype(np.uint8), cv2.MORPH_OPEN, np.ones(kernel, np.uint8))
     return 2 * int(np.count_nonzero(areas)) < int(count)
 
 

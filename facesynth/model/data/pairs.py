@@ -19,13 +19,13 @@ from torch.utils.data import get_worker_info
 
 from facesynth import images
 from facesynth.errors import DatasetError, PictureError
-from facesynth.files import sha256
+from facesynth.files import inside, sha256
 from facesynth.model.data.augment import augment
 from facesynth.model.data.columns import photo_column
 from facesynth.model.data.conditions import read_condition
 from facesynth.model.data.freehand import roughen
 from facesynth.model.data.order import Pick
-from facesynth.model.data.tensors import BACKGROUND, to_square
+from facesynth.model.data.tensors import BACKGROUND, square_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,6 +95,7 @@ class PairedFaces(TorchDataset[tuple[int, "NDArray[np.uint8]", "NDArray[np.uint8
         photo = photo_column(rows, config.output_size)
         self.ids: list[str] = rows["id"].tolist()
         taken = [photo_column(rows, config.input_size) if name == "photo" else name for name in columns]
+        self.root = dataset.root
         self.conditions: list[list[Path]] = [[dataset.root / path for path in paths] for paths in rows[taken].values]
         self.photos: list[Path] = [dataset.root / path for path in rows[photo]]
         digests = rows[["id", "photo_sha256", *(f"{name}_sha256" for name in columns)]]
@@ -203,13 +204,14 @@ class PairedFaces(TorchDataset[tuple[int, "NDArray[np.uint8]", "NDArray[np.uint8
         config, path = self.config, self.conditions[index][column_index]
         try:
             if condition is None:
+                inside(self.root, path.relative_to(self.root))
                 condition = read_condition(path, config.condition, self.scheme, config.input_size, strict=True).pixels
             if path == self.photos[index] and config.input_size == config.output_size:
                 photo = condition
             if photo is None:
-                square = to_square(images.read_photo(self.photos[index]), BACKGROUND["photo"])
-                photo = images.resize(square, (config.output_size, config.output_size))
-        except PictureError as error:
+                inside(self.root, self.photos[index].relative_to(self.root))
+                photo = square_at(images.read_photo(self.photos[index]), BACKGROUND["photo"], config.output_size)
+        except (PictureError, DatasetError) as error:
             raise DatasetError(f"id {self.ids[index]}: {error}") from error
         worker = get_worker_info()
         if self._bytes_needed * (worker.num_workers if worker else 1) <= CACHE_BYTES:

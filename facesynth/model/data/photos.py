@@ -10,11 +10,11 @@ from torch.utils.data import get_worker_info
 
 from facesynth import images
 from facesynth.errors import DatasetError, PictureError
-from facesynth.files import sha256
+from facesynth.files import inside, sha256
 from facesynth.model.data.columns import photo_column
 from facesynth.model.data.order import Pick
 from facesynth.model.data.pairs import CACHE_BYTES
-from facesynth.model.data.tensors import BACKGROUND, to_square
+from facesynth.model.data.tensors import BACKGROUND, square_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +51,7 @@ class Photos(TorchDataset[tuple[int, "NDArray[np.uint8]"]]):
     def __init__(self, dataset: Dataset, split: str, size: int, *, flip: bool = False, seed: int = 0) -> None:
         rows = dataset.with_columns("photo", split=split)
         self.ids: list[str] = rows["id"].tolist()
+        self.root = dataset.root
         self.photos: list[Path] = [dataset.root / path for path in rows[photo_column(rows, size)]]
         self.digest = sha256(rows[["id", "photo_sha256"]].to_csv(index=False).encode())
         """Identifies the set of photos."""
@@ -76,10 +77,10 @@ class Photos(TorchDataset[tuple[int, "NDArray[np.uint8]"]]):
         if index in self._cache:
             return self._cache[index]
         try:
-            square = to_square(images.read_photo(self.photos[index]), BACKGROUND["photo"])
-        except PictureError as error:
+            inside(self.root, self.photos[index].relative_to(self.root))
+            photo = square_at(images.read_photo(self.photos[index]), BACKGROUND["photo"], self.size)
+        except (PictureError, DatasetError) as error:
             raise DatasetError(f"id {self.ids[index]}: {error}") from error
-        photo = images.resize(square, (self.size, self.size))
         worker = get_worker_info()
         if self._bytes_needed * (worker.num_workers if worker else 1) <= CACHE_BYTES:
             self._cache[index] = photo

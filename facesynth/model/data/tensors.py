@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from facesynth import images
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -37,6 +39,35 @@ def to_square(array: NDArray[np.uint8], fill: int) -> NDArray[np.uint8]:
     top, left = (side - height) // 2, (side - width) // 2
     padding = [(top, side - height - top), (left, side - width - left)] + [(0, 0)] * (array.ndim - 2)
     return np.pad(array, padding, constant_values=fill)
+
+
+NARROW = 8
+"""A picture more than this many times as long as it is wide is resized before it is padded: a square would take much memory."""
+
+
+def square_at(array: NDArray[np.uint8], fill: int, size: int, *, labels: bool = False) -> NDArray[np.uint8]:
+    """A picture padded to a square, centred, and resized.
+
+    Parameters
+    ----------
+    array : (H, W) or (H, W, C) uint8 array
+    fill : int
+        The padding's value, 0 to 255.
+    size : int
+        Height and width of the result, pixels.
+    labels : bool
+        The values are class ids, which must not be averaged.
+
+    Returns
+    -------
+    (size, size) or (size, size, C) uint8 array
+    """
+    height, width = array.shape[:2]
+    longer = max(height, width)
+    if longer > NARROW * min(height, width):
+        fitted = max(1, round(height * size / longer)), max(1, round(width * size / longer))
+        array = images.resize(array, fitted, labels=labels)
+    return images.resize(to_square(array, fill), (size, size), labels=labels)
 
 
 def condition_tensor(batch: Tensor, condition: Condition, channels: int) -> Tensor:

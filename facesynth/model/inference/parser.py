@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from facesynth import images
 from facesynth.errors import InputError
 from facesynth.model.checkpoints.load import load_parser_network
-from facesynth.model.data.tensors import photo_tensor, to_square
+from facesynth.model.data.tensors import NARROW, photo_tensor, square_at, to_square
 from facesynth.model.devices import choose_device
 
 if TYPE_CHECKING:
@@ -81,9 +82,21 @@ class Parser:
         if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
             raise InputError(f"the photo is {photo.dtype} of shape {photo.shape}; needed: uint8 of shape (H, W, 3)")
         height, width = photo.shape[:2]
+        if max(height, width) > NARROW * min(height, width):
+            return self._parse_narrow(photo)
         square = to_square(photo, 0)
         size = square.shape[0]
         scores = self.scores(photo_tensor(torch.from_numpy(np.ascontiguousarray(square))[None]))
         labels = F.interpolate(scores, (size, size), mode="bilinear", align_corners=False)[0].argmax(0)
         top, left = (size - height) // 2, (size - width) // 2
         return labels[top : top + height, left : left + width].to(torch.uint8).cpu().numpy()
+
+    def _parse_narrow(self, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The label map of a photo whose square would take much more memory: that of the network's size, enlarged."""
+        height, width = photo.shape[:2]
+        size = self.config.input_size
+        square = square_at(photo, 0, size)
+        labels = self.scores(photo_tensor(torch.from_numpy(square)[None]))[0].argmax(0).to(torch.uint8).cpu().numpy()
+        across, down = (max(1, round(side * size / max(height, width))) for side in (width, height))
+        top, left = (size - down) // 2, (size - across) // 2
+        return images.resize(labels[top : top + down, left : left + across], (height, width), labels=True)

@@ -12,11 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from facesynth.errors import OutputError
-from facesynth.files import sha256, write_text
+from facesynth.errors import InputError, OutputError
+from facesynth.files import read_file, sha256, write_text
+from facesynth.values import read_json
 
 RECORD = "faces.jsonl"
 """The record's name."""
+_MOST_BYTES = 1 << 28
+"""The largest record."""
 
 
 class Record:
@@ -41,7 +44,7 @@ class Record:
         self.settings: dict[str, Mapping[str, Any]] = {}
         self.rows: dict[str, Mapping[str, Any]] = {}
         try:
-            text = self.path.read_text("utf-8", errors="replace") if self.path.exists() else ""
+            text = read_file(self.path, _MOST_BYTES).decode("utf-8", "replace") if self.path.exists() else ""
         except OSError as error:
             raise OutputError(f"{self.path} cannot be read: {error.strerror or error}; remove it") from error
         for line in text.splitlines():
@@ -52,13 +55,13 @@ class Record:
 
     def _take(self, line: str) -> None:
         try:
-            row = json.loads(line)
+            row = read_json(line, most=100_000)
             if "input" in row:
                 if {"made", "sha256", "files"} <= row.keys():
                     self.rows[str(row["input"])] = row
             else:
                 self.settings[str(row["made"])] = row["settings"]
-        except (ValueError, KeyError, TypeError):
+        except (InputError, KeyError, TypeError, AttributeError):
             return
 
     def has(self, name: str, digest: str, files: Sequence[str]) -> bool:

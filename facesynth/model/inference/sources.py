@@ -8,8 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from facesynth.errors import DatasetError, InputError
-from facesynth.files import pictures_in
+from facesynth.errors import DatasetError, InputError, PictureError
+from facesynth.files import inside, pictures_in
 from facesynth.images import Picture
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import SPLITS, is_dataset, read_dataset
@@ -29,11 +29,27 @@ SHIPPED_MODELS: Mapping[Condition, str] = MappingProxyType({"labels": "photo-seg
 
 @dataclass(frozen=True)
 class Source:
-    """An input: its name, its file, and the true photo if there is one."""
+    """An input: its name, its file, the true photo if there is one, and the dataset folder if it is from one."""
 
     name: str
     path: Path
     photo: Path | None = None
+    root: Path | None = None
+
+    def check(self) -> None:
+        """Check that its files are inside the dataset folder.
+
+        Raises
+        ------
+        PictureError
+            If a link leads out of it.
+        """
+        if self.root is not None:
+            try:
+                for path in (self.path, self.photo or self.path):
+                    inside(self.root, path.relative_to(self.root))
+            except DatasetError as error:
+                raise PictureError(str(error)) from error
 
 
 def find_sources(
@@ -75,7 +91,7 @@ def find_sources(
                 raise DatasetError(f"the label maps of {path} are of the scheme {schemes}; give maps of that scheme")
             column = condition_column(dataset, given.config.condition, sketch)
             rows = dataset.with_columns(column, "photo", split=None if split == "all" else split).to_dict("records")
-            sources += [Source(str(row["id"]), path / str(row[column]), path / str(row["photo"])) for row in rows]
+            sources += [Source(str(row["id"]), path / str(row[column]), path / str(row["photo"]), path) for row in rows]
         else:
             sources += [Source(file.stem, file) for file in pictures_in([path])]
     return of_different_names(sources)

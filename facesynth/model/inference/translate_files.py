@@ -25,9 +25,9 @@ from PIL import Image
 
 from facesynth import images
 from facesynth.errors import InputError, PictureError
-from facesynth.files import locked, make_folder, sha256, write_bytes
+from facesynth.files import check_lengths, locked, make_folder, sha256, write_bytes
 from facesynth.model.data.contact_sheet import contact_sheet
-from facesynth.model.data.tensors import to_square
+from facesynth.model.data.tensors import square_at
 from facesynth.model.inference.latents import SUFFIX, write_latents
 from facesynth.model.inference.reading import ConditionReading, LatentsReading, Reading, Way, latents_of
 from facesynth.model.inference.record import Record
@@ -299,6 +299,8 @@ class _Run:
         for source in self.sources:
             files = self.files[source.name]
             try:
+                source.check()
+                check_lengths(files)
                 file = self._open(source)
                 digest = file.digest
                 if not force and record.has(source.name, digest, files):
@@ -400,7 +402,7 @@ class _Run:
         columns: dict[str, Sequence[NDArray[np.uint8] | None]] = {
             "condition": [self._shown(source) for source in sources],
             **dict(zip(headings, zip(*faces, strict=True), strict=True)),
-            "photo": [_photo(source) for source in sources],
+            "photo": [_photo(source, cell) for source in sources],
         }
         seen = {
             heading: column for heading, column in columns.items() if any(picture is not None for picture in column)
@@ -413,11 +415,12 @@ def batch_to_begin_with(device: torch.device) -> int:
     return 1 if device.type == "cpu" else LARGEST_BATCH
 
 
-def _photo(source: Source) -> NDArray[np.uint8] | None:
-    """The true photo, padded to a square as in training; None if it is not known or cannot be read."""
+def _photo(source: Source, size: int) -> NDArray[np.uint8] | None:
+    """The true photo, padded to a square as in training and resized; None if it is not known or cannot be read."""
     if source.photo is None:
         return None
     try:
-        return to_square(images.read_photo(source.photo), 0)
+        source.check()
+        return square_at(images.read_photo(source.photo), 0, size)
     except PictureError:
         return None

@@ -99,9 +99,11 @@ class Translator(
         self._hub_mixin_config = {"task": given.task, **dataclasses.asdict(given.config)}
         if compiled and self.device.type == "cpu":
             need_compiler()
+        state = given.model_state()
+        native.check_size(given.config, state, given.path)
         with state_dict.unfilled():
             model = PSP(given.config)
-        state_dict.fill(model, given.model_state(), given.path)
+        state_dict.fill(model, state, given.path)
         model.to(self.device).eval().requires_grad_(requires_grad=False)
         is_fused = self.device.type == "cpu" and precision == "float32"
         self.model: LatentModel = fuse(model) if is_fused else model

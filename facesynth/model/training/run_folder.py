@@ -28,11 +28,12 @@ import torchvision
 import yaml
 
 import facesynth
-from facesynth.errors import CheckpointError, InputError
+from facesynth.errors import LONGEST, CheckpointError, InputError, reason_of, shown
 from facesynth.files import make_folder, write_text
 from facesynth.model.checkpoints import native
 from facesynth.model.config.model import ModelConfig
 from facesynth.model.config.train import RunConfig, TrainConfig
+from facesynth.values import read_text, read_yaml
 
 log = logging.getLogger(__name__)
 
@@ -145,15 +146,16 @@ class RunFolder:
         if not self.config.is_file():
             return
         try:
-            recorded = {**self._defaults(), **_flat(yaml.safe_load(self.config.read_text("utf-8")))}
-        except (yaml.YAMLError, AttributeError, ValueError, OSError) as error:
-            raise CheckpointError(f"{self.config} cannot be read: {' '.join(str(error).split())}") from error
+            recorded = {**self._defaults(), **_flat(read_yaml(read_text(self.config)))}
+        except (InputError, AttributeError, ValueError, OSError) as error:
+            reason = getattr(error, "strerror", None) or reason_of(error)
+            raise CheckpointError(f"{self.config} cannot be read: {reason}") from error
         now = _flat(settings)
         different = [name for name in now if recorded.get(name) != now[name] and name != "steps"]
         if different and self.states():  # without a state there is nothing to lose
             name = different[0]
             raise InputError(
-                f"{self.root} holds a run with another {name} ({recorded.get(name)}, now {now[name]}); "
+                f"{self.root} holds a run with another {name} ({_text(recorded.get(name))}, now {_text(now[name])}); "
                 "give the same options to continue it, or another --out"
             )
 
@@ -222,3 +224,7 @@ def _flat(nested: Mapping[str, Any]) -> dict[str, Any]:
         inner = _flat(value) if isinstance(value, Mapping) else None
         flat |= {f"{name}.{key}": nested for key, nested in inner.items()} if inner is not None else {name: value}
     return flat
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) and len(value) <= LONGEST else shown(value)

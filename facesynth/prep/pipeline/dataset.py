@@ -19,10 +19,10 @@ from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from facesynth.errors import InputError
-from facesynth.files import locked, make_folder, replacing
+from facesynth.files import PICTURE_SUFFIXES, inside, locked, make_folder, make_folder_inside, remove, replacing
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme
-from facesynth.manifest import is_dataset, is_path_column, iter_rows, read_columns, read_info, write_rows
-from facesynth.prep.pipeline.findings import Finding
+from facesynth.manifest import BASE_COLUMNS, is_dataset, is_path_column, iter_rows, read_columns, read_info, write_rows
+from facesynth.prep.pipeline.findings import Finding, cells
 from facesynth.prep.pipeline.journal import Columns, Failure, Tasks, read_journal, settle_journals, stage_names
 from facesynth.prep.pipeline.report import write_report
 from facesynth.prep.pipeline.run import Outcome, run_stages
@@ -134,7 +134,7 @@ def run_into(
             raise InputError(f"{out} is of scheme {previous_scheme.name}, not {scheme.name}; give another folder")
         for stage in stages:
             for folder in stage.folders:
-                make_folder(out / folder)
+                make_folder_inside(out, folder)
         names = [stage.name for stage in stages]
         settle_journals(out, but=names)
         outcome = run_stages(
@@ -142,7 +142,7 @@ def run_into(
             names,
             tasks,
             is_path=is_path_column,
-            agrees=_Agreement(sorted_rows(out)) if previous_scheme else _always,
+            agrees=_Agreement(stages, sorted_rows(out) if previous_scheme else iter(())),
             sources=sources,
             remarks=remarks,
             workers=workers,
@@ -190,11 +190,13 @@ class _Merge:
                 kept = iter(()) if first is None else chain((first,), rows)
                 write_rows(self.out, kept, columns, self.scheme, self.recorded)
         for name in unnamed:
-            (self.out / name).unlink(missing_ok=True)
+            if name.lower().endswith(PICTURE_SUFFIXES):
+                remove(inside(self.out, name))
 
     def _rows(self, findings: Mapping[str, _Spool], unnamed: list[str], *, has_rows: bool) -> Iterator[Columns]:
         """The manifest's rows. After the last one the findings are written and counted."""
         own = {column for stage in self.stages for column in stage.columns}
+        written = {stage.name: {*BASE_COLUMNS, *stage.columns} for stage in self.stages}
         empty = {stage.name: dict.fromkeys(stage.columns, "") for stage in self.stages}
         noticed: Counter[str] = Counter()
         failed = {failure.id for failure in self.done.failures}
@@ -220,10 +222,13 @@ class _Merge:
                         failed.add(entry["id"])
                         reason = "; ".join(text for _, text in noted)
                         self.done.failures.append(Failure(entry["id"], noted[0][0], reason))
-                named |= _pictures(entry.get("columns", {}))
-                if "columns" in entry and not (self.strict and "findings" in entry):
+                columns = {
+                    column: value for column, value in entry.get("columns", {}).items() if column in written[name]
+                }
+                named |= _pictures(columns)
+                if columns and not (self.strict and "findings" in entry):
                     is_known = True
-                    row.update(entry["columns"])
+                    row.update(columns)
                 elif row:
                     row.update(empty[name])
             if before and self.keeps_splits and (before["celeba_file"] or not row["celeba_file"]):
@@ -262,7 +267,7 @@ class _Spool:
         self._writer = csv.writer(self.stream, lineterminator="\n")
 
     def add(self, rows: Iterable[Sequence[str]]) -> None:
-        self._writer.writerows(rows)
+        self._writer.writerows(map(cells, rows))
 
     def __enter__(self) -> _Spool:
         return self
@@ -303,26 +308,25 @@ def _outdated(before: Columns, row: Columns, own: Collection[str], from_labels: 
 
 
 class _Agreement:
-    """Whether the digests in a stage's entries match those of the manifest; to be called in order of the ids.
+    """Whether a stage's entries are complete and their digests match those of the manifest; to be called in order of the ids.
 
     If they differ, another stage has replaced the file since.
     """
 
-    def __init__(self, rows: Iterator[Columns]) -> None:
+    def __init__(self, stages: Sequence[Stage], rows: Iterator[Columns]) -> None:
+        self._needed = [{*BASE_COLUMNS, *stage.columns} for stage in stages]
         self._rows = rows
         self._row: Columns | None = next(rows, None)
 
     def __call__(self, identifier: str, columns: Columns) -> bool:
+        if not any(needed <= columns.keys() for needed in self._needed):
+            return False
         while self._row is not None and self._row["id"] < identifier:
             self._row = next(self._rows, None)
         row = self._row
         if row is None or row["id"] != identifier:
             return True
         return all(row.get(name, "") in ("", value) for name, value in columns.items() if name.endswith("_sha256"))
-
-
-def _always(_id: str, _columns: Columns) -> bool:
-    return True
 
 
 def _by_id(streams: Mapping[str, Iterator[Mapping[str, Any]]]) -> Iterator[dict[str, Any]]:

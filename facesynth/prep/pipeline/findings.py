@@ -5,11 +5,12 @@ An error leaves the photo out of the manifest; a warning does not. With ``--stri
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from facesynth.errors import InputError
+from facesynth.manifest import FORMULA
 
 KINDS: Mapping[str, str] = MappingProxyType(
     {
@@ -71,3 +72,28 @@ class Refused(InputError):  # noqa: N818, named for what happens to the photo
 
     def __reduce__(self) -> tuple[type[Refused], tuple[str, str]]:
         return type(self), (self.kind, str(self))
+
+
+_MARK = "'"
+
+
+def cells(row: Sequence[str]) -> list[str]:
+    """A row of ``report.csv``: text that a spreadsheet would run as a formula gets an apostrophe in front.
+
+    Examples
+    --------
+    >>> cells(["align", "=1+1.jpg cannot be decoded"])
+    ['align', "'=1+1.jpg cannot be decoded"]
+    """
+    return [_MARK + text if text.startswith((*FORMULA, "\t", "\r", "\n")) else text for text in row]
+
+
+def text_of(cell: str) -> str:
+    """The text of a cell that :func:`cells` wrote.
+
+    Examples
+    --------
+    >>> text_of("'=1+1.jpg"), text_of("'quoted'")
+    ('=1+1.jpg', "'quoted'")
+    """
+    return cell[1:] if cell[:1] == _MARK and cell.startswith((*FORMULA, "\t", "\r", "\n"), 1) else cell

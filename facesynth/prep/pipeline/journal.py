@@ -1,4 +1,7 @@
-"""Journals: what each stage has done for each photo, in files that survive a kill; and the tasks and results in them."""
+"""Journals: what each stage has done for each photo, in files that survive a kill; and the tasks and results in them.
+
+A damaged line does not count: its photo is processed again. An entry that names a file outside the dataset folder is refused.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,9 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from facesynth.errors import OutputError
-from facesynth.files import make_folder, replacing, sha256
+from facesynth.errors import DatasetError, OutputError, shown
+from facesynth.files import check_regular, inside, leaves_folder, make_folder_inside, replacing, sha256
+from facesynth.manifest import is_path_column
 from facesynth.prep.pipeline.findings import Finding, Refused
 
 Columns = dict[str, str]
@@ -106,12 +110,19 @@ class Journal:
 
     def __init__(self, root: Path, stage: str, count: int) -> None:
         self.root, self.stage = root, stage
-        self.path = root / ".stages" / f"{stage}.jsonl"
-        make_folder(self.path.parent)
+        make_folder_inside(root, ".stages")
+        self.path = _path_of(root, stage)
         self._entry_offsets = array("q", [-1]) * count
         self._remarks: list[dict[str, Any]] = []
-        self._stream = self.path.open("ab+")
-        self._scan()
+        try:
+            self._stream = self.path.open("ab+")
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+        try:
+            self._scan()
+        except BaseException:
+            self.close()
+            raise
 
     def _scan(self) -> None:
         """Find the lines of earlier runs; of two with the same id the later one counts."""
@@ -120,8 +131,8 @@ class Journal:
         for line in self._stream:
             if not line.endswith(b"\n"):  # a killed run was writing this line
                 break
-            with suppress(ValueError, KeyError, TypeError):
-                hashes.append(_hash(json.loads(line)["id"]))
+            with suppress(ValueError):
+                hashes.append(_hash(_parse(line, self.path)["id"]))
                 offsets.append(end)
             end += len(line)
         order = np.argsort(np.asarray(hashes), kind="stable")
@@ -163,11 +174,14 @@ class Journal:
         if not previous:
             return False
         offset, entry = previous
-        if "columns" not in entry or entry["key"] != task.keys[self.stage] or not self._has_files(entry["files"]):
+        if "columns" not in entry or entry.get("key") != task.keys[self.stage] or not self._has_files(entry["files"]):
             return False
         if not agrees(task.id, entry["columns"]):
             return False
-        if any(entry["columns"].get(name) != value for name, value in task.known.items()):
+        changed = [name for name, value in task.known.items() if entry["columns"].get(name) != value]
+        if any(map(is_path_column, changed)):
+            return False
+        if changed:
             self._append(index, entry | {"columns": entry["columns"] | task.known})
         else:
             self._entry_offsets[index] = offset
@@ -176,7 +190,7 @@ class Journal:
     def _has_files(self, files: Mapping[str, int]) -> bool:
         try:
             return all(os.stat(self.root / name).st_size == size for name, size in files.items())
-        except OSError:
+        except (OSError, ValueError):  # a ValueError means an impossible file name
             return False
 
     def _append(self, index: int, entry: Mapping[str, Any]) -> None:
@@ -236,6 +250,75 @@ def _id_of(line: bytes) -> str:
     return str(json.loads(line)["id"])
 
 
+def _path_of(root: Path, stage: str) -> Path:
+    """The journal of a stage.
+
+    Raises
+    ------
+    DatasetError
+        If it leads out of the folder, or is no regular file.
+    """
+    path = inside(root, f".stages/{stage}.jsonl")
+    if os.path.lexists(path):
+        try:
+            check_regular(path)
+        except OSError as error:
+            raise DatasetError(f"{path} cannot be read: {error.strerror}; remove it and run the stage again") from error
+    return path
+
+
+def _parse(line: bytes, path: Path) -> dict[str, Any]:
+    """The entry in a line of a journal.
+
+    Raises
+    ------
+    ValueError
+        If it is no entry.
+    DatasetError
+        If it names a file outside the folder.
+    """
+    try:
+        entry = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not _is_entry(entry):
+        raise ValueError("no entry of a journal")
+    columns = entry.get("columns", {})
+    for name in (*entry.get("files", ()), *(columns[name] for name in columns if is_path_column(name))):
+        if leaves_folder(name):
+            raise DatasetError(
+                f"{path} names {shown(name)} for {shown(entry['id'])}, which is outside the folder; remove this file and run "
+                "the stage again"
+            )
+    return entry
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether a value read from JSON has the form that :class:`Journal` writes."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
+        return False
+    if "failure" in entry and not _is_pair(entry["failure"]):
+        return False
+    if "findings" in entry:
+        findings = entry["findings"]
+        if not isinstance(findings, list) or not findings or not all(map(_is_pair, findings)):
+            return False
+    if "columns" not in entry:
+        return "key" not in entry
+    columns, files = entry["columns"], entry.get("files")
+    return (
+        isinstance(columns, dict)
+        and isinstance(files, dict)
+        and isinstance(entry.get("key"), str)
+        and all(type(value) is str for value in columns.values())
+        and all(type(size) is int for size in files.values())
+    )
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(type(part) is str for part in value)
+
+
 def _line_of(entry: Mapping[str, Any]) -> bytes:
     return json.dumps(entry).encode() + b"\n"
 
@@ -250,10 +333,10 @@ def read_journal(root: Path, stage: str) -> Iterator[dict[str, Any]]:
     Each has an ``id``, and ``columns`` or a ``failure`` (kind and reason), or neither if it belongs to no photo. ``findings``
     (pairs of kind and detail) are present if something was noticed.
     """
-    path = root / ".stages" / f"{stage}.jsonl"
+    path = _path_of(root, stage)
     with path.open("rb") as stream:
         for line in stream:
-            yield json.loads(line)
+            yield _parse(line, path)
 
 
 def stage_names(root: Path) -> list[str]:
@@ -263,14 +346,15 @@ def stage_names(root: Path) -> list[str]:
 
 def settle_journals(root: Path, *, but: Collection[str] = ()) -> None:
     """Sort the journals that killed runs left unfinished, except those of the stages ``but``, which run now."""
+    make_folder_inside(root, ".stages")
     for name in stage_names(root):
-        path = root / ".stages" / f"{name}.jsonl"
+        path = _path_of(root, name)
         if name not in but and not _is_settled(path):
             lines = {}
             with path.open("rb") as stream:
                 for line in stream:
-                    with suppress(ValueError, KeyError, TypeError):
-                        lines[_id_of(line)] = line
+                    with suppress(ValueError):
+                        lines[_parse(line, path)["id"]] = line
             with replacing(path) as beside, beside.open("wb") as out:
                 out.writelines(lines[name] for name in sorted(lines))
 
@@ -281,8 +365,8 @@ def _is_settled(path: Path) -> bool:
     with path.open("rb") as stream:
         for line in stream:
             try:
-                identifier = _id_of(line)
-            except (ValueError, KeyError, TypeError):
+                identifier: str = _parse(line, path)["id"]
+            except ValueError:
                 return False
             if identifier <= last or not line.endswith(b"\n"):
                 return False

@@ -24,10 +24,10 @@ from PIL import Image
 
 from facesynth import __version__, images
 from facesynth.errors import DatasetError
-from facesynth.files import PICTURE_SUFFIXES, replacing
+from facesynth.files import PICTURE_SUFFIXES, check_regular, inside, replacing
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme
 from facesynth.manifest import SPLITS, is_dataset, is_path_column, is_usable_id, iter_rows, read_columns, read_info
-from facesynth.prep.pipeline.findings import KINDS
+from facesynth.prep.pipeline.findings import KINDS, text_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -188,8 +188,8 @@ def _read_findings(root: Path) -> _Findings:
     try:
         with path.open(encoding="utf-8", errors="backslashreplace", newline="") as stream:
             for row in csv.DictReader(stream, restval=""):
-                values = (row.get("stage", ""), row.get("id", ""), row.get("level", "error"))
-                findings.add(*values, row.get("finding", ""), row.get("detail", ""))
+                values = (row.get("stage", ""), text_of(row.get("id", "")), row.get("level", "error"))
+                findings.add(*values, row.get("finding", ""), text_of(row.get("detail", "")))
     except (OSError, csv.Error) as error:
         raise DatasetError(f"{path} cannot be read as CSV: {' '.join(str(error).split())}") from error
     return findings
@@ -366,14 +366,16 @@ class _Pictures:
                 yield {"source": "", "note": "no sketch", "alt": name}
 
     def _photo(self, name: str, size: int) -> NDArray[np.uint8]:
-        with Image.open(self.root / name) as picture:
+        path = inside(self.root, name)
+        check_regular(path)
+        with Image.open(path) as picture:
             picture.draft("RGB", (size, size))
             pixels = images.to_rgb(picture)
         small: NDArray[np.uint8] = images.resize(pixels, _fit(pixels.shape, size))
         return small
 
     def _labels(self, name: str) -> NDArray[np.uint8]:
-        return images.read_labels(self.root / name, self._scheme)
+        return images.read_labels(inside(self.root, name), self._scheme)
 
     def _colours(self, ids: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
         return images.colourise(images.resize(ids, _fit(ids.shape, size), labels=True), self._scheme)

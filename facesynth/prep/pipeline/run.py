@@ -6,6 +6,7 @@ photo only its id and the offset of its journal line are kept in memory.
 
 from __future__ import annotations
 
+import errno
 import re
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from facesynth.errors import InputError
+import cv2
+
+from facesynth.errors import InputError, OutputError, reason_of
 from facesynth.prep.pipeline.findings import Finding, Refused
 from facesynth.prep.pipeline.journal import Columns, Done, Failure, Journal, Task, Tasks
 from facesynth.prep.pipeline.workers import Progress, Workers, call_one_thread, run_all
@@ -53,6 +56,12 @@ def _outcome(task: Task, stages: tuple[str, ...]) -> Mapping[str, Done | Refused
         results: Mapping[str, Done | Refused] = call_one_thread(task.work, stages, *task.arguments)
     except InputError as error:
         return Failure(task.id, error.kind if isinstance(error, Refused) else "unreadable", _line(error))
+    except (MemoryError, cv2.error) as error:
+        return Failure(task.id, "unreadable", f"it cannot be processed: {reason_of(error)}")
+    except OutputError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENAMETOOLONG:
+            return Failure(task.id, "no-id", f"{_line(error)}; rename the picture")
+        raise
     return results
 
 

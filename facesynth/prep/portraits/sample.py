@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from facesynth import images
-from facesynth.errors import InputError
+from facesynth.errors import InputError, shown
 from facesynth.files import locked, make_folder, write_bytes, write_text
 from facesynth.prep import celebamask
 from facesynth.prep.pipeline.dataset import Prepared
 from facesynth.prep.pipeline.workers import Progress, Workers, call_one_thread, run_all
 from facesynth.prep.portraits.draw import draw_portrait
+from facesynth.values import read_json, read_text
 
 
 def make_sample(
@@ -91,14 +92,15 @@ def _claim_sample(out: Path, parameters: dict[str, int]) -> None:
     path = out / "sample.json"
     if path.is_file():
         try:
-            recorded = json.loads(path.read_text("utf-8"))
+            recorded = read_json(read_text(path))
             fits = all(recorded[name] == parameters[name] for name in ("facesynth_sample", "seed", "size"))
             fits = fits and recorded["count"] <= parameters["count"]
-        except (ValueError, KeyError, TypeError):
+        except (InputError, OSError, ValueError, KeyError, TypeError):
             recorded, fits = "unreadable", False
         if not fits:
+            came = recorded if isinstance(recorded, str) else shown(recorded)
             raise InputError(
-                f"{out} holds another or a larger sample ({recorded}); give an empty folder, or the same numbers"
+                f"{out} holds another or a larger sample ({came}); give an empty folder, or the same numbers"
             )
     elif any(entry for entry in out.iterdir() if not entry.name.startswith(".")):
         raise InputError(f"{out} is not empty and holds no sample; give an empty folder")

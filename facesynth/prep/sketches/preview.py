@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from facesynth import images
 from facesynth.errors import InputError
-from facesynth.files import pictures_in, write_bytes
+from facesynth.files import inside, pictures_in, write_bytes
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme
 from facesynth.manifest import is_dataset, iter_rows, read_info
 from facesynth.prep.sketches.drawing import Background, draw_all, luma
@@ -125,7 +125,8 @@ def _find(
         if not rows:
             raise InputError(f"the manifest of {source} names no photo; make some with `facesynth prep masks`")
         photos_of_rows = [
-            _Photo(source / row["photo"], source / row["labels"] if row.get("labels") else None) for row in rows
+            _Photo(inside(source, row["photo"]), inside(source, row["labels"]) if row.get("labels") else None)
+            for row in rows
         ]
         return photos_of_rows, read_info(source)[0]
     if scheme is not None and labels is None:

@@ -279,3 +279,46 @@ def test_a_model_made_without_values_is_filled(tmp_path):
     assert all(weight.requires_grad for weight in model.parameters())
     with pytest.raises(CheckpointError, match="lacks 'latent_avg'"):
         state_dict.fill(model, {name: value for name, value in state.items() if name != "latent_avg"}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"schema": float("inf")}, "its schema is inf"),
+        ({"schema": "1"}, "its schema is '1'"),
+        ({"schema": 10**90}, "this facesynth reads up to"),
+        ({"style_dim": 1 << 20}, "style_dim is 1048576; needed: at most"),
+        ({"mapping_depth": 1 << 20}, "mapping_depth is 1048576; needed: at most"),
+        ({"mapping_depth": float("inf")}, "mapping_depth is inf; needed: a whole number"),
+        ({"input_channels": float("inf")}, "input_channels is inf; needed: a whole number"),
+        ({"input_channels": 10**99}, "input_channels is 1000"),
+        ({"encoder_channels": [8] * 1000}, "encoder_channels is .*; needed: at most"),
+        ({"encoder_channels": [[[[[[[8]]]]]]]}, "encoder_channels is .*; needed: whole numbers"),
+        ({"condition": "x" * 100_000}, "condition is 'xxx"),
+    ],
+)
+def test_a_header_out_of_bounds(tmp_path, changes, says):
+    save(tmp_path / "a")
+    header = described(tmp_path / "a")
+    for name, value in changes.items():
+        (header if name == "schema" else header["config"])[name] = value
+    with pytest.raises(CheckpointError, match=says) as error:
+        native.load_any(describe(tmp_path / "b", header))
+    assert len(str(error.value).removeprefix(str(tmp_path))) < 400
+    assert "\n" not in str(error.value)
+
+
+def test_a_header_that_is_nested_too_deeply(tmp_path):
+    safetensors.torch.save_file({"a": torch.zeros(1)}, tmp_path / "a", {"facesynth": "[" * 100_000})
+    with pytest.raises(CheckpointError, match="is damaged: .*nested too deeply"):
+        native.load_any(tmp_path / "a")
+
+
+def test_a_config_much_larger_than_its_tensors_is_not_built(tmp_path):
+    from facesynth.model.inference.translator import Translator
+
+    save(tmp_path / "a")
+    header = described(tmp_path / "a")
+    header["config"] |= {"style_dim": 4096, "encoder_channels": [4096] * 4, "encoder_units": [128] * 4}
+    with pytest.raises(CheckpointError, match=r"its config needs at least \d+; it does not fit its own config"):
+        Translator.from_pretrained(describe(tmp_path / "b", header))

@@ -63,12 +63,20 @@ def test_lists_may_be_given_with_commas():
         ("- a\n", "holds no settings; needed: YAML with a value by name"),
         ("", "holds no settings"),
         ("{", "cannot be read as settings"),
+        ("steps: " + "[" * 60_000, "nested too deeply"),
+        ("model: {encoder_channels: [8, 8, 8, 99999999999]}", "encoder_channels is .*99999999999.; needed: at most"),
+        (f"model: {{spatial_channels: [{'8,' * 100}8]}}", "spatial_channels has 101 numbers; needed: at most 32"),
+        ("steps: " + "9" * 15, "steps is 9.*; needed: at most 1000000000"),
+        ("steps: [[[[[[[[[1]]]]]]]]]", "steps is .*; needed: a whole number"),
+        ("learning_rate: .inf", "the number inf; needed: finite numbers"),
+        ("x" * 1000 + ": 1", "is not a setting"),
     ],
 )
 def test_files_that_are_wrong(tmp_path, text, says):
     with pytest.raises(InputError, match=says) as caught:
         resolved(tmp_path, text)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value).removeprefix(str(tmp_path))) < 1200
 
 
 def test_files_that_are_missing_or_no_text(tmp_path):

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import socket
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -240,3 +244,69 @@ def test_a_photo_is_neither(dataset, tmp_path):
     (tmp_path / "none.png").write_bytes(b"")
     with pytest.raises(PictureError):
         kind_of(Picture.read(tmp_path / "none.png"), CELEBAMASK_HQ)
+
+
+# ------------------------------------------------------------------------------------------------------- odd pictures
+
+
+@pytest.mark.parametrize("shape", [(60_000, 1), (1, 300_000)])
+@pytest.mark.parametrize("kind", ["labels", "sketch", "photo"])
+def test_narrow_pictures(tmp_path, shape, kind):
+    pixels = (
+        np.zeros(shape, np.uint8) if kind == "labels" else np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    )
+    path = saved(tmp_path, Image.fromarray(pixels))
+    tracemalloc.start()
+    array, _ = read(path, kind)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert array.shape[:2] == (64, 64)
+    assert peak < 100 * pixels.size + 1_000_000
+
+
+def test_lines_on_narrow_paper_are_told_as_on_square_paper():
+    paper = np.full((4, 4000), 255, np.uint8)
+    paper[1:3, ::50] = 0
+    assert not is_inverted(paper)
+    assert is_inverted(255 - paper)
+
+
+@pytest.mark.parametrize("kind", ["labels", "sketch", "photo"])
+@pytest.mark.parametrize("error", [AssertionError, MemoryError, RuntimeError, ValueError, cv2.error])
+def test_whatever_a_decoder_raises_names_the_picture(tmp_path, monkeypatch, kind, error):
+    path = saved(tmp_path, Image.fromarray(drawing()).convert("P"), "a.tif")
+
+    def load(_: Image.Image) -> None:
+        raise error
+
+    monkeypatch.setattr("PIL.TiffImagePlugin.TiffImageFile.load", load)
+    with pytest.raises(PictureError, match=rf"a\.tif cannot be decoded: {error.__name__}"):
+        read(path, kind)
+    with pytest.raises(PictureError, match=r"a\.tif"):
+        kind_of(Picture.read(path), CELEBAMASK_HQ)
+
+
+@pytest.mark.parametrize("kind", ["labels", "sketch", "photo"])
+def test_palette_picture_without_a_palette(tmp_path, kind):
+    path = saved(tmp_path, Image.fromarray(labels()).convert("P"))
+    data = path.read_bytes()
+    start = data.index(b"PLTE") - 4
+    path.write_bytes(data[:start] + data[start + 12 + int.from_bytes(data[start : start + 4], "big") :])
+    with pytest.raises(PictureError, match=r"a\.png"):
+        read(path, kind)
+
+
+@pytest.mark.parametrize("what", ["pipe", "device", "folder", "socket"])
+def test_only_regular_files_are_opened(tmp_path, what):
+    path = tmp_path / "a.png"
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "device":
+        path.symlink_to("/dev/zero")
+    elif what == "folder":
+        path.mkdir()
+    else:
+        with socket.socket(socket.AF_UNIX) as opened:
+            opened.bind(os.path.relpath(path))
+    with pytest.raises(PictureError, match=f"cannot read .*it is a {what}; needed: a regular file"):
+        read(path, "labels")

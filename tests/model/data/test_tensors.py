@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 
-from facesynth.model.data.tensors import condition_tensor, photo_tensor, to_pictures, to_square
+from facesynth import images
+from facesynth.model.data.tensors import NARROW, condition_tensor, photo_tensor, square_at, to_pictures, to_square
 
 
 def test_label_maps_become_one_hot():
@@ -57,3 +60,24 @@ def test_to_square_centres_and_fills(shape, inside, channels):
 def test_a_square_stays_as_it_is():
     array = np.arange(16, dtype=np.uint8).reshape(4, 4)
     np.testing.assert_array_equal(to_square(array, 9), array)
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (24, 10), (7, 56), (30, 20, 3)])
+def test_usual_pictures_are_padded_and_then_resized(shape):
+    picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    expected = images.resize(to_square(picture, 9), (16, 16), labels=True)
+    np.testing.assert_array_equal(square_at(picture, 9, 16, labels=True), expected)
+
+
+@pytest.mark.parametrize("labels", [False, True])
+@pytest.mark.parametrize("shape", [(60_000, 1), (1, 400_000), (1, 60_000, 3), (1, NARROW + 1)])
+def test_narrow_pictures_take_no_memory_of_a_square(shape, labels):
+    picture = np.full(shape, 7, np.uint8)
+    tracemalloc.start()
+    square = square_at(picture, 0, 64, labels=labels)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert square.shape == (64, 64, *shape[2:])
+    assert peak < 2 * picture.nbytes + 100_000
+    strip = max(1, round(64 / max(shape[:2])))
+    assert np.count_nonzero(square == 7) == square.size // 64 * strip

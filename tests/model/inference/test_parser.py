@@ -135,3 +135,10 @@ def test_weights_that_do_not_fit(tmp_path, network):
         Parser(native.load_parser(path))
     with pytest.raises(CheckpointError, match=r"lacks 'scores\.bias'"):
         describe(path)
+
+
+def test_narrow_photos_take_no_memory_of_a_square(file):
+    parser = Parser(native.load_parser(file))
+    for shape in ((20_000, 2, 3), (2, 20_000, 3), (3, 60, 3)):
+        labels = parser.parse(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+        assert (labels.shape, labels.dtype) == (shape[:2], np.uint8)

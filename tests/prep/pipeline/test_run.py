@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from facesynth.errors import InputError, OutputError, PictureError
+from facesynth.files import write_bytes
 from facesynth.prep.pipeline.findings import Finding, Refused
 from facesynth.prep.pipeline.journal import Done, Failure, Task, make_key, read_journal
 from facesynth.prep.pipeline.run import Outcome, run_stages
@@ -29,6 +30,10 @@ def work(todo: tuple[str, ...], root: Path, identifier: str, text: str) -> Mappi
         raise OutputError("no space left")
     if text == "bug":
         raise ZeroDivisionError
+    if text == "memory":
+        raise MemoryError
+    if text == "name":
+        write_bytes(root / ("x" * 300), b"")
     findings = (Finding("islands", "two specks"),) if text == "odd" else ()
     made = {}
     for stage in todo:
@@ -95,6 +100,18 @@ def test_done_and_kept(tmp_path: Path) -> None:
     second = run(tmp_path, a="1", b="2", c="3")
     assert (second.written, second.kept) == (1, 2)
     assert texts(tmp_path) == {"a": "1", "b": "2", "c": "3"}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "reason"),
+    [("memory", "unreadable", "it cannot be processed: MemoryError"), ("name", "no-id", "File name too long; rename")],
+)
+def test_what_one_photo_lacks_does_not_end_the_run(tmp_path: Path, text: str, kind: str, reason: str) -> None:
+    done = run(tmp_path, a="1", b=text, c="3")
+    assert done.written == 2
+    (failure,) = done.failures
+    assert (failure.id, failure.kind) == ("b", kind)
+    assert reason in failure.reason
 
 
 @pytest.mark.parametrize("change", ["text", "missing", "size", "force"])

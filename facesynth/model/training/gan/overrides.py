@@ -13,12 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from facesynth.errors import InputError
+from facesynth.errors import InputError, shown
 from facesynth.model.config.gan import TASK, GANConfig, preset
 from facesynth.model.config.model import DiscriminatorConfig, GeneratorConfig
-from facesynth.model.config.overrides import of_kind, pop_sizes, preset_and_settings
+from facesynth.model.config.overrides import of_kind, pop_sizes, preset_and_settings, read_size
 
 if TYPE_CHECKING:
     from facesynth.model.training.gan.plan import InitialNetworks
@@ -60,7 +58,7 @@ def resolve_generator(
     """
     name, settings = preset_and_settings(name, file, _NOTES)
     if (task := settings.pop("task", TASK)) != TASK:
-        raise InputError(f"{file} has the task {task!r}; needed: settings of `facesynth train-generator`")
+        raise InputError(f"{file} has the task {shown(task)}; needed: settings of `facesynth train-generator`")
     generator_values, discriminator_values = (pop_sizes(settings, key, file) for key in ("generator", "discriminator"))
     of_file = settings.get("discriminator_kind", "stylegan2")
     chosen = (options or {}).get("discriminator_kind", of_file if initial.discriminator is None else "stylegan2")
@@ -78,9 +76,9 @@ def resolve_generator(
             key in {field.name for field in dataclasses.fields(kind)} for kind in (GeneratorConfig, DiscriminatorConfig)
         )
         if is_of_generator:
-            generator_values[key] = yaml.safe_load(text)
+            generator_values[key] = read_size(key, text)
         if is_of_discriminator and not (is_projected and is_of_generator):
-            discriminator_values[key] = yaml.safe_load(text)
+            discriminator_values[key] = read_size(key, text)
     discriminator_values.pop("input_size", None)  # follows from the generator
     generator = of_kind(GeneratorConfig, generator_values, "a size of the generator")
     discriminator = of_kind(DiscriminatorConfig, discriminator_values, "a size of the discriminator")
