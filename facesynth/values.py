@@ -114,7 +114,7 @@ def read_yaml(text: str) -> Any:
             self.sizes: dict[int, int] = {}
 
         def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.ScalarEvent) and len(self.peek_event().value) > _LONGEST_SCALAR:
+            if self.check_event(yaml.ScalarEvent) and len(self.peek_event().value) > _LONGEST_SCALAR:  # type: ignore[no-untyped-call]
                 raise InputError(f"no YAML: a value of more than {_LONGEST_SCALAR} characters")
             is_alias, before = self.check_event(yaml.AliasEvent), self.count
             self.depth += 1

@@ -310,7 +310,7 @@ def test_a_header_out_of_bounds(tmp_path, changes, says):
 
 def test_a_header_that_is_nested_too_deeply(tmp_path):
     safetensors.torch.save_file({"a": torch.zeros(1)}, tmp_path / "a", {"facesynth": "[" * 100_000})
-    with pytest.raises(CheckpointError, match="is damaged: .*nested too deeply"):
+    with pytest.raises(CheckpointError, match=r"is damaged: .*nested too deeply"):
         native.load_any(tmp_path / "a")
 
 
