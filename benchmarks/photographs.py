@@ -4,8 +4,8 @@ DATA is a dataset folder with label maps and the sketches xdog and contours, suc
 On the first COUNT photos of its splits val and test, which no model has seen, at 128 px, for the photographic and the drawn
 models and for blurred photos (sigma 2 px):
 
-* L1 and LPIPS (AlexNet) to the photo, means; for label maps, which do not say the colours, also with the photo's style: the
-  random style whose z is fitted to the photo by 60 steps of Adam.
+* L1 and LPIPS (AlexNet) to the photo, means; for label maps, which do not say the colours, with --fit also with the photo's
+  style: the random style whose z is fitted to the photo by 60 steps of Adam.
 * Sharpness: variance of the Laplacian of the grey face without its border, divided by the photo's; the median.
 * KID x 1000 and the Frechet distance of VGG16 features (the last of LPIPS's five maps, mean over its pixels) to all COUNT
   photos. This is not FID, whose features are Inception's. Half of the photos to the other half tells what chance does.
@@ -272,7 +272,7 @@ def main(options: argparse.Namespace) -> None:
             faces = faces_of(translator, condition)
             row(f"{name}, {what}", faces, None if what == "label maps" else condition)
             shown.append(faces)
-            if what == "label maps":
+            if what == "label maps" and options.fit:
                 row(f"{name}, {what}, own style", with_fitted_styles(translator, condition, photos, lpips))
         colours: dict[str, list[float]] = {}
         condition = next(iter(inputs.values()))[:DIVERSE]
@@ -303,6 +303,7 @@ if __name__ == "__main__":
         default=["contours", "outlines-loose"],
         help="sketch methods that draw lines alone",
     )
+    asked.add_argument("--fit", action="store_true", help="also fit styles to the photos, which takes minutes")
     asked.add_argument("--parser", default="photo-parser")
     asked.add_argument("--alexnet", type=Path)
     asked.add_argument("--vgg16", type=Path)

@@ -450,7 +450,7 @@ def test_another_task_data_or_generator_in_the_same_folder(faces, dataset, tmp_p
         run(faces, tmp_path / "run", small_run("sketch2face"), sketch="xdog")
     with pytest.raises(InputError, match="another pairs"):
         run(other, tmp_path / "run")
-    with pytest.raises(InputError, match=rf"another generator \(None, now {given}\)"):
+    with pytest.raises(InputError, match=r"another generator \(None, now .*given\.safetensors"):
         run(faces, tmp_path / "run", generator=given)
     assert contents(tmp_path / "run") == before
 
