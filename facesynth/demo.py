@@ -5,8 +5,9 @@
     OUT/raw/            procedural portraits with part masks, in the layout of the archive
     OUT/data/           the dataset folder: label maps, sketches, manifest
     OUT/run/            a short training of an encoder for the bundled generator
-    OUT/maps/           photographs from label maps, by the bundled model, in its default style and in random ones
-    OUT/drawings/       photographs from sketches
+    OUT/photographs/    photographs from the drawings in the package, in the default style and in random ones
+    OUT/maps/           faces of label maps of drawn portraits, likewise
+    OUT/drawings/       faces of sketches of drawn portraits
     OUT/report.html     the page; it needs no network and no other file
 
 Run again, the command does what is missing.
@@ -99,6 +100,9 @@ def run_demo(out: Path, *, extent: Extent | None = None, log: Callable[[str], No
     page = _Page()
 
     make_folder(out)
+    log("making photographs of drawings")
+    with resources.as_file(resources.files("facesynth").joinpath("drawings")) as folder:
+        page.pictures["photographs"] = _photographs(sorted(folder.glob("*.png"))[: extent.inputs], out, extent)
     log(f"drawing {extent.portraits} portraits")
     make_sample(raw, count=extent.portraits, seed=SEED, size=SIZE)
     log("merging their part masks into label maps")
@@ -123,7 +127,7 @@ def run_demo(out: Path, *, extent: Extent | None = None, log: Callable[[str], No
     train(data, run, config, generator=Path("portrait-generator"), device="cpu", workers=0)
     page.curve = _curve(run / "metrics.csv")
     ids = dataset.with_columns("labels", "sketch_xdog", "photo", split="val")["id"].tolist()[: extent.inputs]
-    for name, column, model in (("maps", "labels", "photo-seg"), ("drawings", "sketch_xdog", "photo-sketch")):
+    for name, column, model in (("maps", "labels", "portrait-seg"), ("drawings", "sketch_xdog", "portrait-sketch")):
         kind, plural = ("label map", "label maps") if name == "maps" else ("sketch", "sketches")
         log(f"translating {len(ids)} {plural} the models have not seen")
         paths = [data / str(dataset.rows.loc[each, column]) for each in ids]
@@ -151,6 +155,21 @@ def run_demo(out: Path, *, extent: Extent | None = None, log: Callable[[str], No
     path = out / "report.html"
     write_text(path, _render(page, extent))
     return path
+
+
+def _photographs(drawings: list[Path], out: Path, extent: Extent) -> list[list[tuple[str, str]]]:
+    """A row for every drawing: itself, its photograph, and the same in random styles."""
+    own = translate_files(drawings, None, out / "photographs" / "own", device="cpu").faces
+    styling = Styling(samples=extent.styles)
+    styled = translate_files(drawings, None, out / "photographs" / "styles", styling=styling, device="cpu").faces
+    return [
+        [
+            (_photo_uri(drawing), "drawing"),
+            (_photo_uri(own[index]), "photograph"),
+            *((_photo_uri(face), "") for face in styled[index * extent.styles : (index + 1) * extent.styles]),
+        ]
+        for index, drawing in enumerate(drawings)
+    ]
 
 
 def _curve(metrics: Path) -> list[tuple[int, float, float]]:

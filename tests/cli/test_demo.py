@@ -32,10 +32,12 @@ def pictures(page):
 def test_the_page_shows_faces_in_styles(made):
     root, page, _ = made
     shown = pictures(page)
-    # a label map and a sketch with face, two styles and the portrait each; six rows of three of the data
-    assert len(shown) == 2 * 5 + 6 * 3
+    # a drawing with its photograph in three styles; a label map and a sketch with face, two styles and the portrait each; six
+    # rows of three of the data
+    assert len(shown) == 4 + 2 * 5 + 6 * 3
     assert page.count("<img") == len(shown)
-    for first, folder, name in ((0, "maps", "label map"), (5, "drawings", "sketch")):
+    assert [alt for _, alt in shown[:4]] == ["drawing", "photograph", "in another style", "in another style"]
+    for first, folder, name in ((4, "maps", "label map"), (9, "drawings", "sketch")):
         assert [alt for _, alt in shown[first : first + 5]] == [
             name,
             "face",
@@ -63,6 +65,7 @@ def test_the_page_tells_what_the_training_came_to(made):
     assert f"went from\n{loss[0]:.3f} to {loss[2]:.3f}." in page
     assert "14 portraits were drawn" in page
     assert [line.split()[0] for line in told] == [
+        "making",
         "drawing",
         "merging",
         "drawing",
