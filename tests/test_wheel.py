@@ -35,6 +35,8 @@ print(json.dumps([sorted(modules), failed, elsewhere]))
 """
 
 pytestmark = pytest.mark.slow
+DATA = ("weights", "drawings")
+"""Folders whose files are data."""
 
 
 def run(*command: object, cwd: Path) -> str:
@@ -69,10 +71,11 @@ def test_all_of_the_tree_is_in_the_wheel(wheel: Path) -> None:
     wanted = set()
     for folder, name in (("facesynth", "facesynth"), ("cli", "facesynth/cli")):
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in (".py", ".j2") or path.name == "py.typed" or path.parent.name == "weights":
+            if path.suffix in (".py", ".j2") or path.name == "py.typed" or path.parent.name in DATA:
                 wanted.add(f"{name}/{path.relative_to(ROOT / folder).as_posix()}")
     assert {"facesynth/model/training/psp/train.py", "facesynth/cli/prep/masks.py", "facesynth/demo.html.j2"} <= wanted
-    assert any(name.startswith("facesynth/model/weights/") for name in wanted)
+    assert all(any(f"/{folder}/" in name for name in wanted) for folder in DATA)
+    assert wheel.stat().st_size <= 80_000_000
     with zipfile.ZipFile(wheel) as archive:
         there = {name for name in archive.namelist() if not name.split("/")[0].endswith(".dist-info")}
     assert there == wanted
