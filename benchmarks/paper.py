@@ -1,6 +1,6 @@
 """Photographed drawings against clean ones: ``python benchmarks/paper.py [MODEL]``.
 
-Twenty drawings on white: those in docs/drawings that are dark on white paper, and contours of drawn portraits. Each is put onto
+Twenty drawings on white: those in docs/drawings that are dark on white paper, and Canny lines of drawn portraits. Each is put onto
 twelve kinds of paper and light. The face of each is compared with that of the clean drawing: mean absolute difference of the
 pictures, 0 to 1. For every kind: how many faces are within 0.01, and the median difference; beside it, without levelling
 (``--paper keep``).
@@ -42,7 +42,7 @@ def drawings() -> list[NDArray[np.uint8]]:
     ]
     for index in range(DRAWINGS - len(found)):
         portrait = draw_portrait(99, index, size=SIZE, mask_size=SIZE)
-        found.append(draw(portrait.photo, resolve("contours")))
+        found.append(draw(portrait.photo, resolve("canny")))
     return found
 
 
