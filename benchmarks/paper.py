@@ -1,8 +1,8 @@
 """Photographed drawings against clean ones: ``python benchmarks/paper.py [MODEL]``.
 
 Twenty drawings on white: those in docs/drawings that are dark on white paper, and Canny lines of drawn portraits. Each is put
-onto twelve kinds of paper and light. The face of each is compared with that of the clean drawing: mean absolute difference of the
-pictures, 0 to 1. For every kind: how many faces are within 0.01, and the median difference; beside it, without levelling
+onto twelve kinds of paper and light. The face of each is compared with that of the clean drawing: mean absolute difference of
+the pictures, 0 to 1. For every kind: how many faces are within 0.01, and the median difference; beside it, without levelling
 (``--paper keep``).
 """
 
