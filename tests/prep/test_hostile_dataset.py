@@ -90,7 +90,7 @@ def test_column_of_another_stage_in_a_journal_removes_nothing(data: Path) -> Non
         change_first(journal_of(data), lambda entry, name=name: entry["columns"].update({name: "labels/00000.png"}))
     change_first(journal_of(data, "sketches-xdog"), lambda entry: entry["columns"].update(photo_500=""))
     done = draw(data)
-    assert (done.kept, done.failures) == (6, [])
+    assert (done.written, done.kept, done.failures) == (1, 5, [])
     assert (data / "labels" / "00000.png").exists()
     assert not check_dataset(data, workers=ONE).problems
 
@@ -208,8 +208,11 @@ def test_manifest_that_names_a_file_outside(data: Path, name: str) -> None:
     assert contents(data) == before
 
 
-def test_name_that_no_file_can_have_is_a_row_of_the_report(data: Path) -> None:
+@pytest.mark.parametrize("in_journals", [False, True])
+def test_name_that_no_file_can_have_is_a_row_of_the_report(data: Path, in_journals: bool) -> None:
     edit_manifest(data, lambda rows: rows[1].update(photo="a\0b"))
+    for journal in (data / ".stages").iterdir() if in_journals else ():
+        journal.write_text(journal.read_text().replace('"photo": "photos/00001.jpg"', '"photo": "a\\u0000b"'))
     done = draw(data)
     assert [(failure.id, failure.kind) for failure in done.failures] == [("00001", "unreadable")]
     assert done.kept == 5

@@ -515,7 +515,7 @@ def _load(path: Path) -> Checkpoint | GeneratorCheckpoint | GeneratorState | Par
 
 
 def _reason(error: Exception) -> str:
-    return reason_of(error) if isinstance(error, InputError) else shown(error)
+    return reason_of(error) if isinstance(error, InputError | ValueError) else shown(error)
 
 
 def check_size(config: ModelConfig, tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -178,6 +178,10 @@ class Journal:
             return False
         if not agrees(task.id, entry["columns"]):
             return False
+        if any(
+            value and value not in entry["files"] for name, value in entry["columns"].items() if is_path_column(name)
+        ):
+            return False
         changed = [name for name, value in task.known.items() if entry["columns"].get(name) != value]
         if any(map(is_path_column, changed)):
             return False
@@ -278,7 +282,7 @@ def _parse(line: bytes, path: Path) -> dict[str, Any]:
         If it names a file outside the folder.
     """
     try:
-        entry = json.loads(line)
+        entry: dict[str, Any] = json.loads(line)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if not _is_entry(entry):
