@@ -1,6 +1,6 @@
 """Photographed drawings against clean ones: ``python benchmarks/paper.py [MODEL]``.
 
-Twenty drawings on white: those in docs/drawings that are dark on white paper, and Canny lines of drawn portraits. Each is put
+Twenty drawings on white: those made by hand that are dark on white paper, and Canny lines of drawn portraits. Each is put
 onto twelve kinds of paper and light. The face of each is compared with that of the clean drawing: mean absolute difference of
 the pictures, 0 to 1. For every kind: how many faces are within 0.01, and the median difference; beside it, without levelling
 (``--paper keep``).
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     Sheet = NDArray[np.float32]
 
 DRAWINGS, SIZE, WITHIN = 20, 512, 0.01
-HAND_MADE = Path(__file__).parents[1] / "docs/drawings"
+ROOT = Path(__file__).parents[1]
+HAND_MADE = [path for name in ("docs", "facesynth") for path in (ROOT / name / "drawings").glob("*.png")]
 UNSUITABLE = ("blocks", "chalk", "uneven")
 """A label map, a drawing on a blackboard, and one that is photographed already."""
 
@@ -37,7 +38,7 @@ UNSUITABLE = ("blocks", "chalk", "uneven")
 def drawings() -> list[NDArray[np.uint8]]:
     found = [
         images.resize(images.read_sketch(path), (SIZE, SIZE))
-        for path in sorted(HAND_MADE.glob("*.png"))
+        for path in sorted(HAND_MADE, key=lambda path: path.stem)
         if path.stem not in UNSUITABLE
     ]
     for index in range(DRAWINGS - len(found)):

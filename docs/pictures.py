@@ -19,6 +19,10 @@ from facesynth.model.inference.sources import SHIPPED_MODELS
 from facesynth.model.inference.translator import Translator
 
 DOCS = Path(__file__).parent
+DRAWINGS = {
+    path.stem: path for folder in (DOCS, DOCS.parent / "facesynth") for path in (folder / "drawings").glob("*.png")
+}
+"""The drawings made by hand, by name; those that the demo shows are in the package."""
 CELL = 160
 
 
@@ -61,7 +65,7 @@ def first_picture() -> None:
     translator = Translator.from_pretrained(SHIPPED_MODELS["sketch"], device="cpu")
     columns = []
     for name, number in FIRST.items():
-        path = DOCS / "drawings" / f"{name}.png"
+        path = DRAWINGS[name]
         shown = show_condition(translator.read(path), "sketch", CELEBAMASK_HQ)
         columns.append([shown, np.asarray(translator(path)), np.asarray(translator(path, samples=4)[number])])
     grid = [list(row) for row in zip(*columns, strict=True)]
@@ -71,7 +75,7 @@ def first_picture() -> None:
 def drawings() -> None:
     """What becomes of the drawings made by hand."""
     grid = []
-    for path in sorted((DOCS / "drawings").glob("*.png")):
+    for _, path in sorted(DRAWINGS.items()):
         kind = kind_of(images.Picture.read(path), CELEBAMASK_HQ)
         translator = Translator.from_pretrained(SHIPPED_MODELS[kind], device="cpu")
         shown = show_condition(translator.read(path), kind, CELEBAMASK_HQ)

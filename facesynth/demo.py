@@ -101,8 +101,11 @@ def run_demo(out: Path, *, extent: Extent | None = None, log: Callable[[str], No
 
     make_folder(out)
     log("making photographs of drawings")
-    with resources.as_file(resources.files("facesynth").joinpath("drawings")) as folder:
-        page.pictures["photographs"] = _photographs(sorted(folder.glob("*.png"))[: extent.inputs], out, extent)
+    drawings = sorted(Path(__file__).with_name("drawings").glob("*.png"))[: extent.inputs]
+    made = _faces(drawings, "photo-sketch", out / "photographs", extent, "photograph")
+    page.pictures["photographs"] = [
+        [(_photo_uri(drawing), "drawing"), *row] for drawing, row in zip(drawings, made, strict=True)
+    ]
     log(f"drawing {extent.portraits} portraits")
     make_sample(raw, count=extent.portraits, seed=SEED, size=SIZE)
     log("merging their part masks into label maps")
@@ -131,18 +134,13 @@ def run_demo(out: Path, *, extent: Extent | None = None, log: Callable[[str], No
         kind, plural = ("label map", "label maps") if name == "maps" else ("sketch", "sketches")
         log(f"translating {len(ids)} {plural} the models have not seen")
         paths = [data / str(dataset.rows.loc[each, column]) for each in ids]
-        default_style = translate_files(paths, model, out / name / "own", device="cpu").faces
-        styled = translate_files(
-            paths, model, out / name / "styles", styling=Styling(samples=extent.styles), device="cpu"
-        ).faces
         page.pictures[name] = [
             [
                 (_picture_uri(path, dataset, is_map=name == "maps"), kind),
-                (_photo_uri(default_style[index]), "face"),
-                *((_photo_uri(face), "") for face in styled[index * extent.styles : (index + 1) * extent.styles]),
+                *made,
                 (_photo_uri(data / str(dataset.rows.loc[each, "photo"])), "the portrait"),
             ]
-            for index, (each, path) in enumerate(zip(ids, paths, strict=True))
+            for each, path, made in zip(ids, paths, _faces(paths, model, out / name, extent, "face"), strict=True)
         ]
     page.pictures["data"] = [
         [
@@ -157,18 +155,17 @@ def run_demo(out: Path, *, extent: Extent | None = None, log: Callable[[str], No
     return path
 
 
-def _photographs(drawings: list[Path], out: Path, extent: Extent) -> list[list[tuple[str, str]]]:
-    """A row for every drawing: itself, its photograph, and the same in random styles."""
-    own = translate_files(drawings, None, out / "photographs" / "own", device="cpu").faces
+def _faces(paths: list[Path], model: str, out: Path, extent: Extent, caption: str) -> list[list[tuple[str, str]]]:
+    """The faces of pictures for the page: each in the model's default style and in random ones."""
+    own = translate_files(paths, model, out / "own", device="cpu").faces
     styling = Styling(samples=extent.styles)
-    styled = translate_files(drawings, None, out / "photographs" / "styles", styling=styling, device="cpu").faces
+    styled = translate_files(paths, model, out / "styles", styling=styling, device="cpu").faces
     return [
         [
-            (_photo_uri(drawing), "drawing"),
-            (_photo_uri(own[index]), "photograph"),
+            (_photo_uri(own[index]), caption),
             *((_photo_uri(face), "") for face in styled[index * extent.styles : (index + 1) * extent.styles]),
         ]
-        for index, drawing in enumerate(drawings)
+        for index in range(len(paths))
     ]
 
 

@@ -62,7 +62,7 @@ def world(tmp_path, monkeypatch, facesynth, dataset):
     for name in ("MAPS", "maps"):
         shutil.copytree(dataset / "labels", name)
     shutil.copytree(dataset / "sketches/xdog", "more_drawings")
-    shutil.copy(sorted((ROOT / "docs/drawings").glob("*.png"))[0], "my_drawing.png")
+    shutil.copy(ROOT / "facesynth/drawings/smile.png", "my_drawing.png")
     for name, source in zip(("drawing", "a", "b"), sorted(Path("more_drawings").iterdir()), strict=False):
         shutil.copy(source, f"{name}.png")
     Path("mine.yaml").write_text(yaml.safe_dump({"name": "mine", "classes": list(CELEBAMASK_HQ.classes)}))
