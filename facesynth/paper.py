@@ -40,16 +40,6 @@ _DARKEST_PAPER = 12
 """Grey values below this carry too few steps to be divided by."""
 
 
-def is_clean(grey: Grey) -> bool:
-    """Whether a drawing is on white paper already.
-
-    Parameters
-    ----------
-    grey : (H, W) uint8 array
-    """
-    return bool(np.mean(grey >= _WHITE) >= _WHITE_PIXELS and np.median(_paper_tone(grey)) >= _LIGHT_PAPER)
-
-
 def clean_paper(grey: Grey, mode: PaperMode = "auto") -> tuple[Grey, list[str]]:
     """A drawing on white paper.
 
@@ -82,28 +72,43 @@ def clean_paper(grey: Grey, mode: PaperMode = "auto") -> tuple[Grey, list[str]]:
     if sheet is not None:
         grey = sheet
         notes.append(CROPPED)
-    without = remove_ruling(grey)
+    tone = paper_tone(grey)
+    without = remove_ruling(grey, tone)
     if without is not None:
         grey = without
         notes.append(UNRULED)
-    if mode == "level" or not is_clean(grey):
-        grey = level(grey)
+    if mode == "level" or not is_clean(grey, tone):
+        grey = level(grey, tone)
         notes.append(LEVELLED)
     return grey, notes
 
 
-def level(grey: Grey) -> Grey:
+def is_clean(grey: Grey, tone: Floats) -> bool:
+    """Whether a drawing is on white paper already.
+
+    Parameters
+    ----------
+    grey : (H, W) uint8 array
+    tone : (H, W) float32 array
+        From :func:`paper_tone`.
+    """
+    return bool(np.mean(grey >= _WHITE) >= _WHITE_PIXELS and np.median(tone) >= _LIGHT_PAPER)
+
+
+def level(grey: Grey, tone: Floats) -> Grey:
     """Divide a picture by the local tone of its paper, so that paper becomes 255 and the darkest lines 0.
 
     Parameters
     ----------
     grey : (H, W) uint8 array
+    tone : (H, W) float32 array
+        From :func:`paper_tone`.
 
     Returns
     -------
     (H, W) uint8 array
     """
-    ratio = grey / np.maximum(_paper_tone(grey), _DARKEST_PAPER)
+    ratio = grey / np.maximum(tone, _DARKEST_PAPER)
     paper = ratio[ratio > 0.8]
     if not paper.size:
         return grey
@@ -115,18 +120,32 @@ def level(grey: Grey) -> Grey:
     return drawing
 
 
-def _paper_tone(grey: Grey) -> Floats:
-    """What the picture would be without lines, (H, W) float32."""
+def paper_tone(grey: Grey) -> Floats:
+    """What a picture would be without lines.
+
+    Parameters
+    ----------
+    grey : (H, W) uint8 array
+
+    Returns
+    -------
+    (H, W) float32 array
+        0..255.
+    """
+    filled, reach = _without_lines(grey, cv2.MORPH_ELLIPSE)
+    tone = cv2.GaussianBlur(filled.astype(np.float32), (0, 0), reach / 4)
+    return np.asarray(cv2.resize(tone, grey.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _without_lines(grey: Grey, shape: int) -> tuple[Grey, int]:
+    """A small copy of a picture, its dark lines closed by a kernel of OpenCV's ``shape``, and the kernel's width."""
     height, width = grey.shape
     scale = min(1.0, _COARSE / max(height, width))
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
     small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
     reach = 2 * round(max(size) * _WIDEST_STROKE / 2) + 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    smooth = cv2.medianBlur(small, 3)
-    tone = cv2.GaussianBlur(cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, kernel).astype(np.float32), (0, 0), reach / 4)
-    tone = cv2.resize(tone, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(tone, np.float32)
+    kernel = cv2.getStructuringElement(shape, (reach, reach))
+    return np.asarray(cv2.morphologyEx(cv2.medianBlur(small, 3), cv2.MORPH_CLOSE, kernel), np.uint8), reach
 
 
 def crop_to_sheet(grey: Grey) -> Grey | None:
@@ -168,13 +187,7 @@ def _without_black_margins(grey: Grey) -> Grey:
 
 def _sheet_corners(grey: Grey) -> NDArray[np.float64] | None:
     """The corners of a light sheet on darker ground, clockwise from the top left, (4, 2) as (x, y)."""
-    height, width = grey.shape
-    scale = min(1.0, _COARSE / max(height, width))
-    small = cv2.resize(
-        grey, (max(8, round(width * scale)), max(8, round(height * scale))), interpolation=cv2.INTER_AREA
-    )
-    reach = 2 * round(max(small.shape) * _WIDEST_STROKE / 2) + 1
-    filled = cv2.morphologyEx(cv2.medianBlur(small, 3), cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
+    filled, _ = _without_lines(grey, cv2.MORPH_RECT)  # which keeps corners
     _, light = cv2.threshold(filled, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     ground, sheet = filled[light == 0], filled[light > 0]
     if not ground.size or not sheet.size or float(np.median(ground)) > 0.6 * float(np.median(sheet)):
@@ -186,7 +199,7 @@ def _sheet_corners(grey: Grey) -> NDArray[np.float64] | None:
     contours, _ = cv2.findContours(light, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     outline = cv2.convexHull(max(contours, key=cv2.contourArea))
     area = cv2.contourArea(outline)
-    if area < _LEAST_SHEET * small.size:
+    if area < _LEAST_SHEET * filled.size:
         return None
     corners = cv2.approxPolyDP(outline, 0.03 * cv2.arcLength(outline, closed=True), closed=True)[:, 0].astype(
         np.float64
@@ -198,18 +211,19 @@ def _sheet_corners(grey: Grey) -> NDArray[np.float64] | None:
     edges = corners[[1, 3]] - corners[0]
     if edges[0, 0] * edges[1, 1] - edges[0, 1] * edges[1, 0] < 0:
         corners = corners[[0, 3, 2, 1]]
-    scales = np.array([small.shape[1] / width, small.shape[0] / height])
+    scales = np.array(filled.shape[::-1]) / np.array(grey.shape[::-1])
     return np.asarray((corners + 0.5) / scales - 0.5, np.float64)
 
 
-def remove_ruling(grey: Grey) -> Grey | None:
+def remove_ruling(grey: Grey, tone: Floats) -> Grey | None:
     """The drawing without the lines or the grid of ruled paper; None if there are none.
 
     Parameters
     ----------
     grey : (H, W) uint8 array
+    tone : (H, W) float32 array
+        From :func:`paper_tone`.
     """
-    tone = _paper_tone(grey)
     dark: Floats = np.clip(tone - grey, 0, None).astype(np.float32)
     ruling = np.zeros_like(dark)
     for is_across in (True, False):

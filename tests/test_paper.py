@@ -4,7 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from facesynth.paper import CROPPED, LEVELLED, UNRULED, clean_paper, crop_to_sheet, is_clean, level
+from facesynth.labels import CELEBAMASK_HQ
+from facesynth.paper import CROPPED, LEVELLED, UNRULED, clean_paper, crop_to_sheet, is_clean, level, paper_tone
+from facesynth.prep.portraits.draw import draw_portrait
+from facesynth.prep.sketches.drawing import draw
+from facesynth.prep.sketches.presets import PRESETS, resolve
 
 SIZE = 256
 
@@ -52,8 +56,21 @@ def test_a_clean_drawing_stays_as_it_is(shade):
     sheet = drawing()
     sheet[:60] = np.minimum(sheet[:60], 255 - shade)  # hair that reaches the border
     found, notes = clean_paper(sheet)
-    assert is_clean(sheet)
+    assert is_clean(sheet, paper_tone(sheet))
     assert (found is sheet, notes) == (True, [])
+
+
+@pytest.mark.parametrize(
+    "name", [f"{method}:{preset}" if preset else method for method in PRESETS for preset in ("", *PRESETS[method])]
+)
+def test_no_sketch_of_preparing_is_taken_for_a_photographed_one(name):
+    for index in range(2):
+        portrait = draw_portrait(3, index, size=SIZE, mask_size=SIZE)
+        labels = np.zeros((SIZE, SIZE), np.uint8)
+        for part, mask in portrait.parts.items():
+            labels[mask] = CELEBAMASK_HQ.classes.index(part)
+        sketch = draw(portrait.photo, resolve(name), labels=labels)
+        assert clean_paper(sketch)[1] == []
 
 
 def test_keep_and_level_are_obeyed():
@@ -108,9 +125,11 @@ def test_few_straight_lines_of_a_drawing_stay():
     sheet = drawing()
     for at in (20, 60, 200, 230):
         sheet[at, 20:-20] = 0
-    assert clean_paper(sheet) == (sheet, []) or clean_paper(sheet)[0] is sheet
+    found, notes = clean_paper(sheet)
+    assert (found is sheet, notes) == (True, [])
 
 
 def test_an_empty_sheet_has_no_lines():
-    found = level(photographed(np.full((SIZE, SIZE), 255, np.uint8), 0.7))
+    sheet = photographed(np.full((SIZE, SIZE), 255, np.uint8), 0.7)
+    found = level(sheet, paper_tone(sheet))
     assert np.mean(found > 200) > 0.95
