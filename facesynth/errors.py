@@ -31,6 +31,17 @@ def shown(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
+def shortened(value: object) -> str:
+    """A text of at most 80 characters as it is, without quotes; anything else as :func:`shown` does.
+
+    Examples
+    --------
+    >>> shortened("a"), shortened(None), len(shortened("a" * 1000))
+    ('a', 'None', 80)
+    """
+    return value if isinstance(value, str) and len(value) <= LONGEST else shown(value)
+
+
 def reason_of(error: BaseException) -> str:
     """What an exception of another library says, on one line of at most 200 characters; its name if it says nothing."""
     text = " ".join(str(error).split()) or type(error).__name__

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from facesynth.errors import LONGEST, InputError, shown
+from facesynth.errors import LONGEST, InputError, shortened, shown
 from facesynth.values import read_json, read_text, read_yaml
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class LabelScheme:
 
 def _listed(names: Sequence[object], most: int = 8) -> str:
     """Some names in one line, and the number of further ones."""
-    some = ", ".join(name if isinstance(name, str) and len(name) <= LONGEST else shown(name) for name in names[:most])
+    some = ", ".join(shortened(name) for name in names[:most])
     return f"{some} and {len(names) - most} more" if len(names) > most else some
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from facesynth import images
-from facesynth.errors import LONGEST, InputError, shown
+from facesynth.errors import InputError, shortened, shown
 from facesynth.files import inside, sha256
 from facesynth.labels import LabelScheme
 from facesynth.manifest import is_path_column, iter_rows, photo_sizes, read_info
@@ -164,20 +164,19 @@ def _check_photo(data: bytes, path: Path, _: LabelScheme, row: Row, column: str)
     recorded = row["width"], row["height"]
     if column == "photo":
         if (str(width), str(height)) != recorded:
-            return "width", f"{path} is {width} x {height}, the manifest gives {' x '.join(map(_short, recorded))}"
+            return "width", f"{path} is {width} x {height}, the manifest gives {' x '.join(map(shortened, recorded))}"
         return None
     (size,) = photo_sizes([column])
     if not all(side.isdecimal() and len(side) < 10 for side in recorded):
-        return "width", f"the manifest gives {path} the size {' x '.join(map(_short, recorded))}; needed: whole numbers"
+        return (
+            "width",
+            f"the manifest gives {path} the size {' x '.join(map(shortened, recorded))}; needed: whole numbers",
+        )
     longer = max(*map(int, recorded), size)
     expected = tuple(max(1, round(int(side) * size / longer)) for side in recorded)
     if (width, height) != expected:
         return column, f"{path} is {width} x {height}; needed: {expected[0]} x {expected[1]}"
     return None
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else shown(text)
 
 
 def _check_labels(data: bytes, path: Path, scheme: LabelScheme, row: Row, _: str) -> tuple[str, str] | None:

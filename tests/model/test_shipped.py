@@ -96,13 +96,16 @@ def test_the_parser_finds_the_parts(portraits, parser):
 
 
 @pytest.mark.slow
-def test_faces_have_the_parts_of_their_label_maps(portraits, seg, parser):
+def test_faces_have_the_parts_of_their_label_maps(portraits, seg, parser, family):
     faces = [np.asarray(seg(labels)) for _, labels, _ in portraits]
     small = [images.resize(labels, (128, 128), labels=True) for _, labels, _ in portraits]
     own = np.mean([iou(a, parser.parse(face)) for a, face in zip(small, faces, strict=True)])
     others = np.mean([iou(a, parser.parse(face)) for a, face in zip(small, faces[1:] + faces[:1], strict=True)])
-    assert own > 0.5
-    assert own > others + 0.2
+    least, apart = {"portrait": (0.6, 0.25), "photo": (0.5, 0.2)}[
+        family
+    ]  # drawn heads are smaller than those of photos
+    assert own > least
+    assert own > others + apart
 
 
 @pytest.mark.slow

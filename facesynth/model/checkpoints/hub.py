@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from facesynth.errors import CheckpointError
+from facesynth.errors import CheckpointError, reason_of
 from facesynth.model.checkpoints.native import MODEL_FILE
 
 if TYPE_CHECKING:
@@ -178,5 +178,5 @@ def _reason(error: Exception) -> str:
         return "the Hub has no such repository, or none that is public"
     if isinstance(error, EntryNotFoundError):
         return "the Hub has no such file any more"
-    said = (" ".join(str(error).split()) or type(error).__name__)[:200]
+    said = reason_of(error)
     return f"the Hub says: {said}" if isinstance(error, HfHubHTTPError) else f"the Hub cannot be reached: {said}"

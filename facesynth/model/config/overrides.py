@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from facesynth.errors import LONGEST, InputError, reason_of, shown
+from facesynth.errors import InputError, reason_of, shortened, shown
 from facesynth.model.config.model import ModelConfig
 from facesynth.model.config.presets import preset
 from facesynth.model.config.train import TrainConfig
@@ -178,7 +178,7 @@ def of_kind(config: type[Any], values: Mapping[str, Any], what: str) -> dict[str
     ]
     for name in values:
         if name not in fields:
-            raise InputError(f"{_bare(name)} is not {what}; needed: {', '.join(fields)}")
+            raise InputError(f"{shortened(name)} is not {what}; needed: {', '.join(fields)}")
     return {name: _converted(name, value, hints[name]) for name, value in values.items()}
 
 
@@ -204,7 +204,3 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
         return value
     kinds = {int: "a whole number", float: "a number", bool: "true or false"}
     raise InputError(f"{name} is {shown(value)}; needed: {kinds.get(hint, 'a word')}")
-
-
-def _bare(name: str) -> str:
-    return name if len(name) <= LONGEST else shown(name)

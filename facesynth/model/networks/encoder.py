@@ -101,6 +101,11 @@ class SqueezeExcitation(nn.Module):
         return features * torch.sigmoid(self.excite(F.relu(self.squeeze(means))))
 
 
+def _projection(in_channels: int, out_channels: int) -> nn.Module:
+    """The shortcut of a unit whose output has another shape than its input."""
+    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels))
+
+
 class ResidualUnit(nn.Module):
     """BN, 3 x 3 conv, PReLU, 3 x 3 conv with the unit's stride, BN, channel attention; plus the shortcut.
 
@@ -121,13 +126,9 @@ class ResidualUnit(nn.Module):
         self.norm_out = nn.BatchNorm2d(out_channels)
         self.attention = SqueezeExcitation(out_channels)
         self.stride = stride
-        self.shortcut: nn.Module
-        if in_channels == out_channels:
-            self.shortcut = nn.Identity()
-        else:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels)
-            )
+        self.shortcut: nn.Module = (
+            nn.Identity() if in_channels == out_channels else _projection(in_channels, out_channels)
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, in_channels, H, W) to (N, out_channels, H / stride, W / stride)."""
@@ -156,13 +157,8 @@ class BasicUnit(nn.Module):
         self.conv_out = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.norm_out = nn.BatchNorm2d(out_channels)
         self.stride = stride
-        self.shortcut: nn.Module
-        if in_channels == out_channels and stride == 1:
-            self.shortcut = nn.Identity()
-        else:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels)
-            )
+        is_same = in_channels == out_channels and stride == 1
+        self.shortcut: nn.Module = nn.Identity() if is_same else _projection(in_channels, out_channels)
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, in_channels, H, W) to (N, out_channels, H / stride, W / stride)."""

@@ -28,7 +28,7 @@ import torchvision
 import yaml
 
 import facesynth
-from facesynth.errors import LONGEST, CheckpointError, InputError, reason_of, shown
+from facesynth.errors import CheckpointError, InputError, reason_of, shortened
 from facesynth.files import make_folder, write_text
 from facesynth.model.checkpoints import native
 from facesynth.model.config.model import ModelConfig
@@ -155,7 +155,7 @@ class RunFolder:
         if different and self.states():  # without a state there is nothing to lose
             name = different[0]
             raise InputError(
-                f"{self.root} holds a run with another {name} ({_text(recorded.get(name))}, now {_text(now[name])}); "
+                f"{self.root} holds a run with another {name} ({shortened(recorded.get(name))}, now {shortened(now[name])}); "
                 "give the same options to continue it, or another --out"
             )
 
@@ -224,7 +224,3 @@ def _flat(nested: Mapping[str, Any]) -> dict[str, Any]:
         inner = _flat(value) if isinstance(value, Mapping) else None
         flat |= {f"{name}.{key}": nested for key, nested in inner.items()} if inner is not None else {name: value}
     return flat
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) and len(value) <= LONGEST else shown(value)

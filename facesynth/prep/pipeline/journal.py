@@ -294,7 +294,7 @@ def _parse(line: bytes, path: Path) -> dict[str, Any]:
                 f"{path} names {shown(name)} for {shown(entry['id'])}, which is outside the folder; remove this file and run "
                 "the stage again"
             )
-    return dict(entry)
+    return entry
 
 
 def _is_entry(entry: Any) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from facesynth import images
-from facesynth.errors import InputError, shown
+from facesynth.errors import InputError, shortened
 from facesynth.files import locked, make_folder, write_bytes, write_text
 from facesynth.prep import celebamask
 from facesynth.prep.pipeline.dataset import Prepared
@@ -98,9 +98,8 @@ def _claim_sample(out: Path, parameters: dict[str, int]) -> None:
         except (InputError, OSError, ValueError, KeyError, TypeError):
             recorded, fits = "unreadable", False
         if not fits:
-            came = recorded if isinstance(recorded, str) else shown(recorded)
             raise InputError(
-                f"{out} holds another or a larger sample ({came}); give an empty folder, or the same numbers"
+                f"{out} holds another or a larger sample ({shortened(recorded)}); give an empty folder, or the same numbers"
             )
     elif any(entry for entry in out.iterdir() if not entry.name.startswith(".")):
         raise InputError(f"{out} is not empty and holds no sample; give an empty folder")

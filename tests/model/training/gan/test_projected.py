@@ -23,24 +23,21 @@ from facesynth.model.training.gan.plan import InitialNetworks, plan_generator, r
 from facesynth.model.training.gan.train import train_generator
 
 from ....runs import assert_same_outcome
-from ...recipe import normal
 from ..projection import Projection
-from .test_networks import moved, photos, weights
+from . import test_networks
+from .test_networks import SIZES, assert_both_learn, moved, photos, weights
 
 pytestmark = pytest.mark.usefixtures("no_curves")
 
-SIZES = {"style_dim": 8, "mapping_depth": 2, "channel_base": 128, "channel_max": 8}
 ALWAYS = {"generator_loss", "discriminator_loss", "real_score", "fake_score", "augment_p"}
 
 
 def tiny(**values: Any) -> GANConfig:
-    return preset("small", 32, generator_sizes=SIZES, **{"discriminator_kind": "projected", "batch_size": 4, **values})
+    return test_networks.tiny(**{"discriminator_kind": "projected", **values})
 
 
 def adversaries(config: GANConfig, out: Path = Path("nowhere")) -> Adversaries:
-    accelerator = distributed.start("cpu", config, out)
-    places = distributed.micro_batch_indices(config.batch_size, 0, 1, config.accumulate)
-    return Adversaries(config, accelerator, places, projection=Projection())
+    return test_networks.adversaries(config, out, projection=Projection())
 
 
 # ---------------------------------------------------------------------------------------------------------------- steps
@@ -120,16 +117,7 @@ def test_augmentation_sets_in_where_the_discriminators_are_sure() -> None:
 @pytest.mark.slow
 def test_the_discriminators_learn_and_the_generator_answers() -> None:
     config = tiny(batch_size=8, path_weight=0.0, augment_target=0.0)
-    pair = adversaries(config)
-    told = [pair.step([photos(step % 3, 8)], step) for step in range(40)]
-    first, last = (sum(values["discriminator_loss"] for values in part) / 5 for part in (told[:5], told[-5:]))
-    assert last < first
-    assert told[-1]["real_score"] > told[-1]["fake_score"]
-    made = pair.averaged(pair.averaged.mapping(normal("z", 8, 8))[:, None].expand(-1, 8, -1)).detach()
-    real = torch.cat([photos(step, 8) for step in range(3)])
-    start = adversaries(config)
-    untrained = start.averaged(start.averaged.mapping(normal("z", 8, 8))[:, None].expand(-1, 8, -1)).detach()
-    assert abs(made.std() - real.std()) < abs(untrained.std() - real.std())
+    assert_both_learn(adversaries(config), adversaries(config))
 
 
 def test_bfloat16_stays_near() -> None:
