@@ -146,7 +146,10 @@ def test_a_dry_run_in_the_folder_of_another_run(trained, faces, facesynth):
         (("--augment-target", 1), r"augment_target is 1\.0; needed: 0 to less than 1"),
         (("--metric", "fid"), "metric is 'fid'; needed: swd, swd_32, swd_16"),
         (("--generator", "nothing"), r"checkpoint nothing does not exist; give a \.safetensors file"),
-        (("--discriminator", "nothing"), "a discriminator came without a generator"),
+        (
+            ("--discriminator", "nothing"),
+            "generator, nothing; give --generator FILE too, or a kind: stylegan2, projected",
+        ),
         (("--lpips-backbone", "nothing"), "--lpips-backbone is given but the discriminator is stylegan2; give --discr"),
         (("--lpips-net", "vgg"), "--lpips-net is given but the discriminator is stylegan2"),
         (("--discriminator", "projected", "--r1", 1), r"r1_weight is 1\.0; needed: 0, because a projected"),

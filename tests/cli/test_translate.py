@@ -313,6 +313,12 @@ def test_tone_and_paper_by_option(faces, tmp_path, translate):
         (("{data}", "--from-latents"), "no latents in .*data; looked for"),
         (("{data}", "--samples", 1, "--style-from", "{data}/labels/00000.png"), "a given style came with samples 1"),
         (("{data}", "--checkpoint", "{data}/manifest.csv"), "is of no known format"),
+        (("{data}", "--tone", "invert"), "tone is invert and paper auto, but .* takes labels; leave them out"),
+        (("{data}", "--paper", "level"), "tone is auto and paper level, but .* takes labels; leave them out"),
+        (
+            ("{data}", "--checkpoint", "photo-sketc"),
+            "does not exist; .*photo-sketch, .*; or is downloaded: psp-sketch-to",
+        ),
     ],
 )
 def test_options_that_do_not_fit(faces, tmp_path, translate, arguments, says):

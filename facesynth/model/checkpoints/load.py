@@ -76,7 +76,7 @@ def find(path: Path | str, *holds: named.Holds, **options: Any) -> Path:
     """
     known = named.published(path)
     if known is None:
-        return native.find(Path(path))
+        return native.find(Path(path), named.PUBLISHED)
     if holds:
         named.need(known, *holds)
     is_forced = bool(options.get("force_download"))

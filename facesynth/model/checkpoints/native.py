@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -377,8 +377,14 @@ SHIPPED = (
 """Names of the checkpoints that come with the package."""
 
 
-def find(path: Path) -> Path:
+def find(path: Path, others: Collection[str] = ()) -> Path:
     """The checkpoint file for a path: the file itself, the best model in a run folder, or one of :data:`SHIPPED`.
+
+    Parameters
+    ----------
+    path : Path
+    others : collection of str
+        Further names that the caller knows, for the message.
 
     Raises
     ------
@@ -399,7 +405,7 @@ def find(path: Path) -> Path:
     if not path.is_file():
         raise CheckpointError(
             f"checkpoint {path} does not exist; give a .safetensors file, the --out of `facesynth train`, or one that comes "
-            f"with facesynth: {', '.join(SHIPPED)}"
+            f"with facesynth: {', '.join(SHIPPED)}" + (f"; or is downloaded: {', '.join(others)}" if others else "")
         )
     return path
 

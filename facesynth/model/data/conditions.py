@@ -150,7 +150,7 @@ def kind_of(picture: Picture, scheme: LabelScheme) -> Condition:
     except PictureError:
         try:
             with naming(picture.path):
-                _sketch(picture, SketchReading())
+                _sketch(picture, SketchReading(paper="keep"))
         except WrongKindError as error:
             raise WrongKindError(
                 f"{picture.path} is neither a label map in the ids or colours of {scheme.name} nor a sketch, which the shipped "
@@ -162,7 +162,7 @@ def kind_of(picture: Picture, scheme: LabelScheme) -> Condition:
 
 def _sketch(picture: Picture, reading: SketchReading) -> tuple[NDArray[np.uint8], str]:
     """The drawing as dark lines on white paper, and what was done to it."""
-    if reading.tone == "auto" and picture.pillow.has_transparency_data:
+    if reading.tone != "keep" and picture.pillow.has_transparency_data:
         alpha = np.asarray(picture.pillow.convert("RGBA"))[..., 3]
         if int(alpha.min()) < _DARK <= int(alpha.max()) and int(picture.rgb().min()) >= 2 * _DARK - _COLOURED:
             return 255 - alpha, ON_GLASS

@@ -76,6 +76,13 @@ class Translator(
     paper : str
         auto: level photographs and scans of sketches, and crop them to the sheet; keep: take them as they are; level: level
         all.
+
+    Raises
+    ------
+    InputError
+        If the device is not available, or ``tone`` or ``paper`` is given to a model that does not take sketches.
+    CheckpointError
+        If the checkpoint does not fit its own config.
     """
 
     _hub_mixin_config: dict[str, Any] = {}  # noqa: RUF012 - not None, lest the mixin copy the checkpoint for a config
@@ -91,6 +98,10 @@ class Translator(
         paper: PaperMode = "auto",
     ) -> None:
         self.sketches = SketchReading(tone=tone, paper=paper)
+        if self.sketches != SketchReading() and given.config.condition != "sketch":
+            raise InputError(
+                f"tone is {tone} and paper {paper}, but {given.path} takes {given.config.condition}; leave them out"
+            )
         self.device = choose_device(device)
         self.precision, self.autocast = precision, precise(precision, self.device)
         self.checkpoint = given

@@ -152,6 +152,15 @@ def test_the_tone_can_be_chosen(tone, inverted):
         assert found.note == (INVERTED if is_turned else "")
 
 
+def test_light_lines_on_transparent_paper_can_be_inverted_or_kept():
+    lines = drawing()
+    glass = np.dstack([np.full((64, 64, 3), 255, np.uint8), 255 - lines])
+    for tone, wanted, note in (("invert", lines, ON_GLASS), ("keep", np.full_like(lines, 255), "")):
+        found = read_condition(glass, "sketch", CELEBAMASK_HQ, 64, sketches=SketchReading(tone=tone))
+        np.testing.assert_array_equal(found.pixels, wanted)
+        assert found.note == note
+
+
 def test_photographed_paper_is_levelled_unless_it_is_to_be_kept():
     photo = (drawing() * 0.7).astype(np.uint8)
     levelled, note = read(photo, "sketch")

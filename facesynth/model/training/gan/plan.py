@@ -20,7 +20,7 @@ from facesynth.errors import CheckpointError, InputError
 from facesynth.manifest import read_dataset
 from facesynth.model.checkpoints import native, state_dict
 from facesynth.model.checkpoints.load import load_discriminator, load_generator
-from facesynth.model.config.gan import TASK, GANConfig
+from facesynth.model.config.gan import DISCRIMINATORS, TASK, GANConfig
 from facesynth.model.data.photos import Photos
 from facesynth.model.losses import adversarial
 from facesynth.model.training.gan.discriminators import new_opponent, require_projection
@@ -219,7 +219,10 @@ def read_initial_networks(generator: Path | None, discriminator: Path | None, si
     """
     if generator is None:
         if discriminator is not None:
-            raise InputError("a discriminator came without a generator; give --generator FILE too")
+            raise InputError(
+                f"a discriminator came without a generator, {discriminator}; give --generator FILE too, or a kind: "
+                f"{', '.join(DISCRIMINATORS)}"
+            )
         return InitialNetworks()
     checkpoint = load_generator(generator)
     output_size = checkpoint.config.output_size

@@ -277,7 +277,7 @@ def test_a_run_starts_from_another_runs_networks(faces, tmp_path, undisturbed):
 def test_networks_that_do_not_fit(tmp_path, undisturbed, faces):
     with pytest.raises(CheckpointError, match="makes 32 px, not the 64 px requested; leave out --size"):
         read_initial_networks(undisturbed, None, 64)
-    with pytest.raises(InputError, match="a discriminator came without a generator; give --generator FILE too"):
+    with pytest.raises(InputError, match="give --generator FILE too, or a kind: stylegan2, projected"):
         read_initial_networks(None, newest(undisturbed), None)
     with pytest.raises(CheckpointError, match="is a folder; a discriminator is in a file, such as a run's newest"):
         read_initial_networks(undisturbed, undisturbed, None)
