@@ -1,9 +1,10 @@
 """Photographs from label maps and from sketches with one generator: ``python recipes/photographs/train.py DATA.npz --out OUT``.
 
 DATA is a file of ``pack_data.py``. Two models, one for label maps and one for sketches, each with its own encoder and spatial
-path, share the generator and the style codes of the photos, and are trained in alternate steps. In every step a quarter of the
-faces have the style of another photo or a random one. Their only loss term is the adversary's, so that every style gives a
-photograph.
+path, share the generator and the style codes of the photos, and are trained in alternate steps. The last numbers of a code are
+the colours of hair, background, clothes and skin (``recolour.py``); half of the photos are recoloured in each of the first
+three. In every step a quarter of the faces have the style of another photo or a random one. Their only loss term is the
+adversary's, so that every style gives a photograph.
 
 Files in OUT, rewritten at every validation: ``sketch.safetensors`` and ``seg.safetensors``, the averaged weights in half
 precision; ``rest.safetensors``, what ``--resume OUT`` needs in addition; ``metrics.csv``; ``sheet.png``, faces of validation
@@ -28,6 +29,8 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 from pack_data import unpack
+from recolour import SHARE, mattes, recolour
+from recolour import SIZE as COLOURS
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -57,8 +60,10 @@ STYLED, RESTYLED = 0.8, 0.25
 another style, of all faces."""
 FALLING = 0.3
 """Fraction of the time, at the end, over which the learning rates fall to 0."""
-LINES, LINE_SHARE = ("outlines", "contours"), 0.4
+LINES, LINE_SHARE = ("outlines", "contours"), 0.5
 """Sketch methods that draw only lines, as people do, and the fraction of the training sketches that use them."""
+MOTION = {"scale": 0.12, "shift": 0.04}
+"""Greatest changes of scale and place, for drawings whose heads are not where the photos have theirs."""
 CODE_RATE = 5e-3
 AVERAGE = 0.998
 MAX_VALIDATED = 100
@@ -67,12 +72,19 @@ WARM_UP = 100
 """Steps over which the learning rates rise from 0; a resumed run starts without its optimiser's moments."""
 
 
-class TrainingPairs(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8], int]]):
-    """Endless augmented training pairs, which depend only on the seed and their number."""
+Item = tuple[NDArray[np.uint8], NDArray[np.uint8], int, NDArray[np.float32], bool]
+
+
+class TrainingPairs(Dataset[Item]):
+    """Endless augmented training pairs, which depend only on the seed and their number.
+
+    An item is a condition, its photo, the photo's index, the code of the photo's colours, and whether the face is to have the
+    photo's style; photos are recoloured only then.
+    """
 
     def __init__(self, data: Mapping[str, Any], places: NDArray[np.int64], kind: str, config: TrainConfig) -> None:
         self.data, self.places, self.kind, self.seed = data, places, kind, config.seed
-        self.augmentation = Augmentation().scaled(config.augment, flip=config.flip)
+        self.augmentation = dataclasses.replace(Augmentation().scaled(config.augment, flip=config.flip), **MOTION)
         self.roughness = Roughness().scaled(config.rough)
         is_line = np.array([str(name).startswith(LINES) for name in data["kinds"]])
         shares = np.where(is_line, LINE_SHARE / max(is_line.sum(), 1), (1 - LINE_SHARE) / max((~is_line).sum(), 1))
@@ -81,7 +93,7 @@ class TrainingPairs(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8], int]]):
     def __len__(self) -> int:
         return 1 << 40
 
-    def __getitem__(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], int]:
+    def __getitem__(self, number: int) -> Item:
         rng = np.random.default_rng([self.seed, number, self.kind == "labels"])
         index = int(rng.integers(len(self.places)))
         place = self.places[index]
@@ -91,9 +103,11 @@ class TrainingPairs(Dataset[tuple[NDArray[np.uint8], NDArray[np.uint8], int]]):
             kinds = self.data["sketches"][place]
             condition = kinds[rng.choice(len(kinds), p=self.shares)]
         condition = roughen(condition, self.kind, self.roughness, rng, CELEBAMASK_HQ)
-        photo = self.data["photos"][place]
+        is_styled = bool(rng.random() < STYLED)
+        photo, labels, soft = (self.data[key][place] for key in ("photos", "labels", "mattes"))
+        photo, colours = recolour(photo, labels, soft, rng, SHARE if is_styled else 0.0)
         condition, photo = augment(condition, photo, self.kind, self.augmentation, rng, mirror=CELEBAMASK_HQ.mirror)
-        return np.ascontiguousarray(condition), np.ascontiguousarray(photo), index
+        return np.ascontiguousarray(condition), np.ascontiguousarray(photo), index, colours, is_styled
 
 
 def _no_threads(_: int) -> None:
@@ -111,6 +125,11 @@ def add_sketches(data: Mapping[str, Any], wanted: str) -> dict[str, Any]:
     more = np.stack([np.stack([drawing[sketch.name] for sketch in sketches]) for drawing in drawings])
     kinds = np.array([*data["kinds"], *(sketch.name for sketch in sketches)])
     return {**data, "kinds": kinds, "sketches": np.concatenate([data["sketches"], more], axis=1)}
+
+
+def add_mattes(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data with the soft masks that recolouring needs."""
+    return {**data, "mattes": np.stack([mattes(*pair) for pair in zip(data["photos"], data["labels"], strict=True)])}
 
 
 class Numbers:
@@ -209,7 +228,7 @@ class Run:
             cpu=options.cpu, mixed_precision={"float32": "no"}.get(options.precision, options.precision)
         )
         self.device = self.accelerator.device
-        self.data = add_sketches(unpack(options.data), options.draw)
+        self.data = add_mattes(add_sketches(unpack(options.data), options.draw))
         kept = self.data["split"] == "train"
         self.train = np.flatnonzero(kept)
         self.held_out = np.flatnonzero(~kept)[:MAX_VALIDATED]
@@ -232,6 +251,9 @@ class Run:
         self.rows: list[dict[str, Any]] = []
         if options.resume:
             self._resume(options.resume)
+        rng = torch.Generator().manual_seed(options.seed)
+        with torch.no_grad():  # those that validation shows; in training they are the photos' colours
+            self.codes[:, -COLOURS:] = torch.randn(len(self.codes), COLOURS, generator=rng).to(self.device)
         self.averaged = self._copies()
         models = [trainee.model for trainee in self.trainees.values()]
         parameters = {id(value): value for model in models for value in model.parameters()}
@@ -262,15 +284,14 @@ class Run:
 
     # ---------------------------------------------------------------------------------------------------------- a step
 
-    def train_step(self, name: str, batch: tuple[Tensor, Tensor, Tensor], share: float) -> dict[str, Tensor | float]:
+    def train_step(self, name: str, batch: tuple[Tensor, ...], share: float) -> dict[str, Tensor | float]:
         trainee, adversary = self.trainees[name], self.adversaries[name]
         model, config = trainee.model, trainee.config
-        conditions, photos, indices = batch
+        conditions, photos, indices, colours, own = batch
         count = len(conditions)
         known = count - int(count * RESTYLED)
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
         transforms = adversary.begin_step(rng)
-        own = torch.rand(count, generator=rng) < STYLED
         others = torch.randint(len(self.codes), (count,), generator=rng)
         z = torch.randn(count, config.model.style_dim, generator=rng)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
@@ -279,11 +300,13 @@ class Run:
         condition = trainee.tensor(conditions, device).contiguous(memory_format=torch.channels_last)
         photo = photo_tensor(photos.to(device, non_blocking=True)).contiguous(memory_format=torch.channels_last)
         with self.accelerator.autocast():
-            codes = self.codes[indices.to(device)]
+            codes = torch.cat([self.codes[indices.to(device), :-COLOURS], colours.to(device)], dim=1)
             half = known + (count - known) // 2
-            codes = torch.cat([codes[:known], self.codes[others[known:half].to(device)].detach(), z[half:].to(device)])
+            z = z.to(device)
+            z[known:half, :-COLOURS] = self.codes[others[known:half].to(device), :-COLOURS].detach()
+            codes = torch.cat([codes[:known], z[known:]])
             styles = model.generator.mapping(codes)
-            own[known:] = True
+            own = own | (torch.arange(count) >= known)
             latents = model.encode(condition)
             restyled = model.mix(latents, styles.to(latents.dtype), config.model.style_layers)
             mixed = torch.where(own.to(device)[:, None, None], restyled, latents)
