@@ -31,6 +31,14 @@ _STDIN = Path("-")
 )
 @click.option("--seed", default=0, help="Seed of the random styles and noise; it gives every input the same ones.")
 @click.option(
+    "--colour",
+    "colours",
+    multiple=True,
+    metavar="REGION=COLOUR",
+    help="Colour of hair, background, cloth or skin, as #rrggbb or a name, if the checkpoint's styles have colours, as those "
+    "of photo-sketch and photo-seg. Repeat it for several regions; the rest of the style is random.",
+)
+@click.option(
     "--mix-layers",
     default="",
     show_default="the checkpoint's own",
@@ -40,7 +48,8 @@ _STDIN = Path("-")
 @click.option(
     "--style-from",
     type=_PATH,
-    help="One style for all: latents (.npy), or a picture that the checkpoint can encode.",
+    help="One style for all: latents (.npy), or a picture that the checkpoint can encode. If the checkpoint's styles have "
+    "colours, also a photo, whose colours the faces get.",
 )
 @click.option("--truncation", default=1.0, help="Distance from the average face: 1 unchanged, 0 the average.")
 @click.option(
@@ -102,6 +111,7 @@ def translate(
     out: Path,
     split: str | None,
     sketch: str | None,
+    colours: tuple[str, ...],
     style_from: Path | None,
     tone: Any,
     paper: Any,
@@ -143,7 +153,7 @@ def translate(
         inputs,
         checkpoint,
         out,
-        styling=Styling(**styling),
+        styling=Styling(**styling, colours=_colours(colours)),
         writing=Writing(format=format, size=size, latents=save_latents, sheet=sheet),
         style_from=style_from,
         from_latents=from_latents,
@@ -170,3 +180,18 @@ def translate(
         click.echo(f"contact sheet: {done.sheet}")
     if done.failures:
         sys.exit(2 if any(isinstance(error, WrongKindError) for _, error in done.failures) else 1)
+
+
+def _colours(given: tuple[str, ...]) -> dict[str, str]:
+    """REGION=COLOUR options by region."""
+    from facesynth.errors import InputError, shown
+
+    found: dict[str, str] = {}
+    for text in given:
+        region, is_pair, colour = text.partition("=")
+        if not is_pair:
+            raise InputError(f"colour is {shown(text)}; needed: REGION=COLOUR, such as hair=#c8a165")
+        if region in found:
+            raise InputError(f"colour is given twice for {shown(region)}; give one")
+        found[region] = colour
+    return found

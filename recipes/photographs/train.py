@@ -29,7 +29,7 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 from pack_data import unpack
-from recolour import SHARE, mattes, recolour
+from recolour import COLOURED, SHARE, mattes, recolour
 from recolour import SIZE as COLOURS
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -154,6 +154,7 @@ class Trainee:
             "photographs",
             self.task,  # type: ignore[arg-type]
             n_classes=len(CELEBAMASK_HQ),
+            model_sizes={"style_colours": COLOURED},
             batch_size=options.batch,
             precision=options.precision,
             seed=options.seed,

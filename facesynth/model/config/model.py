@@ -18,6 +18,8 @@ TRUNK_UNITS: Mapping[int, StageUnits] = MappingProxyType({50: (3, 4, 14, 3), 100
 """Residual units in the four stages of IR-SE50, IR-SE100 and IR-SE152 (Deng et al., "ArcFace", CVPR 2019)."""
 FACE_CHANNELS = 3
 """Channels of a face."""
+COLOURED = ("hair", "background", "cloth", "skin")
+"""The regions whose colours a model's styles may have."""
 _MOST_REFINEMENTS = 20
 
 _MAX_SPATIAL_CHANNELS = 128
@@ -187,6 +189,9 @@ class ModelConfig:
     ascending order, such as (8, 16, 32, 64); empty for a model whose generator sees only the latents."""
     spatial_channels: tuple[int, ...] = ()
     """Channels of the spatial path at each of these resolutions; if empty, three quarters of the generator's, at most 128."""
+    style_colours: tuple[str, ...] = ()
+    """Regions of the face whose mean colours the last numbers of z stand for, three each, in this order: of hair, background,
+    cloth and skin; see :mod:`facesynth.model.data.style_colours`. Empty for a model whose styles have no colours by region."""
 
     def __post_init__(self) -> None:
         _check_most(self, "input_channels", "style_dim", "mapping_depth", "channel_base", "channel_max")
@@ -216,6 +221,7 @@ class ModelConfig:
                 raise InputError(f"{name} is {shown(getattr(self, name))}; needed: at least 1")
         self._check_codes()
         self._check_spatial()
+        self._check_colours()
 
     def _check_codes(self) -> None:
         if type(self.layer_offsets) is not bool:
@@ -246,6 +252,17 @@ class ModelConfig:
             raise InputError(
                 f"spatial_channels is {shown(self.spatial_channels)}; needed: a number of at least 1 for each of "
                 f"spatial_resolutions, {shown(chosen)}, or none"
+            )
+
+    def _check_colours(self) -> None:
+        regions = self.style_colours
+        if not isinstance(regions, tuple) or any(name not in COLOURED or regions.count(name) > 1 for name in regions):
+            raise InputError(
+                f"style_colours is {shown(regions)}; needed: each at most once of {', '.join(COLOURED)}, or none"
+            )
+        if 3 * len(regions) > self.style_dim:
+            raise InputError(
+                f"style_dim is {self.style_dim}; needed: three for each of style_colours, {3 * len(regions)}"
             )
 
     @property

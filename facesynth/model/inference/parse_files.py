@@ -12,7 +12,7 @@ from facesynth.errors import InputError, PictureError
 from facesynth.files import locked, make_folder, pictures_in
 from facesynth.model.checkpoints import native
 from facesynth.model.inference.parser import Parser
-from facesynth.model.inference.sources import Source, of_different_names
+from facesynth.model.inference.sources import SHIPPED_PARSER, Source, of_different_names
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
@@ -36,7 +36,7 @@ class Parsed:
 def parse_files(
     photos: Sequence[Path],
     out: Path,
-    parser: Path | str = "photo-parser",
+    parser: Path | str = SHIPPED_PARSER,
     *,
     palette: bool = False,
     device: str = "auto",

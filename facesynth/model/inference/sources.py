@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from facesynth.model.inference.translator import Translator
 
 
+SHIPPED_PARSER = "photo-parser"
 SHIPPED_MODELS: Mapping[Condition, str] = MappingProxyType({"labels": "photo-seg", "sketch": "photo-sketch"})
 """The models that come with the package, by the condition that they take."""
 

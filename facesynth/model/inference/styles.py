@@ -13,16 +13,19 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import torch
 
 from facesynth.errors import InputError
+from facesynth.model.data.style_colours import PER_REGION, parse_colours
 from facesynth.model.networks.generator import NoiseMode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from torch import Tensor
 
     from facesynth.model.config.model import ModelConfig
@@ -50,6 +53,9 @@ class Styling:
     """Faces per condition, each with a random style; 0 for one face with the style predicted by the encoder."""
     seed: int = 0
     """Seed of the random styles and the noise, at least 0."""
+    colours: Mapping[str, str] = field(default_factory=dict)
+    """Colours of regions in the random styles, for a model with ``style_colours``: ``{"hair": "#c8a165"}``. With ``samples``
+    0, the face has the first random style with these colours."""
     mix_layers: str = ""
     """The W+ layers into which a style is mixed, in the form of :func:`layers_of`; those of the model's config if empty."""
     mix_alpha: float = 1.0
@@ -76,6 +82,11 @@ class Styling:
             raise InputError(f"truncation is {self.truncation}; needed: a number, at least 0")
         if self.noise not in get_args(NoiseMode):
             raise InputError(f"noise is {self.noise!r}; needed: {', '.join(get_args(NoiseMode))}")
+
+    @property
+    def draws(self) -> bool:
+        """Whether faces have a random style."""
+        return self.samples > 0 or bool(self.colours)
 
     @property
     def count(self) -> int:
@@ -153,12 +164,36 @@ def _have(config: ModelConfig) -> str:
     return f"it has the layers 0 to {config.n_styles - 1}, which read maps of 4 to {config.output_size} px"
 
 
-def random_styles(generator: Generator, styling: Styling) -> Tensor:
-    """The w of every sample's random z, (samples, style_dim) float32; a sample's w does not depend on their number."""
-    device = generator.constant.device
-    w = torch.empty(styling.samples, generator.style_dim, device=device)
-    for number in range(styling.samples):  # one by one, so that rounding does not depend on the batch
-        z = np.random.default_rng([styling.seed, number]).standard_normal((1, generator.style_dim), np.float32)
+def random_styles(generator: Generator, styling: Styling, regions: Sequence[str] = ()) -> Tensor:
+    """The w of every sample's random z; a sample's w does not depend on their number.
+
+    Parameters
+    ----------
+    generator : Generator
+    styling : Styling
+        Gives the seed, the number of samples, and colours that z does not leave to chance.
+    regions : sequence of str
+        The model's ``style_colours``.
+
+    Returns
+    -------
+    (styling.count, style_dim) float32 tensor
+
+    Raises
+    ------
+    InputError
+        If the styling has a colour of a region that the model does not have, or one that is no colour.
+    """
+    device, size = generator.constant.device, generator.style_dim
+    places = {
+        size - PER_REGION * (len(regions) - index): numbers
+        for index, numbers in parse_colours(styling.colours, regions).items()
+    }
+    w = torch.empty(styling.count, size, device=device)
+    for number in range(styling.count):  # one by one, so that rounding does not depend on the batch
+        z = np.random.default_rng([styling.seed, number]).standard_normal((1, size), np.float32)
+        for place, numbers in places.items():
+            z[0, place : place + PER_REGION] = numbers
         w[number] = generator.mapping(torch.from_numpy(z).to(device)).squeeze(0)
     return w
 

@@ -24,14 +24,17 @@ import torch
 from PIL import Image
 
 from facesynth import images
-from facesynth.errors import InputError, PictureError
+from facesynth.errors import InputError, PictureError, WrongKindError
 from facesynth.files import check_lengths, locked, make_folder, sha256, write_bytes
+from facesynth.model.checkpoints import native
 from facesynth.model.data.contact_sheet import contact_sheet
+from facesynth.model.data.style_colours import measure_colours
 from facesynth.model.data.tensors import square_at
 from facesynth.model.inference.latents import SUFFIX, write_latents
+from facesynth.model.inference.parser import Parser
 from facesynth.model.inference.reading import ConditionReading, LatentsReading, Reading, Way, latents_of
 from facesynth.model.inference.record import Record
-from facesynth.model.inference.sources import Source, find_sources, latents_sources, shipped_model
+from facesynth.model.inference.sources import SHIPPED_PARSER, Source, find_sources, latents_sources, shipped_model
 from facesynth.model.inference.styles import Styling
 from facesynth.model.inference.translator import Translator
 
@@ -137,7 +140,8 @@ def translate_files(
         The folder for the faces; created if missing.
     styling, writing : Styling, Writing, optional
     style_from : Path, optional
-        Latents (``.npy``) or a condition for the model, whose style is mixed into all faces.
+        Latents (``.npy``) or a condition for the model, whose style is mixed into all faces. For a model with
+        ``style_colours`` also a photo, whose colours the faces get.
     from_latents : bool
         The inputs are ``.npy`` files of latents, or folders of them, not pictures.
     interpolate : (Path, Path), optional
@@ -189,10 +193,12 @@ def translate_files(
         reading, sources = LatentsReading(translator), latents_sources(inputs)
     else:
         reading, sources = ConditionReading(translator), find_sources(inputs, translator, split=split, sketch=sketch)
-    style = latents_of(images.Picture.read(style_from), translator) if style_from else None
+    style = None
+    if style_from:
+        style, styling = _style_of(images.Picture.read(style_from), translator, styling)
     if styling.follow != 1.0 and not translator.config.spatial_resolutions:
         raise InputError(f"follow is {styling.follow}, but {translator.path} has no spatial path; leave it out")
-    has_style = style is not None or styling.samples > 0
+    has_style = style is not None or styling.draws
     for name, needs_style in (("mix_layers", styling.mix_layers), ("mix_alpha", styling.mix_alpha != 1.0)):
         if needs_style and not has_style:
             given = getattr(styling, name)
@@ -206,6 +212,22 @@ def translate_files(
         run.done.notes.append(("latents", "without the spatial path, which needs the picture: lines are not followed"))
     with locked(out):
         return run.finish(force=force, progress=progress)
+
+
+def _style_of(file: images.Picture, translator: Translator, styling: Styling) -> tuple[Tensor | None, Styling]:
+    """The style of a file as latents; for a photo, if the model takes none but has ``style_colours``, as colours."""
+    regions = translator.config.style_colours
+    try:
+        return latents_of(file, translator), styling
+    except WrongKindError:
+        if not regions:
+            raise
+        photo = file.rgb()
+    parser = Parser(native.load_parser(native.find(Path(SHIPPED_PARSER))), device=str(translator.device))
+    measured = measure_colours(photo, parser.parse(photo), parser.scheme, regions)
+    if not measured:
+        raise PictureError(f"{file.path} has no {', '.join(regions)} to take colours of; give a photo of a face")
+    return None, dataclasses.replace(styling, colours={**measured, **styling.colours})
 
 
 # ------------------------------------------------------------------------------------------------------------- the work

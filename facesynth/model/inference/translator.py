@@ -323,7 +323,7 @@ class Translator(
 
     def styles(self, samples: int, seed: int) -> Tensor:
         """The w of ``samples`` random styles, (samples, style_dim) float32; each is independent of their number."""
-        return random_styles(self.model.generator, Styling(samples=samples, seed=seed))
+        return random_styles(self.model.generator, Styling(samples=samples, seed=seed))[:samples]
 
     @torch.inference_mode()
     def stylise(self, latents: Tensor, styling: Styling, style: Tensor | None = None) -> list[Tensor]:
@@ -344,16 +344,23 @@ class Translator(
         Raises
         ------
         InputError
-            If both a style and random ones are requested, or the styling names layers that the model does not have.
+            If both a style and random ones are requested, or the styling names layers or colours that the model does not
+            have.
         """
         layers = layers_of(styling.mix_layers, self.config)
-        if style is not None and styling.samples:
-            raise InputError(
-                f"a given style came with samples {styling.samples}, which are random styles; leave out one of the two"
+        if style is not None and styling.draws:
+            came = (
+                f"samples {styling.samples}, which are random styles"
+                if styling.samples
+                else "colours, which are a style"
             )
+            raise InputError(f"a given style came with {came}; leave out one of the two")
+        if styling.colours and not self.config.style_colours:
+            raise InputError(f"colours are given, but the styles of {self.path} have none; leave them out")
         chosen = [latents]
-        if style is not None or styling.samples:
-            given = random_styles(self.model.generator, styling) if style is None else style[None].to(latents)
+        if style is not None or styling.draws:
+            regions = self.config.style_colours
+            given = random_styles(self.model.generator, styling, regions) if style is None else style[None].to(latents)
             chosen = [self.model.mix(latents, one[None], layers, styling.mix_alpha) for one in given]
         if styling.truncation == 1.0:
             return chosen
@@ -401,8 +408,8 @@ class Translator(
         style : (n_styles, style_dim) or (style_dim,) tensor, optional
             One style for all faces, instead of random ones: for example, latents from :meth:`encode`.
         **styling
-            Fields of :class:`~facesynth.model.inference.styles.Styling`: ``samples``, ``seed``, ``mix_layers``, ``mix_alpha``,
-            ``truncation``, ``follow``, ``noise``.
+            Fields of :class:`~facesynth.model.inference.styles.Styling`: ``samples``, ``seed``, ``colours``, ``mix_layers``,
+            ``mix_alpha``, ``truncation``, ``follow``, ``noise``.
 
         Returns
         -------

@@ -112,3 +112,19 @@ def test_a_longer_list_of_styles_begins_as_a_shorter_one():
         long, short = (random_styles(generator, Styling(samples=samples, seed=5)) for samples in (3, 2))
     assert long.shape == (3, 16)
     assert torch.equal(long[:2], short)
+
+
+def test_given_colours_take_their_place_in_z_and_leave_the_rest():
+    generator, regions = model_of(small_model()).generator, ("hair", "skin")
+    seen = []
+    generator.mapping.register_forward_hook(lambda _, given, __: seen.append(given[0][0].clone()))
+    with torch.no_grad():
+        for colours in ({}, {"hair": "#800000"}, {"skin": "tan"}):
+            random_styles(generator, Styling(samples=2, seed=5, colours=colours), regions)
+    free, hair, skin = torch.stack(seen[:2]), torch.stack(seen[2:4]), torch.stack(seen[4:])
+    assert torch.equal(hair[:, :10], free[:, :10])
+    assert torch.equal(hair[:, 13:], free[:, 13:])
+    assert torch.equal(hair[0, 10:13], hair[1, 10:13])
+    assert not torch.equal(hair[0, 10:13], free[0, 10:13])
+    assert torch.equal(skin[:, :13], free[:, :13])
+    assert torch.equal(skin[0, 13:], skin[1, 13:])

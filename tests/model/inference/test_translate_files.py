@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from PIL import Image
 from facesynth import images
 from facesynth.errors import DatasetError, InputError, OutputError, PictureError, WrongKindError
 from facesynth.model.checkpoints import native
+from facesynth.model.data.style_colours import measure_colours
+from facesynth.model.inference.parser import Parser
 from facesynth.model.inference.record import RECORD
 from facesynth.model.inference.sources import find_sources
 from facesynth.model.inference.styles import Styling
@@ -599,3 +602,46 @@ def test_a_drawing_is_read_and_decoded_once(tmp_path, monkeypatch):
     assert done.chosen == "photo-sketch"
     assert reads.count(tmp_path / "a.png") == 1
     assert decodings.count(tmp_path / "a.png") == 1
+
+
+# --------------------------------------------------------------------------------------------------------------- colours
+
+
+@pytest.fixture(scope="module")
+def coloured(tmp_path_factory) -> Path:
+    """A model of label maps whose styles have the colours of two regions."""
+    return save_model(tmp_path_factory.mktemp("coloured") / "model.safetensors", style_colours=("background", "skin"))
+
+
+def test_a_photo_gives_its_colours_as_a_style(coloured, label_maps, faces, tmp_path):
+    photo, out = faces / "photos/00001.jpg", tmp_path / "out"
+    translate(label_maps[:1], coloured, out, style_from=photo)
+    parser = Parser(native.load_parser(native.find(Path("photo-parser"))), device="cpu")
+    shown = images.read_photo(photo)
+    colours = measure_colours(shown, parser.parse(shown), parser.scheme, ("background", "skin"))
+    assert set(colours) == {"background", "skin"}
+    translate(label_maps[:1], coloured, tmp_path / "same", styling=Styling(colours=colours))
+    assert pictures(out) == pictures(tmp_path / "same")
+    assert json.loads((out / RECORD).read_text().splitlines()[0])["settings"]["colours"] == colours
+
+
+def test_given_colours_come_before_those_of_a_photo(coloured, label_maps, faces, tmp_path):
+    photo = faces / "photos/00001.jpg"
+    for name, colours in (("own", {}), ("given", {"skin": "navy"})):
+        translate(label_maps[:1], coloured, tmp_path / name, style_from=photo, styling=Styling(colours=colours))
+    own, given = (
+        json.loads((tmp_path / name / RECORD).read_text().splitlines()[0])["settings"]["colours"]
+        for name in ("own", "given")
+    )
+    assert given == {**own, "skin": "navy"}
+    assert pictures(tmp_path / "own") != pictures(tmp_path / "given")
+
+
+def test_a_photo_without_the_regions_has_no_colours(tmp_path, label_maps, faces):
+    path = save_model(tmp_path / "model.safetensors", style_colours=("cloth",))
+    photo = images.read_photo(faces / "photos/00001.jpg")
+    size = len(photo)
+    images.write_png(tmp_path / "head.png", photo[: size * 6 // 10])
+    with pytest.raises(PictureError, match=r"head\.png has no cloth to take colours of; give a photo of a face"):
+        translate(label_maps[:1], path, tmp_path / "out", style_from=tmp_path / "head.png")
+    assert not (tmp_path / "out").exists()

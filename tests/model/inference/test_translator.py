@@ -131,6 +131,31 @@ def test_a_checkpoint_that_does_not_fit_its_config(tmp_path, seg):
 # --------------------------------------------------------------------------------------------------------------- styling
 
 
+def test_colours_are_a_style_even_without_samples(tmp_path):
+    path = save_model(tmp_path / "model.safetensors", style_colours=("hair", "cloth"))
+    translator = Translator.from_checkpoint(path, device="cpu")
+    assert translator.config.style_colours == ("hair", "cloth")
+    plain, red, sample = (
+        translator.translate(conditions(1), **styling)
+        for styling in ({}, {"colours": {"hair": "red"}}, {"colours": {"hair": "red"}, "samples": 1})
+    )
+    assert red.shape == (1, 1, 32, 32, 3)
+    assert not np.array_equal(red, plain)
+    np.testing.assert_array_equal(red, sample)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"colours": {"hair": "red"}}, "colours are given, but the styles of .* have none; leave them out"),
+        ({"colours": {"hair": "red"}, "style": torch.zeros(16)}, "a given style came with colours, which are a style"),
+    ],
+)
+def test_colours_that_cannot_be_used(translator, options, says):
+    with pytest.raises(InputError, match=says):
+        translator.translate(conditions(1), **options)
+
+
 def latents_and_styles(translator, **styling):
     latents = translator.encode(conditions(2))
     chosen = Styling(**styling)
