@@ -4,8 +4,8 @@ DATA is a dataset folder with label maps and the sketches xdog and contours, suc
 On the first COUNT photos of its splits val and test, which no model has seen, at 128 px, for the photographic and the drawn
 models and for blurred photos (sigma 2 px):
 
-* L1 and LPIPS (AlexNet) to the photo, means; for label maps, which do not say the colours, with --fit also with the photo's
-  style: the random style whose z is fitted to the photo by 60 steps of Adam.
+* L1 and LPIPS (AlexNet) to the photo, means; for models whose styles have colours also in the photo's colours, which
+  conditions do not say.
 * Sharpness: variance of the Laplacian of the grey face without its border, divided by the photo's; the median.
 * KID x 1000 and the Frechet distance of VGG16 features (the last of LPIPS's five maps, mean over its pixels) to all COUNT
   photos. This is not FID, whose features are Inception's. Half of the photos to the other half tells what chance does.
@@ -40,16 +40,17 @@ from quality import apart, iou, line_f1, lines
 from torch import Tensor
 
 from facesynth import images
+from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import read_dataset
 from facesynth.model.checkpoints import native
 from facesynth.model.data.conditions import read_condition
+from facesynth.model.data.style_colours import measure_colours
 from facesynth.model.data.tensors import photo_tensor
 from facesynth.model.inference.parser import Parser
 from facesynth.model.inference.translator import Translator
 from facesynth.model.losses.lpips import LPIPS, load_lpips
 
 SIZE, STYLES, DIVERSE, BATCH = 128, 8, 32, 25
-FIT_STEPS, FIT_RATE = 60, 0.05
 Pictures = NDArray[np.uint8]
 Describe = Callable[[Pictures], NDArray[np.float64]]
 
@@ -93,28 +94,14 @@ def faces_of(translator: Translator, conditions: Pictures) -> Pictures:
     return np.stack([images.resize(face, (SIZE, SIZE)) for face in np.concatenate(faces)])
 
 
-def with_fitted_styles(translator: Translator, conditions: Pictures, photos: Pictures, lpips: LPIPS) -> Pictures:
-    """Faces in the random style that is nearest to the photo, its z found by gradients."""
-    model, config = translator.model, translator.config
+def in_own_colours(translator: Translator, conditions: Pictures, photos: Pictures, labels: Pictures) -> Pictures:
+    """Faces with the mean colours of their photo's regions, as ``facesynth translate --style-from PHOTO`` gives."""
+    regions = translator.config.style_colours
     made = []
-    for first in range(0, len(conditions), BATCH):
-        part = conditions[first : first + BATCH]
-        latents, maps = translator.encode(part).clone(), translator.spatial_maps(part)
-        maps = None if maps is None else {key: value.clone() for key, value in maps.items()}
-        photo = photo_tensor(torch.from_numpy(photos[first : first + BATCH]))
-        z = torch.randn(len(part), config.style_dim, generator=torch.Generator().manual_seed(first)).requires_grad_()
-        optimizer = torch.optim.Adam([z], FIT_RATE)
-        for _ in range(FIT_STEPS):
-            with torch.enable_grad():
-                mixed = model.mix(latents, model.generator.mapping(z), config.style_layers)
-                face = model.generator(mixed, spatial=maps)
-                loss = (face - photo).abs().mean() + lpips(face, photo)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        mixed = model.mix(latents, model.generator.mapping(z), config.style_layers)
-        made.append(translator.synthesise(mixed, maps=maps))
-    return np.concatenate(made)
+    for condition, photo, own in zip(conditions, photos, labels, strict=True):
+        colours = measure_colours(photo, own, CELEBAMASK_HQ, regions)
+        made.append(images.resize(translator.translate(condition[None], colours=colours)[0, 0], (SIZE, SIZE)))
+    return np.stack(made)
 
 
 def sharpness(pictures: Pictures) -> NDArray[np.float64]:
@@ -272,8 +259,8 @@ def main(options: argparse.Namespace) -> None:
             faces = faces_of(translator, condition)
             row(f"{name}, {what}", faces, None if what == "label maps" else condition)
             shown.append(faces)
-            if what == "label maps" and options.fit:
-                row(f"{name}, {what}, own style", with_fitted_styles(translator, condition, photos, lpips))
+            if translator.config.style_colours:
+                row(f"{name}, {what}, own colours", in_own_colours(translator, condition, photos, labels))
         colours: dict[str, list[float]] = {}
         condition = next(iter(inputs.values()))[:DIVERSE]
         for styled, own in zip(condition, labels, strict=False):
@@ -303,7 +290,6 @@ if __name__ == "__main__":
         default=["contours", "outlines-loose"],
         help="sketch methods that draw lines alone",
     )
-    asked.add_argument("--fit", action="store_true", help="also fit styles to the photos, which takes minutes")
     asked.add_argument("--parser", default="photo-parser")
     asked.add_argument("--alexnet", type=Path)
     asked.add_argument("--vgg16", type=Path)
