@@ -35,6 +35,13 @@ _WIDEST_STROKE = 1 / 14
 """Dark strokes narrower than this fraction of the longer side are lines, not paper."""
 _LEAST_SHEET = 0.2
 """The smallest part of a picture that may be the sheet."""
+_RATIOS, _NEAR_RATIO = (1.0, 11 / 8.5, 4 / 3, 2**0.5, 1.5, 16 / 9), 0.05
+"""Width to height of usual sheets, or the reverse: square, US letter, drawing pads, A4, photo paper; how near, as a difference
+of logarithms, a measured ratio must be."""
+_FOCAL = (0.6, 4.0, 0.75)
+"""Least, greatest and a phone's focal length of a camera, as fractions of the longer side of its pictures."""
+_PARALLEL = 1e-3
+"""If two opposite sides are as parallel as this, the corners do not determine the focal length, and a phone's is taken."""
 _FEWEST_RULES = 6
 _DARKEST_PAPER = 12
 """Grey values below this carry too few steps to be divided by."""
@@ -159,13 +166,70 @@ def crop_to_sheet(grey: Grey) -> Grey | None:
     if corners is None:
         cropped = _without_black_margins(grey)
         return None if cropped is grey else cropped
+    corners = _exact(corners, grey)
     sides = np.linalg.norm(corners - np.roll(corners, -1, axis=0), axis=1)
-    width, height = round(max(sides[0], sides[2])), round(max(sides[1], sides[3]))
+    across, down = max(sides[0], sides[2]), max(sides[1], sides[3])
+    ratio = sheet_ratio(corners, (grey.shape[1], grey.shape[0]))
+    width, height = round(max(across, down * ratio)), round(max(down, across / ratio))
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     matrix = cv2.getPerspectiveTransform(corners.astype(np.float32), target)
     sheet = cv2.warpPerspective(grey, matrix, (width, height), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
-    inset = max(1, round(0.01 * min(sheet.shape)))  # the sheet's own edge
-    return np.asarray(sheet[inset:-inset, inset:-inset], np.uint8)
+    inset = max(1, round(0.01 * min(sheet.shape)))  # the sheet's own edge, which is filled up again to keep the size
+    inside = sheet[inset:-inset, inset:-inset]
+    return np.asarray(cv2.copyMakeBorder(inside, inset, inset, inset, inset, cv2.BORDER_REPLICATE), np.uint8)
+
+
+def sheet_ratio(corners: NDArray[np.float64], size: tuple[int, int]) -> float:
+    """The ratio of width to height of a rectangular sheet that is seen at an angle.
+
+    It follows from the corners if the camera's axis passes through the middle of the picture (Zhang and He, "Whiteboard
+    scanning and image enhancement", Digital Signal Processing 2007, section 4.1). A ratio near that of a usual sheet is
+    replaced by it.
+
+    Parameters
+    ----------
+    corners : (4, 2) float array
+        (x, y), pixels, clockwise from the top left.
+    size : (int, int)
+        Width and height of the picture, pixels.
+    """
+    centred = np.column_stack([corners - np.array(size) / 2, np.ones(4)])
+    first, second, last, third = centred  # across, opposite, down
+    beside = np.cross(first, last)
+    across = (beside @ third) / (np.cross(second, last) @ third) * second - first
+    down = (beside @ second) / (np.cross(third, last) @ second) * third - first
+    longest = float(max(size))
+    bend = across[2] * down[2]
+    squared = -float(across[:2] @ down[:2]) / bend if abs(bend) > _PARALLEL else 0.0
+    least, most, usual_focal = (longest * factor for factor in _FOCAL)
+    focal = min(max(squared**0.5, least), most) if squared > 0 else usual_focal
+    scale = np.array([1 / focal, 1 / focal, 1.0])
+    ratio = float(np.linalg.norm(across * scale) / np.linalg.norm(down * scale))
+    usual = min((*_RATIOS, *(1 / each for each in _RATIOS)), key=lambda each: abs(np.log(ratio / each)))
+    return usual if abs(np.log(ratio / usual)) < _NEAR_RATIO else ratio
+
+
+def _exact(corners: NDArray[np.float64], grey: Grey) -> NDArray[np.float64]:
+    """Corners to a fraction of a pixel: where lines through the steepest points of the sheet's four sides meet."""
+    reach = np.arange(-2 * max(grey.shape) / _COARSE, 2 * max(grey.shape) / _COARSE + 1, 0.5)
+    smooth = cv2.GaussianBlur(grey, (0, 0), 1.0).astype(np.float32)
+    lines = []
+    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        way = (end - start) / np.linalg.norm(end - start)
+        outward = np.array([way[1], -way[0]])
+        along = start + np.linspace(0.05, 0.95, 90)[:, None] * (end - start)
+        points = (along[:, None] + reach[:, None] * outward).astype(np.float32)
+        x, y = np.ascontiguousarray(points[..., 0]), np.ascontiguousarray(points[..., 1])
+        profile = cv2.remap(smooth, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        steepest = np.argmin(np.diff(profile, axis=1), axis=1)
+        edge = along + (reach[steepest] + 0.25)[:, None] * outward
+        fitted = cv2.fitLine(edge.astype(np.float32), cv2.DIST_HUBER, 0, 0.01, 0.01).ravel().astype(np.float64)
+        direction, point = fitted[:2], fitted[2:]
+        lines.append(np.cross([*point, 1.0], [*(point + direction), 1.0]))
+    meeting = np.array([np.cross(lines[side - 1], lines[side]) for side in range(4)])
+    exact = meeting[:, :2] / meeting[:, 2:]
+    is_near = np.linalg.norm(exact - corners, axis=1).max() < reach[-1] * 3
+    return exact if is_near else corners
 
 
 def _without_black_margins(grey: Grey) -> Grey:

@@ -5,7 +5,17 @@ import numpy as np
 import pytest
 
 from facesynth.labels import CELEBAMASK_HQ
-from facesynth.paper import CROPPED, LEVELLED, UNRULED, clean_paper, crop_to_sheet, is_clean, level, paper_tone
+from facesynth.paper import (
+    CROPPED,
+    LEVELLED,
+    UNRULED,
+    clean_paper,
+    crop_to_sheet,
+    is_clean,
+    level,
+    paper_tone,
+    sheet_ratio,
+)
 from facesynth.prep.portraits.draw import draw_portrait
 from facesynth.prep.sketches.drawing import draw
 from facesynth.prep.sketches.presets import PRESETS, resolve
@@ -99,6 +109,50 @@ def test_a_sheet_on_a_table_is_cut_out_and_straightened():
     found = cv2.resize(found, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
     wanted = cv2.GaussianBlur(drawing(), (0, 0), 3).astype(float)
     assert np.corrcoef(cv2.GaussianBlur(found, (0, 0), 3).ravel(), wanted.ravel())[0, 1] > 0.85
+
+
+def corners_in_a_photo(ratio: float, angles: tuple[float, float, float], focal: float) -> np.ndarray:
+    """Where a camera with 640 x 480 pixels sees the corners of a sheet (4, 2), clockwise from the top left."""
+    sheet = np.array([[-ratio, -1, 0], [ratio, -1, 0], [ratio, 1, 0], [-ratio, 1, 0]]) / 2
+    seen = sheet @ cv2.Rodrigues(np.array(angles))[0].T + [0.05, -0.1, 2.2 * focal / 640]
+    return seen[:, :2] / seen[:, 2:] * focal + [320, 240]
+
+
+@pytest.mark.parametrize("ratio", [1.0, 2**0.5, 0.75, 1.62, 0.45])
+@pytest.mark.parametrize(
+    ("angles", "focal"),
+    [
+        ((0.0, 0.0, 0.1), 900),
+        ((0.3, -0.35, 0.1), 480),
+        ((0.3, -0.35, 0.1), 900),
+        ((-0.2, 0.45, -0.15), 700),
+        ((0.4, 0.0, 0.0), 480),  # corners do not tell the focal length, which is a phone's
+    ],
+)
+def test_corners_tell_the_ratio_of_the_sides_at_any_angle(ratio, angles, focal):
+    assert sheet_ratio(corners_in_a_photo(ratio, angles, focal), (640, 480)) == pytest.approx(ratio, rel=0.01)
+
+
+def test_a_ratio_near_a_usual_one_is_taken_for_it():
+    corners = np.array([[100, 100], [402, 102], [400, 304], [99, 302]], float)
+    assert sheet_ratio(corners, (640, 480)) == 1.5
+
+
+def test_a_sheet_seen_at_an_angle_keeps_its_drawing_in_place():
+    clean = np.full((400, 400), 255, np.uint8)
+    dots = [(80, 80), (320, 90), (200, 200), (100, 330), (310, 300)]
+    for dot in dots:
+        cv2.circle(clean, dot, 8, 0, -1)
+    corners = corners_in_a_photo(1.0, (0.35, -0.3, 0.05), 700)
+    edges = np.array([[0, 0], [400, 0], [400, 400], [0, 400]], np.float32)
+    matrix = cv2.getPerspectiveTransform(edges, corners.astype(np.float32))
+    photo = cv2.warpPerspective(clean, matrix, (640, 480), borderValue=40, flags=cv2.INTER_AREA)
+    sheet = crop_to_sheet(photo)
+    height, width = sheet.shape
+    assert width / height == pytest.approx(1, abs=0.01)
+    found = cv2.connectedComponentsWithStats((sheet < 128).astype(np.uint8))[3][1:] / width
+    for dot in dots:
+        assert np.linalg.norm(found - np.array(dot) / 400, axis=1).min() < 0.004
 
 
 def test_a_dark_drawing_is_no_sheet_on_a_table():
