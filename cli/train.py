@@ -184,6 +184,10 @@ def train(
         options=overrides,
         sizes=dict(named(size) for size in sizes),
     )
+    for name in ("discriminator_learning_rate", "augment_target"):
+        if name in overrides and not settings.adversarial:
+            given = f"--{name.replace('_', '-')}"
+            raise InputError(f"{given} is given but adversarial weighs 0; give --adversarial a weight, or leave it out")
     required = bool({"lpips", "lpips_crop"} & overrides.keys()) or settings.adversarial > 0
     networks, notice = _lpips(settings, lpips_backbone, lpips_heads, required=required)
     if notice:

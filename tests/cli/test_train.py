@@ -112,6 +112,8 @@ def test_weights_of_the_terms_reach_the_run(faces, tmp_path, facesynth):
         (("--moco", 0.1, "--moco-weights", "nothing"), "checkpoint nothing does not exist"),
         (("--parsing", 0.1, "--parser", "portrait-seg"), "holds no face parser"),
         (("--parser", "portrait-parser"), "--parser is given but parsing weighs 0; give --parsing a weight"),
+        (("--augment-target", 0.5), "--augment-target is given but adversarial weighs 0; give --adversarial a weight"),
+        (("--discriminator-learning-rate", 1e-4), "--discriminator-learning-rate is given but adversarial weighs 0"),
         (
             ("--lpips", 1, "--lpips-net", "vgg", "--lpips-backbone", "nothing"),
             "LPIPS needs VGG16's weights, but there is no",

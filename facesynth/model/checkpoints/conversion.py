@@ -271,7 +271,8 @@ def _parser_described(checkpoint: ParserCheckpoint) -> list[tuple[str, str]]:
 def _plain_info(info: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The plain values in a checkpoint's ``info``."""
     plain = {key: value for key, value in info.items() if isinstance(value, str | int | float)}
-    return [(shown(key), shown(value)) for key, value in sorted(plain.items())]
+    lines = {key: " ".join(value.split()) if isinstance(value, str) else value for key, value in plain.items()}
+    return [(shown(key), shown(value)) for key, value in sorted(lines.items())]
 
 
 def _sizes(config: Any) -> list[tuple[str, str]]:

@@ -316,5 +316,5 @@ def test_what_a_file_says_of_itself_is_fit_for_a_line(tmp_path, ours):
     native.save(ours, "model", given.tensors, config=CONFIG, task="seg\n2face", scheme=given.scheme, info=info)
     lines = describe(ours)
     assert all(name.isprintable() and value.isprintable() for name, value in lines)
-    assert dict(lines)["note?[31m"] == "a?b?"
+    assert dict(lines)["note?[31m"] == "a b?"
     assert json.dumps(lines)
