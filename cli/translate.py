@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ._messages import say
 from ._progress import progress, tell_downloads
 
 _PATH = click.Path(path_type=Path)
@@ -161,12 +162,12 @@ def translate(
         paper=paper,
     )
     for name, note in [*done.notes, *done.failures]:
-        click.echo(f"{name}: {note}", err=True)
+        say(f"{name}: {note}", err=True)
     failed = len(done.failures)
     if done.chosen:
-        click.echo(f"model: {done.chosen}, chosen by the first input; --checkpoint selects another")
-    click.echo(f"faces in {out}: {done.written} written, {done.kept} already there, {failed} inputs failed")
+        say(f"model: {done.chosen}, chosen by the first input; --checkpoint selects another")
+    say(f"faces in {out}: {done.written} written, {done.kept} already there, {failed} inputs failed")
     if done.sheet:
-        click.echo(f"contact sheet: {done.sheet}")
+        say(f"contact sheet: {done.sheet}")
     if done.failures:
         sys.exit(2 if any(isinstance(error, WrongKindError) for _, error in done.failures) else 1)
