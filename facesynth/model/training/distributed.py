@@ -7,6 +7,7 @@ so a run on several devices equals a run on one, up to rounding.
 from __future__ import annotations
 
 import importlib.util
+import os
 import secrets
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from facesynth.errors import InputError
 from facesynth.files import make_folder, write_text
 from facesynth.model.data.order import Pick
 from facesynth.model.devices import choose_device
+from facesynth.processes import end_with
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +76,8 @@ def start(device: str, config: RunConfig, out: Path, trackers: Sequence[str] = (
         log_with=list(trackers) or None,
         project_dir=str(out / EVENTS),
     )
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # started by torchrun or `accelerate launch`
+        end_with(os.getppid())
     if distributed.is_initialized():  # 1 x 1 convolutions: their strides are ambiguous
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides", UserWarning)
     if config.batch_size % (accelerator.num_processes * config.accumulate):
