@@ -58,6 +58,11 @@ def read_file(path: Path, most: int) -> bytes:
     return path.read_bytes()
 
 
+def resolved(path: Path) -> Path:
+    """The absolute path without links; a link that leads back to itself stays, where pathlib raises RuntimeError."""
+    return Path(os.path.realpath(path))
+
+
 LONGEST_NAME = 255
 """The most bytes of a file's name on usual file systems."""
 

@@ -25,7 +25,7 @@ from PIL import Image
 
 from facesynth import images
 from facesynth.errors import InputError, PictureError
-from facesynth.files import check_lengths, locked, make_folder, sha256, write_bytes
+from facesynth.files import check_lengths, locked, make_folder, resolved, sha256, write_bytes
 from facesynth.model.data.contact_sheet import contact_sheet
 from facesynth.model.data.tensors import square_at
 from facesynth.model.inference.latents import SUFFIX, write_latents
@@ -246,7 +246,7 @@ class _Run:
 
     def _check_targets(self) -> None:
         """Check that no two files get the same name and that no input is overwritten."""
-        inputs = {source.path.resolve() for source in self.sources}
+        inputs = {resolved(source.path) for source in self.sources}
         taken = {SHEET: "the contact sheet"} if self.writing.sheet else {}
         for name, files in self.files.items():
             for file in files:
@@ -255,7 +255,7 @@ class _Run:
                     raise InputError(
                         f"the face of {name} and {taken[file]} would both become {path}; translate them apart"
                     )
-                if path.resolve() in inputs:
+                if resolved(path) in inputs:
                     raise InputError(f"the face of {name} would take the place of the input {path}; give another --out")
                 taken[file] = f"that of {name}"
 

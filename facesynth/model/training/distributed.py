@@ -21,7 +21,7 @@ from torch import distributed
 from torch.utils.data import Sampler
 
 from facesynth.errors import InputError
-from facesynth.files import make_folder, write_text
+from facesynth.files import make_folder, resolved, write_text
 from facesynth.model.data.order import Pick
 from facesynth.model.devices import choose_device
 from facesynth.processes import end_with
@@ -91,7 +91,7 @@ def track(accelerator: Accelerator, out: Path, settings: Mapping[str, Any], step
     flat = {name: value if isinstance(value, int | float | str) else str(value) for name, value in settings.items()}
     begin: dict[str, dict[str, Any]] = {"tensorboard": {"purge_step": step + 1}}
     if accelerator.is_main_process and any(str(name) == "wandb" for name in accelerator.log_with):
-        begin["wandb"] = {"name": out.resolve().name, "dir": str(out), "resume": "allow", "id": _wandb_id(out)}
+        begin["wandb"] = {"name": resolved(out).name, "dir": str(out), "resume": "allow", "id": _wandb_id(out)}
     accelerator.init_trackers("facesynth", config=flat, init_kwargs=begin)
 
 
