@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -51,6 +52,13 @@ def run() -> None:
         sys.exit(error.exit_code)
     except FacesynthError as error:
         say(f"facesynth: {error}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:  # whoever read what is printed has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename is not None else ""
+        say(f"facesynth: {what}{error.strerror or reason_of(error)}", err=True)
         sys.exit(2)
     except Exception as error:
         if not is_out_of_memory(error):

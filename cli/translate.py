@@ -126,7 +126,7 @@ def translate(
     INPUT is a picture, a folder of pictures, a dataset folder, or - for a list of paths on standard input. Run the same command
     again to make what is missing.
     """
-    from facesynth.errors import InputError, WrongKindError
+    from facesynth.errors import InputError, WrongKindError, shown
     from facesynth.model.devices import keep_memory
     from facesynth.model.inference.styles import Styling
     from facesynth.model.inference.translate_files import Writing, translate_files
@@ -136,8 +136,8 @@ def translate(
         if not listed:
             raise InputError("no input on standard input; needed: one path per line")
         inputs = tuple(path for item in inputs for path in (listed if item == _STDIN else [item]))
-    if batch_size != "auto" and not batch_size.removeprefix("-").isdecimal():
-        raise InputError(f"batch_size is {batch_size!r}; needed: a number or auto")
+    if batch_size != "auto" and not (len(batch_size) < 10 and batch_size.removeprefix("-").isdecimal()):
+        raise InputError(f"batch_size is {shown(batch_size)}; needed: a number or auto")
     keep_memory()
     tell_downloads(quiet=quiet)
     done = translate_files(

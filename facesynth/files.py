@@ -165,7 +165,7 @@ def replacing(path: Path, *, sync: bool = False, keep_same: bool = False) -> Ite
     beside = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.part")
     try:
         yield beside
-        if keep_same and path.is_file() and filecmp.cmp(beside, path, shallow=False):
+        if keep_same and os.path.isfile(path) and filecmp.cmp(beside, path, shallow=False):
             beside.unlink()
             return
         if sync:
@@ -263,7 +263,7 @@ def make_folder_inside(root: Path, name: str) -> Path:
     folder = root
     for part in name.split("/"):
         folder = folder / part
-        if folder.is_symlink():
+        if os.path.islink(folder):
             raise OutputError(
                 f"{folder} is a link, where {root} is written; needed: a folder; only {root} may be a link"
             )
@@ -284,7 +284,7 @@ def locked(folder: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     path = folder / ".facesynth.lock"
-    if path.is_symlink() or (path.exists() and not path.is_file()):
+    if os.path.lexists(path) and (os.path.islink(path) or not os.path.isfile(path)):
         raise OutputError(f"{path} is no regular file; remove it")
     lock = FileLock(path)
     try:

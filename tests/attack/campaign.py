@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import subprocess
@@ -79,7 +80,7 @@ class Campaign:
     def attack(self, number: int) -> list[str]:
         """Make one attack; returns what went wrong."""
         rng = Random(f"{self.seed}-{number}")
-        kind = rng.choices(self.kinds, [KINDS[name][1] for name in self.kinds])[0]
+        (kind,) = rng.choices(self.kinds, [KINDS[name][1] for name in self.kinds])
         state, started = rng.getstate(), time.monotonic()
         ended, wrong, command = self._once(kind, rng)
         if any(text.startswith("it took") for text in wrong):  # a busy machine
@@ -173,5 +174,7 @@ def _load() -> None:
     import facesynth.prep.remap
     import facesynth.prep.sketches.preview  # noqa: F401
 
+    gc.collect()
+    gc.freeze()  # so that the collector of a child does not copy these pages
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
