@@ -74,11 +74,27 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "alloc" in str(error) and "memory" in str(error)
 
 
+_LONG_QUOTE = re.compile(r"'[^']{79,}'|\"[^\"]{79,}\"")
+_LONGEST_MESSAGE = 1000
+
+
+def message(text: str) -> str:
+    """The text of an error as :func:`visible` makes it, with at most 80 characters of what is quoted, and 1000 of all.
+
+    Examples
+    --------
+    >>> len(message(f"size is {'a' * 1000!r}"))
+    88
+    """
+    line = _LONG_QUOTE.sub(lambda quoted: f"{quoted[0][: LONGEST - 2]}…{quoted[0][-1]}", visible(text))
+    return line if len(line) <= _LONGEST_MESSAGE else f"{line[: _LONGEST_MESSAGE - 1]}…"
+
+
 class FacesynthError(Exception):
-    """Base class of all deliberate errors; the text is one line for the user, as :func:`visible` makes it."""
+    """Base class of all deliberate errors; the text is one line for the user, as :func:`message` makes it."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(visible(text))
+        super().__init__(message(text))
 
 
 class InputError(FacesynthError):

@@ -278,8 +278,11 @@ class _Run:
         done = self.done
         record = Record(self.out, self._settings())
         work = self._work(record, force=force)
-        for _ in progress(work, len(self.sources)) if progress else work:
-            pass
+        try:
+            for _ in progress(work, len(self.sources)) if progress else work:
+                pass
+        finally:
+            record.commit()
         failed = {name for name, _ in done.failures}
         whole = [source for source in self.sources if source.name not in failed]
         record.finish(source.name for source in self.sources)
