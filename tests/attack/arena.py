@@ -41,6 +41,7 @@ class Ended:
         The exit code; minus the number of a signal.
     err, out : str
     seconds : float
+        Without those in which other processes had the processor.
     memory : int
         Bytes at the peak.
     """
@@ -88,19 +89,19 @@ def call(command: list[str], folder: Path, *, before: Callable[[], None] | None 
     child = os.fork()
     if not child:
         _child(command, folder, out, err, before)  # never returns
-    is_over, status, used = False, 0, None
-    while not is_over:
-        ended, status, used = os.wait4(child, os.WNOHANG)
-        is_over = ended == child
-        if not is_over:
-            if time.monotonic() - started > _KILL_AFTER:
-                os.kill(child, signal.SIGKILL)
-                _, status, used = os.wait4(child, 0)
-                break
-            time.sleep(0.003)
-    assert used is not None
+    while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() - started - _waited(child) > _KILL_AFTER:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.003)
+    seconds = time.monotonic() - started - _waited(child)
+    _, status, used = os.wait4(child, 0)
     texts = (path.read_bytes().decode("utf-8", "surrogateescape") for path in (out, err))
-    return Ended(os.waitstatus_to_exitcode(status), *texts, time.monotonic() - started, used.ru_maxrss * 1024)
+    return Ended(os.waitstatus_to_exitcode(status), *texts, seconds, used.ru_maxrss * 1024)
+
+
+def _waited(child: int) -> float:
+    """Seconds in which a process could have run, but others had the processor."""
+    return int(Path(f"/proc/{child}/schedstat").read_text().split()[1]) / 1e9
 
 
 def _child(command: list[str], folder: Path, out: Path, err: Path, before: Callable[[], None] | None) -> None:

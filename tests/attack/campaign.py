@@ -129,7 +129,7 @@ class Campaign:
             rows.append(
                 f"{kind:<12}{sum(counts):>8}"
                 + "".join(f"{count:>9}" for count in counts)
-                + f"{self.spent[kind] if kind in self.spent else sum(self.spent.values()):>8.0f} s"
+                + f"{sum(self.spent.values()) if kind == 'all' else self.spent[kind]:>8.0f} s"
             )
         worst = f"slowest {self.slowest:.1f} s, largest {self.largest / 1e9:.2f} GB"
         return "\n".join([*rows, f"{len(self.found)} found something; {worst}; seed {self.seed}"])
