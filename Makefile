@@ -5,9 +5,11 @@ DEMO ?= demo
 MODELS ?= models
 # Tests run in a process a core, of which each takes 1 to 2 GB; `make test WORKERS=0` runs them in one.
 WORKERS ?= auto
+SECONDS ?= 180
+SEED ?= 0
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-fast check real parity pictures models clean
+.PHONY: demo test test-fast check attack real parity pictures models clean
 
 demo: .venv/installed
 	$(BIN)/facesynth demo --out $(DEMO)
@@ -17,13 +19,17 @@ test: .venv/installed
 
 # Without the slow ones: for one's own loop.
 test-fast: .venv/installed
-	$(PYTEST) -m "not slow and not real and not parity"
+	$(PYTEST) -m "not slow and not real and not parity and not attack"
 
 check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Hostile inputs for so many seconds, made by a seed; see docs/security.md.
+attack: .venv/installed
+	$(BIN)/python -m tests.attack --seconds $(SECONDS) --seed $(SEED)
 
 # Needs the research-only sample; see CONTRIBUTING.md.
 real: .venv/installed

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ._messages import say
 from ._progress import progress, tell_downloads
 
 _PATH = click.Path(path_type=Path)
@@ -135,7 +136,7 @@ def translate(
     INPUT is a picture, a folder of pictures, a dataset folder, or - for a list of paths on standard input. Run the same command
     again to make what is missing.
     """
-    from facesynth.errors import InputError, WrongKindError
+    from facesynth.errors import InputError, WrongKindError, shown
     from facesynth.model.devices import keep_memory
     from facesynth.model.inference.styles import Styling
     from facesynth.model.inference.translate_files import Writing, translate_files
@@ -145,8 +146,8 @@ def translate(
         if not listed:
             raise InputError("no input on standard input; needed: one path per line")
         inputs = tuple(path for item in inputs for path in (listed if item == _STDIN else [item]))
-    if batch_size != "auto" and not batch_size.removeprefix("-").isdecimal():
-        raise InputError(f"batch_size is {batch_size!r}; needed: a number or auto")
+    if batch_size != "auto" and not (len(batch_size) < 10 and batch_size.removeprefix("-").isdecimal()):
+        raise InputError(f"batch_size is {shown(batch_size)}; needed: a number or auto")
     keep_memory()
     tell_downloads(quiet=quiet)
     done = translate_files(
@@ -171,13 +172,13 @@ def translate(
         paper=paper,
     )
     for name, note in [*done.notes, *done.failures]:
-        click.echo(f"{name}: {note}", err=True)
+        say(f"{name}: {note}", err=True)
     failed = len(done.failures)
     if done.chosen:
-        click.echo(f"model: {done.chosen}, chosen by the first input; --checkpoint selects another")
-    click.echo(f"faces in {out}: {done.written} written, {done.kept} already there, {failed} inputs failed")
+        say(f"model: {done.chosen}, chosen by the first input; --checkpoint selects another")
+    say(f"faces in {out}: {done.written} written, {done.kept} already there, {failed} inputs failed")
     if done.sheet:
-        click.echo(f"contact sheet: {done.sheet}")
+        say(f"contact sheet: {done.sheet}")
     if done.failures:
         sys.exit(2 if any(isinstance(error, WrongKindError) for _, error in done.failures) else 1)
 

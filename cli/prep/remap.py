@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from .._messages import say
 from .._progress import progress
 from ._common import FOLDER, PALETTE, print_some
 
@@ -53,7 +54,7 @@ def remap(
         size=size,
         progress=progress("label maps", quiet=quiet),
     )
-    click.echo(f"label maps in {done.root}: {done.written} written, {len(done.failures)} failed")
+    say(f"label maps in {done.root}: {done.written} written, {len(done.failures)} failed")
     if done.failures:
         print_some([reason for _, reason in done.failures], "failed")
         sys.exit(1)

@@ -11,7 +11,7 @@ from typing import get_args
 
 from facesynth import images
 from facesynth.errors import ColourError, InputError
-from facesynth.files import PICTURE_SUFFIXES, sha256
+from facesynth.files import PICTURE_SUFFIXES, resolved, sha256
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme, describe
 from facesynth.manifest import NEEDED_ID, is_new_id, is_usable_id
 from facesynth.paper import PaperMode, clean_paper
@@ -142,7 +142,7 @@ def prepare_pairs(
         raise InputError(
             f"{name!r} cannot name your sketches; needed: a folder name that is no method of `facesynth prep sketches`"
         )
-    if photos.resolve() == conditions.resolve():
+    if resolved(photos) == resolved(conditions):
         raise InputError(f"{photos} was given both for the photos and for the {kind}; give two folders")
     left, left_remarks = _list_pictures(photos)
     right, right_remarks = _list_pictures(conditions)
@@ -156,7 +156,7 @@ def prepare_pairs(
     work = _Pairing(out.absolute(), kind, name, scheme, palette, paper)
     labels = kind == "labels"
     # The key contains the folders: unpacked pictures often have the same size and date.
-    folders = [str(photos.resolve()), str(conditions.resolve())]
+    folders = [str(resolved(photos)), str(resolved(conditions))]
     levelling = {} if paper == "keep" else {"paper": paper}
     recipe = make_key(
         "pairs", 1, kind, name, describe(scheme), palette if labels else None, folders, *levelling.items()

@@ -11,7 +11,7 @@ import numpy as np
 
 from facesynth import images
 from facesynth.errors import InputError, PictureError
-from facesynth.files import make_folder, pictures_in
+from facesynth.files import make_folder, pictures_in, resolved
 from facesynth.labels import LabelScheme, remap
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
@@ -83,7 +83,7 @@ def remap_folder(
         raise InputError(f"size is {size}; needed: 1 to 8192 pixels")
     remap(np.zeros((0, 0), np.uint8), source_scheme, target_scheme, classes=classes)  # report unmapped classes once
     files = pictures_in([source])
-    if out.resolve() == files[0].parent.resolve():
+    if resolved(out) == resolved(files[0].parent):
         raise InputError(f"the label maps are in {out} already; give another folder, nothing is overwritten in place")
     stems: dict[str, Path] = {}
     for path in files:

@@ -9,7 +9,7 @@ from typing import Any
 
 from facesynth import images
 from facesynth.errors import InputError, PictureError
-from facesynth.files import locked, make_folder, pictures_in
+from facesynth.files import locked, make_folder, pictures_in, resolved
 from facesynth.model.checkpoints import native
 from facesynth.model.inference.parser import Parser
 from facesynth.model.inference.sources import SHIPPED_PARSER, Source, of_different_names
@@ -70,7 +70,7 @@ def parse_files(
         raise InputError("there is no photo; needed: pictures, or folders of them")
     sources = of_different_names(Source(file.stem, file) for file in pictures_in(list(photos)))
     for source in sources:
-        if source.path.resolve() == (out / f"{source.name}.png").resolve():
+        if resolved(source.path) == resolved(out / f"{source.name}.png"):
             raise InputError(f"the label map of {source.path} would take its place; give another --out")
     network = Parser(native.load_parser(native.find(Path(parser))), device=device)
     make_folder(out)

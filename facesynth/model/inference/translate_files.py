@@ -25,7 +25,7 @@ from PIL import Image
 
 from facesynth import images
 from facesynth.errors import InputError, PictureError, WrongKindError
-from facesynth.files import check_lengths, locked, make_folder, sha256, write_bytes
+from facesynth.files import check_lengths, locked, make_folder, resolved, sha256, write_bytes
 from facesynth.model.checkpoints import native
 from facesynth.model.data.contact_sheet import contact_sheet
 from facesynth.model.data.style_colours import measure_colours
@@ -268,7 +268,7 @@ class _Run:
 
     def _check_targets(self) -> None:
         """Check that no two files get the same name and that no input is overwritten."""
-        inputs = {source.path.resolve() for source in self.sources}
+        inputs = {resolved(source.path) for source in self.sources}
         taken = {SHEET: "the contact sheet"} if self.writing.sheet else {}
         for name, files in self.files.items():
             for file in files:
@@ -277,7 +277,7 @@ class _Run:
                     raise InputError(
                         f"the face of {name} and {taken[file]} would both become {path}; translate them apart"
                     )
-                if path.resolve() in inputs:
+                if resolved(path) in inputs:
                     raise InputError(f"the face of {name} would take the place of the input {path}; give another --out")
                 taken[file] = f"that of {name}"
 
@@ -300,8 +300,11 @@ class _Run:
         done = self.done
         record = Record(self.out, self._settings())
         work = self._work(record, force=force)
-        for _ in progress(work, len(self.sources)) if progress else work:
-            pass
+        try:
+            for _ in progress(work, len(self.sources)) if progress else work:
+                pass
+        finally:
+            record.commit()
         failed = {name for name, _ in done.failures}
         whole = [source for source in self.sources if source.name not in failed]
         record.finish(source.name for source in self.sources)

@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor
 
 from facesynth import images
-from facesynth.errors import InputError
+from facesynth.errors import InputError, shown
 from facesynth.model.checkpoints import native, state_dict
 from facesynth.model.checkpoints.hub import fetch, is_repository
 from facesynth.model.checkpoints.load import find, load_model
@@ -34,7 +34,7 @@ from facesynth.model.data.conditions import SketchReading, Tone, read_condition
 from facesynth.model.data.tensors import condition_tensor, to_pictures
 from facesynth.model.devices import choose_device, need_compiler, precise
 from facesynth.model.inference.model_card import CARD, card_values
-from facesynth.model.inference.styles import Styling, layers_of, noise_sources, random_styles
+from facesynth.model.inference.styles import MOST_SAMPLES, Styling, layers_of, noise_sources, random_styles
 from facesynth.model.networks.fused import fuse
 from facesynth.model.networks.generator import truncate
 from facesynth.model.networks.psp import PSP, LatentModel
@@ -473,9 +473,9 @@ class Translator(
         Raises
         ------
         InputError
-            If ``frames`` is less than 2.
+            If ``frames`` is less than 2, or more than :data:`~facesynth.model.inference.styles.MOST_SAMPLES`.
         """
-        if frames < 2:
-            raise InputError(f"frames is {frames}; needed: at least 2")
+        if not 2 <= frames <= MOST_SAMPLES:
+            raise InputError(f"frames is {shown(frames)}; needed: at least 2, at most {MOST_SAMPLES}")
         way = torch.linspace(0.0, 1.0, frames, device=first.device)[:, None, None]
         return torch.lerp(first[None], last[None], way)

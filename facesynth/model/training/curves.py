@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facesynth.errors import InputError
-from facesynth.files import replacing
+from facesynth.files import replacing, resolved
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +88,7 @@ def compare_runs(runs: Sequence[Path], picture: Path) -> None:
 
 def _names(runs: Sequence[Path]) -> list[str]:
     """The folders' names, with as many parent folders as needed to make them distinct."""
-    paths = [run.resolve().parts for run in runs]
+    paths = [resolved(run).parts for run in runs]
     depth = 1
     while len({path[-depth:] for path in paths}) < len({*paths}):
         depth += 1

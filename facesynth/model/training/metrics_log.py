@@ -69,4 +69,4 @@ class Metrics:
 
     def write(self) -> None:
         """Write the file, atomically."""
-        write_text(self.path, "\n".join([",".join(self.columns), *self.lines]) + "\n")
+        write_text(self.path, "\n".join([",".join(self.columns), *self.lines]) + "\n", sync=True)
