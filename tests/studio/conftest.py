@@ -32,8 +32,8 @@ class Reply(NamedTuple):
 class Running:
     """A studio that listens, and requests to it as a browser or an attacker makes them."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.listening = server.listen("127.0.0.1", 0)
+    def __init__(self, engine: Engine, port: int = 0) -> None:
+        self.listening = server.listen("127.0.0.1", port)
         self.port = self.listening.getsockname()[1]
         self.host = f"127.0.0.1:{self.port}"
         self.studio = server.Studio(
