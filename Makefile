@@ -9,17 +9,26 @@ SECONDS ?= 180
 SEED ?= 0
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-fast check attack real parity pictures models clean
+.PHONY: demo studio test test-fast browser check attack real parity pictures models clean
 
 demo: .venv/installed
 	$(BIN)/facesynth demo --out $(DEMO)
 
+# Draw in the browser.
+studio: .venv/installed
+	$(BIN)/facesynth studio
+
+# With those in a browser, which are skipped where there is no Chromium.
 test: .venv/installed
-	$(PYTEST)
+	$(PYTEST) -m "not real and not parity and not attack"
 
 # Without the slow ones: for one's own loop.
 test-fast: .venv/installed
-	$(PYTEST) -m "not slow and not real and not parity and not attack"
+	$(PYTEST) -m "not slow and not real and not parity and not attack and not browser"
+
+# The studio in Chromium alone.
+browser: .venv/installed
+	$(BIN)/python -m pytest -m browser
 
 check: .venv/installed
 	$(BIN)/ruff format --check .

@@ -10,7 +10,6 @@ from typing import Any
 from facesynth import images
 from facesynth.errors import InputError, PictureError
 from facesynth.files import locked, make_folder, pictures_in, resolved
-from facesynth.model.checkpoints import native
 from facesynth.model.inference.parser import Parser
 from facesynth.model.inference.sources import SHIPPED_PARSER, Source, of_different_names
 
@@ -72,7 +71,7 @@ def parse_files(
     for source in sources:
         if resolved(source.path) == resolved(out / f"{source.name}.png"):
             raise InputError(f"the label map of {source.path} would take its place; give another --out")
-    network = Parser(native.load_parser(native.find(Path(parser))), device=device)
+    network = Parser.from_pretrained(parser, device=device)
     make_folder(out)
     done = Parsed()
     with locked(out):

@@ -26,7 +26,6 @@ from PIL import Image
 from facesynth import images
 from facesynth.errors import InputError, PictureError, WrongKindError
 from facesynth.files import check_lengths, locked, make_folder, resolved, sha256, write_bytes
-from facesynth.model.checkpoints import native
 from facesynth.model.data.contact_sheet import contact_sheet
 from facesynth.model.data.style_colours import measure_colours
 from facesynth.model.data.tensors import square_at
@@ -223,7 +222,7 @@ def _style_of(file: images.Picture, translator: Translator, styling: Styling) ->
         if not regions:
             raise
         photo = file.rgb()
-    parser = Parser(native.load_parser(native.find(Path(SHIPPED_PARSER))), device=str(translator.device))
+    parser = Parser.from_pretrained(SHIPPED_PARSER, device=str(translator.device))
     measured = measure_colours(photo, parser.parse(photo), parser.scheme, regions)
     if not measured:
         raise PictureError(f"{file.path} has no {', '.join(regions)} to take colours of; give a photo of a face")
