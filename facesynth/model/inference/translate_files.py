@@ -154,7 +154,7 @@ def translate_files(
     progress : callable, optional
         Displays the progress.
     **loading
-        ``device``, ``precision``, ``compiled``, ``tone`` and ``paper``, as :class:`Translator` takes them.
+        ``device``, ``precision``, ``compiled``, ``tone``, ``paper`` and ``void``, as :class:`Translator` takes them.
 
     Raises
     ------
@@ -268,6 +268,7 @@ class _Run:
             "precision": translator.precision,
             **dataclasses.asdict(self.styling),
             **dataclasses.asdict(translator.sketches),
+            **({} if translator.void is None else {"void": translator.void}),
             "format": self.writing.format,
             "size": self.writing.size,
             "style": None if style is None else sha256(style.cpu().numpy().tobytes()),
