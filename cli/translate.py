@@ -77,6 +77,7 @@ _STDIN = Path("-")
     help="Photographed or scanned sketches: auto levels the paper and crops to the sheet, keep takes them as they are, level "
     "levels all.",
 )
+@click.option("--void", type=int, help="Value of label maps that stands for no class, such as 255; read as background.")
 @click.option("--from-latents", is_flag=True, help="INPUT are latents (.npy), or folders of them.")
 @click.option("--save-latents", is_flag=True, help="Also write the latents of every face, as .npy beside it.")
 @click.option(
@@ -116,6 +117,7 @@ def translate(
     style_from: Path | None,
     tone: Any,
     paper: Any,
+    void: int | None,
     from_latents: bool,
     save_latents: bool,
     interpolate: tuple[Path, Path] | None,
@@ -170,6 +172,7 @@ def translate(
         compiled=compiled,
         tone=tone,
         paper=paper,
+        void=void,
     )
     for name, note in [*done.notes, *done.failures]:
         say(f"{name}: {note}", err=True)

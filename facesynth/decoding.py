@@ -65,6 +65,19 @@ def decode(data: bytes, path: Path) -> Image.Image:
     return picture
 
 
+def is_lossy(data: bytes) -> bool:
+    r"""Whether a file is a picture whose compression changes values: a JPEG, a lossy WebP, an AVIF or a HEIC file.
+
+    Examples
+    --------
+    >>> is_lossy(b"\xff\xd8\xff\xe0"), is_lossy(_png.SIGNATURE)
+    (True, False)
+    """
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return b"VP8 " in data[12:64]
+    return data.startswith(b"\xff\xd8\xff") or data[4:8] == b"ftyp"
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Turn whatever a library raises on a picture into an error that names it.

@@ -27,6 +27,9 @@ from typing import Any
 
 from facesynth.errors import DatasetError, InputError, OutputError, PictureError, shown
 
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+"""File name suffixes of pictures, in lower case."""
+
 _TYPES = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -379,8 +382,14 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def pictures_in(paths: list[Path]) -> list[Path]:
+def pictures_in(paths: list[Path], suffixes: tuple[str, ...] = PICTURE_SUFFIXES) -> list[Path]:
     """The picture files that ``paths`` name: a file itself, and for a folder the pictures directly in it, by name.
+
+    Parameters
+    ----------
+    paths : list of Path
+    suffixes : tuple of str
+        Of the files in folders, in lower case. A file with one that no picture has is left out beside a picture of its name.
 
     Raises
     ------
@@ -393,17 +402,14 @@ def pictures_in(paths: list[Path]) -> list[Path]:
             inside = sorted(
                 file
                 for file in path.iterdir()
-                if file.suffix.lower() in PICTURE_SUFFIXES and not file.name.startswith(".") and not file.is_dir()
+                if file.suffix.lower() in suffixes and not file.name.startswith(".") and not file.is_dir()
             )
             if not inside:
-                raise InputError(f"no picture in {path}; looked for {', '.join(PICTURE_SUFFIXES)}")
-            pictures += inside
+                raise InputError(f"no picture in {path}; looked for {', '.join(suffixes)}")
+            stems = {file.stem for file in inside if file.suffix.lower() in PICTURE_SUFFIXES}
+            pictures += [file for file in inside if file.suffix.lower() in PICTURE_SUFFIXES or file.stem not in stems]
         elif path.is_file():
             pictures.append(path)
         else:
             raise InputError(f"{path} does not exist; give a picture, or a folder of pictures")
     return pictures
-
-
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-"""File name suffixes of pictures, in lower case."""

@@ -94,6 +94,9 @@ def with_scheme(command: Command) -> Command:
 OUT = click.option("--out", type=FOLDER, required=True, help="The dataset folder; created if missing.")
 FORCE = click.option("--force", is_flag=True, help="Repeat work that is already done.")
 STRICT = click.option("--strict", is_flag=True, help="Treat every finding as an error.")
+VOID = click.option(
+    "--void", type=int, help="labels: value that stands for no class, such as 255; it becomes background."
+)
 PALETTE = click.option("--palette", is_flag=True, help="Write label maps as indexed colour, with the same values.")
 
 

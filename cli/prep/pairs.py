@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .._progress import progress
-from ._common import FOLDER, FORCE, OUT, PALETTE, STRICT, common, print_outcome, with_scheme, with_splits
+from ._common import FOLDER, FORCE, OUT, PALETTE, STRICT, VOID, common, print_outcome, with_scheme, with_splits
 
 
 @click.command()
@@ -24,6 +24,7 @@ from ._common import FOLDER, FORCE, OUT, PALETTE, STRICT, common, print_outcome,
     help="sketch: level photographed or scanned paper; auto does so where it is needed.",
 )
 @with_scheme
+@VOID
 @PALETTE
 @with_splits
 @STRICT

@@ -12,6 +12,7 @@ from typing import get_args
 from facesynth import images
 from facesynth.errors import ColourError, InputError
 from facesynth.files import PICTURE_SUFFIXES, resolved, sha256
+from facesynth.label_maps import ARRAY_SUFFIX, check_void
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme, describe
 from facesynth.manifest import NEEDED_ID, is_new_id, is_usable_id
 from facesynth.paper import PaperMode, clean_paper
@@ -31,7 +32,9 @@ Listed = dict[str, list[str]]
 """File names by id."""
 
 
-def _list_pictures(folder: Path) -> tuple[Listed, list[tuple[str, Finding]]]:
+def _list_pictures(
+    folder: Path, suffixes: tuple[str, ...] = PICTURE_SUFFIXES
+) -> tuple[Listed, list[tuple[str, Finding]]]:
     """The pictures of a folder by stem, and remarks on those whose stems cannot be ids."""
     by_stem: Listed = {}
     remarks = []
@@ -40,7 +43,7 @@ def _list_pictures(folder: Path) -> tuple[Listed, list[tuple[str, Finding]]]:
     except OSError as error:
         raise InputError(f"cannot read {folder}: {error.strerror or error}; give a folder of pictures") from error
     for name in names:
-        if name.startswith(".") or not name.lower().endswith(PICTURE_SUFFIXES):
+        if name.startswith(".") or not name.lower().endswith(suffixes):
             continue
         stem = name[: name.rindex(".")]
         identifier = unicodedata.normalize("NFC", stem)  # ü can be one code point (NFC) or two (NFD, macOS)
@@ -49,7 +52,7 @@ def _list_pictures(folder: Path) -> tuple[Listed, list[tuple[str, Finding]]]:
         else:
             remarks.append((escaped(f"{folder.name}/{name}"), Finding("no-id", NEEDED_ID)))
     if not by_stem:
-        raise InputError(f"no picture in {folder}; looked for {', '.join(PICTURE_SUFFIXES)}")
+        raise InputError(f"no picture in {folder}; looked for {', '.join(suffixes)}")
     return by_stem, remarks
 
 
@@ -63,14 +66,17 @@ class _Pairing:
     scheme: LabelScheme
     palette: bool
     paper: PaperMode
+    void: int | None
 
     def __call__(self, todo: Sequence[str], identifier: str, photo: Path, condition: Path) -> Mapping[str, Done]:
         findings = []
         if self.kind == "labels":
             try:
-                array = images.read_any_labels(condition, self.scheme)
+                found = images.Picture.read(condition).label_map(self.scheme, void=self.void)
             except ColourError as error:
                 raise Refused("colours", str(error)) from error
+            array = found.ids
+            findings += [Finding(kind, text) for kind, text in found.notes]
             imported = import_photo(self.root, identifier, photo)
             columns = write_label_map(self.root, identifier, array, self.scheme, palette=self.palette)
         else:
@@ -95,6 +101,7 @@ def prepare_pairs(
     scheme: LabelScheme = CELEBAMASK_HQ,
     palette: bool = False,
     paper: PaperMode = "keep",
+    void: int | None = None,
     splits: Splits | None = None,
     strict: bool = False,
     workers: Workers | None = None,
@@ -110,7 +117,7 @@ def prepare_pairs(
     out : Path
         The dataset folder; created if missing. Photos are copied into it unchanged.
     kind : str
-        What ``conditions`` holds: ``labels`` (class ids, or the scheme's colours) or ``sketch``.
+        What ``conditions`` holds: ``labels`` (class ids as pictures or ``.npy``, or known colours) or ``sketch``.
     name : str
         Name of the sketches: the column ``sketch_<name>``.
     scheme : LabelScheme
@@ -118,6 +125,8 @@ def prepare_pairs(
     paper : str
         What is done to photographs and scans of sketches: ``keep``, ``auto`` or ``level``, as for
         :func:`facesynth.paper.clean_paper`.
+    void : int, optional
+        The value that stands for no class in label maps, such as 255; it becomes background.
     palette, splits, strict, workers, force, progress
         As for :func:`facesynth.prep.stages.prepare_masks`; by default the split follows from a hash of the id.
 
@@ -138,6 +147,9 @@ def prepare_pairs(
         raise InputError(f"paper is {paper!r}; needed: {', '.join(get_args(PaperMode))}")
     if paper != "keep" and kind != "sketch":
         raise InputError(f"paper is {paper!r}, but the kind is {kind}; it applies to sketches only")
+    if void is not None and kind != "labels":
+        raise InputError(f"void is {void}, but the kind is {kind}; it applies to label maps only")
+    check_void(void, scheme)
     if not is_usable_id(name) or name.endswith("_sha256") or name.partition("-")[0] in METHODS:
         raise InputError(
             f"{name!r} cannot name your sketches; needed: a folder name that is no method of `facesynth prep sketches`"
@@ -145,7 +157,8 @@ def prepare_pairs(
     if resolved(photos) == resolved(conditions):
         raise InputError(f"{photos} was given both for the photos and for the {kind}; give two folders")
     left, left_remarks = _list_pictures(photos)
-    right, right_remarks = _list_pictures(conditions)
+    arrays = (ARRAY_SUFFIX,) if kind == "labels" else ()
+    right, right_remarks = _list_pictures(conditions, (*PICTURE_SUFFIXES, *arrays))
     if not left.keys() & right.keys():
         raise InputError(
             f"no picture in {photos} has the same name as one in {conditions}: for example {min(left)} and {min(right)}; "
@@ -153,13 +166,22 @@ def prepare_pairs(
         )
     has_splits, splits = splits is not None, splits or Splits()
     photos, conditions = photos.absolute(), conditions.absolute()
-    work = _Pairing(out.absolute(), kind, name, scheme, palette, paper)
+    work = _Pairing(out.absolute(), kind, name, scheme, palette, paper, void)
     labels = kind == "labels"
     # The key contains the folders: unpacked pictures often have the same size and date.
     folders = [str(resolved(photos)), str(resolved(conditions))]
     levelling = {} if paper == "keep" else {"paper": paper}
+    voiding = {} if void is None else {"void": void}
     recipe = make_key(
-        "pairs", 1, kind, name, describe(scheme), palette if labels else None, folders, *levelling.items()
+        "pairs",
+        2,
+        kind,
+        name,
+        describe(scheme),
+        palette if labels else None,
+        folders,
+        *levelling.items(),
+        *voiding.items(),
     )
     stage = Stage(
         "pairs-labels" if labels else f"pairs-sketch-{name}",
@@ -167,7 +189,11 @@ def prepare_pairs(
         LABEL_COLUMNS if labels else (f"sketch_{name}", f"sketch_{name}_sha256"),
         {
             "kind": kind,
-            **({"label_scheme": describe(scheme), "palette": palette} if labels else {"name": name, **levelling}),
+            **(
+                {"label_scheme": describe(scheme), "palette": palette, **voiding}
+                if labels
+                else {"name": name, **levelling}
+            ),
         },
     )
 

@@ -129,12 +129,14 @@ def test_colour_coded_maps_are_decoded(own: Path) -> None:
     for name in NAMES:
         Image.fromarray(images.colourise(labels_of(name), scheme)).save(own / "labels" / f"{name}.png")
     broken = images.colourise(labels_of("anna"), scheme)
-    broken[3, 4:9] = (1, 2, 3)
+    broken[2:10, 4:12] = (90, 90, 90)
     Image.fromarray(broken).save(own / "labels" / "anna.png")
     done = pair(own, scheme=scheme, palette=True)
     assert read_dataset(own / "data").scheme == scheme
     assert [(failure.id, failure.kind) for failure in done.failures] == [("anna", "colours")]
-    assert "has 5 of 576 pixels in colours of no class of face-parsing" in done.failures[0].reason
+    assert (
+        "has 64 of 576 pixels in colours of no class of face-parsing (the first is #5a5a5a)" in done.failures[0].reason
+    )
     for name in NAMES[1:]:
         with Image.open(own / "data/labels" / f"{name}.png") as labels:
             assert labels.mode == "P"

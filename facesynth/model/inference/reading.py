@@ -182,7 +182,12 @@ def _read_condition(file: Picture, translator: Translator) -> ReadCondition:
     config = translator.config
     try:
         return read_condition(
-            file, config.condition, translator.scheme, config.input_size, sketches=translator.sketches
+            file,
+            config.condition,
+            translator.scheme,
+            config.input_size,
+            sketches=translator.sketches,
+            void=translator.void,
         )
     except WrongKindError as error:
         raise WrongKindError(f"{error}; {translator.path} is a {translator.task} checkpoint") from error

@@ -9,8 +9,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from facesynth.errors import DatasetError, InputError, PictureError
-from facesynth.files import inside, pictures_in
+from facesynth.files import PICTURE_SUFFIXES, inside, pictures_in
 from facesynth.images import Picture
+from facesynth.label_maps import ARRAY_SUFFIX
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import SPLITS, is_dataset, read_dataset
 from facesynth.model.data.columns import condition_column
@@ -94,7 +95,9 @@ def find_sources(
             rows = dataset.with_columns(column, "photo", split=None if split == "all" else split).to_dict("records")
             sources += [Source(str(row["id"]), path / str(row[column]), path / str(row["photo"]), path) for row in rows]
         else:
-            sources += [Source(file.stem, file) for file in pictures_in([path])]
+            arrays = (ARRAY_SUFFIX,) if given.config.condition == "labels" else ()
+            files = pictures_in([path], (*PICTURE_SUFFIXES, *arrays))
+            sources += [Source(file.stem, file) for file in files]
     return of_different_names(sources)
 
 

@@ -157,7 +157,7 @@ def translate_files(
     progress : callable, optional
         Displays the progress.
     **loading
-        ``device``, ``precision``, ``compiled``, ``tone`` and ``paper``, as :class:`Translator` takes them.
+        ``device``, ``precision``, ``compiled``, ``tone``, ``paper`` and ``void``, as :class:`Translator` takes them.
 
     Raises
     ------
@@ -289,6 +289,7 @@ class _Run:
             "precision": translator.precision,
             **dataclasses.asdict(self.styling),
             **dataclasses.asdict(translator.sketches),
+            **({} if translator.void is None else {"void": translator.void}),
             "format": self.writing.format,
             "size": self.writing.size,
             "style": None if style is None else sha256(style.cpu().numpy().tobytes()),
