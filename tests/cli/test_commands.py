@@ -19,8 +19,8 @@ from ..trees import COMMAND
         (OSError(errno.EIO, "Input/output error"), "facesynth: Input/output error"),
         (MemoryError(), "facesynth: not enough memory: MemoryError; give smaller sizes, or less at a time"),
         (
-            RuntimeError("DefaultCPUAllocator: can't allocate memory:\n 9 bytes"),
-            "facesynth: not enough memory: DefaultCPUAllocator: can't allocate memory: 9 bytes; give smaller sizes, or less at a time",
+            RuntimeError("can't allocate memory:\n 9 bytes"),
+            "facesynth: not enough memory: can't allocate memory: 9 bytes; give smaller sizes, or less at a time",
         ),
     ],
 )
