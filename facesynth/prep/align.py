@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from facesynth import images
-from facesynth.errors import InputError, PictureError
+from facesynth.errors import InputError, PictureError, reason_of
 from facesynth.files import make_folder, pictures_in, remove, replacing, resolved
 from facesynth.manifest import NEEDED_ID, is_new_id
 from facesynth.prep.pipeline.dataset import FINDING_COLUMNS, FINDINGS
@@ -387,5 +387,5 @@ def read_landmarks(folder: Path) -> dict[str, Points]:
             return dict(zip(map(str, held["ids"]), held["landmarks"], strict=True))
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; `facesynth prep align` writes it") from error
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
+    except Exception as error:  # NumPy parses headers as Python, and lets its tokenizer's errors through
+        raise InputError(f"cannot read {path}: {reason_of(error)}") from error

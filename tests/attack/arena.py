@@ -21,6 +21,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..marked import waited
+
 LONGEST = 10.0
 """Seconds."""
 MOST_MEMORY = 1_500_000_000
@@ -90,18 +92,13 @@ def call(command: list[str], folder: Path, *, before: Callable[[], None] | None 
     if not child:
         _child(command, folder, out, err, before)  # never returns
     while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        if time.monotonic() - started - _waited(child) > _KILL_AFTER:
+        if time.monotonic() - started - waited(child) > _KILL_AFTER:
             os.kill(child, signal.SIGKILL)
         time.sleep(0.003)
-    seconds = time.monotonic() - started - _waited(child)
+    seconds = time.monotonic() - started - waited(child)
     _, status, used = os.wait4(child, 0)
     texts = (path.read_bytes().decode("utf-8", "surrogateescape") for path in (out, err))
     return Ended(os.waitstatus_to_exitcode(status), *texts, seconds, used.ru_maxrss * 1024)
-
-
-def _waited(child: int) -> float:
-    """Seconds in which a process could have run, but others had the processor."""
-    return int(Path(f"/proc/{child}/schedstat").read_text().split()[1]) / 1e9
 
 
 def _child(command: list[str], folder: Path, out: Path, err: Path, before: Callable[[], None] | None) -> None:

@@ -9,12 +9,14 @@ import json
 import pickle
 import shutil
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import yaml
 
 from facesynth.labels import CELEBAMASK_HQ, describe
@@ -397,6 +399,60 @@ def checkpoint(rng: Random, place: Path, stock: Stock) -> Case:
         ],
     )
     return Case([str(part) for part in rng.choice(commands)], (out,))
+
+
+# --------------------------------------------------------------------------------------------------------------- latents
+
+
+def _npy(rng: Random, place: Path) -> bytes:
+    """A NumPy file with another header, other values, or objects in it."""
+    shape = rng.choice(((8, 16), (16,), (1, 8, 16), (8, 17), (0, 16), ()))
+    kind = rng.choice((np.float32, np.float64, np.int8, np.complex64, np.bool_, "U4", "M8[s]"))
+    stream = io.BytesIO()
+    if rng.random() < 0.15:
+        np.save(stream, np.array([_Runs(place / "canary" / "owned")], object), allow_pickle=True)
+        return stream.getvalue()
+    np.save(stream, np.full(shape, rng.choice((0, 1, np.nan, np.inf))).astype(kind, casting="unsafe"))
+    data = stream.getvalue()
+    header = rng.choice(
+        (
+            b"{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776, 16), }",
+            b"{'descr': '<f4', 'fortran_order': True, 'shape': (-1, 16), }",
+            b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }",
+            b"{'descr': [('a', '<f4', (1000000, 1000000))], 'fortran_order': False, 'shape': (8, 16), }",
+            b"{'descr': '|V4000000000', 'fortran_order': False, 'shape': (8, 16), }",
+            b"{'descr': __import__('os').system('touch ../canary/owned'), 'fortran_order': False, 'shape': (1,), }",
+            b"(" * 9000,
+            b"[" * 300 + b"]" * 300,
+            b"{'shape': (" + b"9" * 5000 + b",), 'descr': '<f4', 'fortran_order': False}",
+        )
+    )
+    if rng.random() < 0.5:
+        return b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header + rng.randbytes(512)
+    return bytes_of(rng, data)
+
+
+def latents(rng: Random, place: Path, stock: Stock) -> Case:
+    """Latents with other headers, sizes and values, and with objects in them."""
+    out, paths = place / "out", [place / "in" / f"{name}.npy" for name in "ab"]
+    for path in paths:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            path.write_bytes(_npy(rng, place))
+    if rng.random() < 0.1:
+        paths[0].unlink()
+        pictures.special(rng, paths[0])
+    first, second = map(str, paths)
+    inputs = rng.choice(
+        (
+            [first, "--from-latents"],
+            [str(place / "in"), "--from-latents", "--save-latents"],
+            [str(picture_of(stock, "labels")), "--style-from", first],
+            ["--interpolate", first, second, "--frames", "3"],
+        )
+    )
+    command = ["translate", *inputs, "--checkpoint", str(stock.seg), "--out", str(out), "--device", "cpu", "-q"]
+    return Case(command, (out,), after=all_whole(out))
 
 
 # --------------------------------------------------------------------------------------------------------------- configs

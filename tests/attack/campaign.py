@@ -19,6 +19,7 @@ from . import arena, attacks, faults, stock
 KINDS = {
     "picture": (attacks.picture, 34),
     "checkpoint": (attacks.checkpoint, 22),
+    "latents": (attacks.latents, 4),
     "config": (attacks.config, 16),
     "dataset": (attacks.dataset, 18),
     "run": (attacks.run_folder, 5),

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+from ..marked import MARK, answers_signals, end, outlive, waited
 from ..trees import COMMAND, contents
 from . import pictures
 from .arena import Case, Ended, call, said_wrong
@@ -21,8 +22,6 @@ from .attacks import ONE, all_whole
 from .hostile_values import bytes_of
 from .stock import SIZES, STEPS, TRAIN, Stock
 
-MARK = "FACESYNTH_ATTACK"
-"""The environment variable by which a command's helper processes are found."""
 NOBODY = 65534
 
 
@@ -197,21 +196,23 @@ def signals(rng: Random, place: Path, stock: Stock) -> tuple[Ended, list[str]]:
             start_new_session=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
-        while process.poll() is None and not _answers_signals(process.pid):
+        while process.poll() is None and not answers_signals(process.pid):
             time.sleep(0.002)
         time.sleep(rng.random() ** 2 * 6)
-        sent = time.monotonic()
+        sent, before = time.monotonic(), waited(process.pid)
         with contextlib.suppress(ProcessLookupError):
             (os.killpg if to_all else os.kill)(process.pid, number)
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        seconds = 0.0
+        while process.poll() is None and seconds < 20:
+            time.sleep(0.01)
+            if own := waited(process.pid):
+                seconds = time.monotonic() - sent - (own - before)
+        process.kill()
+        process.wait()
     now = time.monotonic()
     err = (place / "stderr").read_text(errors="surrogateescape")
     ended = Ended(process.returncode, (place / "stdout").read_text(), err, now - started, 0)
-    wrong = [f"it took {now - sent:.1f} s to stop"] if now - sent > 10 else []
+    wrong = [f"it took {seconds:.1f} s to stop"] if seconds > 10 else []
     expected = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
     is_over = ended.code == -number and ended.out  # Python has given up its handlers at its very end
     if ended.code not in (0, expected) and not is_over:
@@ -221,12 +222,8 @@ def signals(rng: Random, place: Path, stock: Stock) -> tuple[Ended, list[str]]:
         wrong.append(f"{len(lines)} lines: {err[:2000]}")
     elif ended.code == 0 and lines:
         wrong.append(f"{len(lines)} lines at the end: {err[:2000]}")
-    while (alive := _marked(mark)) and time.monotonic() - now < 2.2:
-        time.sleep(0.05)
-    wrong += [f"it outlives the command by 2 s: {text}" for text in alive.values()]
-    for pid in alive:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    wrong += [f"it outlives the command by 2 s: {text}" for text in outlive(mark)]
+    end(mark)
     if number != signal.SIGKILL and out.is_dir():
         wrong += [f"left behind: {path}" for path in out.rglob(".*") if path.name != ".stages"]
     wrong = [f"{signal.Signals(number).name}{' to all' if to_all else ''}, {command}: {text}" for text in wrong]
@@ -249,22 +246,3 @@ def _compared(command: list[str], out: Path, place: Path) -> list[str]:
     ours, theirs = contents(out), contents(plain)
     names = [name for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name)]
     return [f"not as without disturbance: {names}"] if names else []
-
-
-def _answers_signals(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("SigCgt:"):
-                return bool(int(line.split()[1], 16) & 1 << (signal.SIGTERM - 1))
-    return False
-
-
-def _marked(mark: str) -> dict[int, str]:
-    """The processes that were started by the command with this mark, and that have not ended."""
-    found = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and int(folder.name) != os.getpid():
-            with contextlib.suppress(OSError):
-                if f"{MARK}={mark}".encode() in (folder / "environ").read_bytes().split(b"\0"):
-                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()[:300]
-    return found
