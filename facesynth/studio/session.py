@@ -192,7 +192,10 @@ class Session:
         TimeoutError
             If it is not taken within :data:`PATIENCE`.
         """
-        await asyncio.wait_for(self._send(data), PATIENCE)
+        try:
+            await asyncio.wait_for(self._send(data), PATIENCE)
+        except asyncio.TimeoutError as error:  # which is another class before Python 3.11
+            raise TimeoutError(f"the page has read nothing for {PATIENCE:g} s") from error
 
     async def _encode(self, model: Model) -> tuple[Encoded, int, float]:
         """The newest condition of a model, encoded; its revision, and how long that took, 0 if it was there."""

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from facesynth.errors import InputError
 from facesynth.studio import frames, session
@@ -206,6 +208,31 @@ def test_a_wrong_message_is_answered_with_what_is_wrong(message: bytes, said: st
     assert said in sent[0].header["message"]
     assert "\n" not in sent[0].header["message"]
     assert not engine.done
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["photo-seg", "face"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["bytes", "seed", "source"]), inner),
+    max_leaves=6,
+)
+FIELDS = st.sampled_from(["kind", "id", "model", "revision", "styles", "frames", "width", "height"])
+GOOD = {"kind": "strip", "id": 1, "model": "photo-seg", "revision": 1, "styles": [{}], "width": 3, "height": 2}
+
+
+@settings(deadline=None)
+@given(st.dictionaries(FIELDS, JSON), st.binary(max_size=40))
+def test_no_message_breaks_a_session(changes: dict[str, Any], payload: bytes) -> None:
+    async def run() -> None:
+        page = Session(Engine(), asyncio.sleep)  # type: ignore[arg-type]
+        page.take(frames.pack(GOOD | changes, payload))
+        page.take(payload)
+
+    asyncio.run(run())
 
 
 def test_a_thousand_wrong_messages_are_not_kept() -> None:
