@@ -119,9 +119,30 @@ def test_the_newest_face_is_made_and_those_overtaken_are_not() -> None:
         engine.open.set()
 
     engine, sent = talk(script)
-    assert [each.header["id"] for each in sent] == [1, 999]
+    assert [each.header["id"] for each in sent] == [999]
     assert sent[-1].header["revision"] == 999
-    assert engine.done == ["encode 7", "face 7 0", "encode 249", "face 249 0"]
+    assert engine.done == ["encode 7", "encode 249", "face 249 0"]
+
+
+def test_a_face_is_shown_also_while_new_drawings_keep_coming() -> None:
+    async def script(page: Session, engine: Engine) -> None:
+        encode = engine.models["photo-seg"].encode
+
+        def draw_on(pixels: Any) -> Any:
+            if (number := len(engine.done)) < 12:
+                page.take(condition(number + 2, MAP + number))
+                page.take(ask("face", number + 2))
+            return encode(pixels)
+
+        engine.models["photo-seg"].encode = draw_on
+        page.take(condition(1, MAP))
+        page.take(ask("face", 1))
+
+    engine, sent = talk(script)
+    kinds = [each.split()[0] for each in engine.done]
+    assert kinds[:6] == ["encode", "encode", "face"] * 2
+    assert kinds[-1] == "face"
+    assert len(sent) == kinds.count("face")
 
 
 def test_a_stroke_goes_before_the_strip_and_the_strip_goes_on_with_the_new_condition() -> None:
