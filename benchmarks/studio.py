@@ -11,13 +11,14 @@ was lifted, when the face came and when it had been painted. Printed are the med
 
 and of ``Translator`` called with the same drawings in a process of its own, before and after, for comparison.
 ``--soak MINUTES`` draws random strokes without waiting instead, undoes some, and prints the memory of the server and of the
-page every half minute, and whether the last face is that of the last drawing.
+browser (with this script) every half minute, and whether the last face is that of the last drawing.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import os
 import random
 import re
 import statistics
@@ -121,18 +122,21 @@ def measure(model: str) -> None:
     alone(model)
 
 
-def memory(process: int) -> float:
-    """Resident memory of a process and those that it started, MB."""
-    total = 0
+def memory(root: int) -> float:
+    """Resident memory of a process and of all that it started, MB."""
+    parents, sizes = {}, {}
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
-            text = status.read_text()
+            values = dict(re.findall(r"^(PPid|RssAnon):\s+(\d+)", status.read_text(), re.MULTILINE))
         except OSError:
             continue
-        values = dict(re.findall(r"^(PPid|VmRSS):\s+(\d+)", text, re.MULTILINE))
-        if process in (int(status.parent.name), int(values.get("PPid", 0))):
-            total += int(values.get("VmRSS", 0))
-    return total / 1024
+        process = int(status.parent.name)
+        parents[process], sizes[process] = int(values["PPid"]), int(values.get("RssAnon", 0))
+
+    def is_below(process: int) -> bool:
+        return process == root or (process in parents and is_below(parents[process]))
+
+    return sum(size for process, size in sizes.items() if is_below(process)) / 1024
 
 
 def soak(model: str, minutes: float) -> None:
@@ -140,10 +144,9 @@ def soak(model: str, minutes: float) -> None:
     with server() as (process, address), chromium() as browser:
         page = open_page(browser, address, model)
         session = page.page.context.new_cdp_session(page.page)
-        session.send("Performance.enable")
         started, said, count = time.monotonic(), 0.0, 0
         while (passed := time.monotonic() - started) < 60 * minutes:
-            page.draw(stroke(chance, chance.randrange(2, 12)))
+            page.draw(stroke(chance, chance.randrange(2, 5)))
             count += 1
             if chance.random() < 0.1:
                 page.page.keyboard.press("Control+z")
@@ -152,10 +155,9 @@ def soak(model: str, minutes: float) -> None:
             if passed >= said:
                 page.page.evaluate("window.shownFaces.length = 0")
                 session.send("HeapProfiler.collectGarbage")
-                metrics = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
-                heap = metrics["JSHeapUsedSize"] / 2**20
+                ours, all_of_it = memory(process.pid), memory(os.getpid())
                 print(
-                    f"{passed:5.0f} s  {count:5} strokes  server {memory(process.pid):6.0f} MB  page {heap:6.1f} MB",
+                    f"{passed:5.0f} s  {count:5} strokes  server {ours:5.0f} MB  browser {all_of_it - ours:5.0f} MB",
                     flush=True,
                 )
                 said = passed + 30

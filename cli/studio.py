@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from ._progress import tell_downloads
+
 
 @click.command()
 @click.option(
@@ -59,4 +61,5 @@ def studio(checkpoints: tuple[str, ...], port: int, browser: bool, host: str, to
     from facesynth.model.devices import keep_memory
 
     keep_memory()
+    tell_downloads(quiet=False)
     serve(checkpoints, host=host, port=port, token=token, device=device, opened=opened)

@@ -1,11 +1,12 @@
 """Pictures that people bring along: a file's bytes in, a document of the page out, 512 px sketches or label maps.
 
 A picture is decoded once its size is known to be within bounds, and cropped to the square that the page asks for. Nothing is
-kept.
+kept. All but the parser works beside the engine's thread, so that faces need not wait for a large picture.
 """
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import Mapping
 from contextlib import suppress
@@ -93,19 +94,19 @@ async def document_of(engine: Engine, model: Model, header: Mapping[str, Any], d
     picture = images.Picture(data, _NAME)
     scheme = model.translator.scheme
     if use == "labels":
-        labels = await engine.run(picture.any_labels, scheme)
+        labels = await asyncio.to_thread(picture.any_labels, scheme)
         return square(labels, header, 0, labels=True)
     if use in ("paper", "drawn"):
-        grey = await engine.run(picture.sketch)
+        grey = await asyncio.to_thread(picture.sketch)
         if use == "drawn":
             return square(grey, header, 255)
-        return await engine.run(on_white, square(grey, header, int(np.median(grey))))
-    photo = square(await engine.run(picture.rgb), header, 0)
+        return await asyncio.to_thread(on_white, square(grey, header, int(np.median(grey))))
+    photo = square(await asyncio.to_thread(picture.rgb), header, 0)
     if wants_labels:
         return as_scheme(await engine.run(engine.parser.parse, photo), engine.parser.scheme, scheme)
     sketch = resolve(frames.text(header, "method", "xdog"))
     parts = await engine.run(engine.parser.parse, photo) if sketch.needs_labels else None
-    return await engine.run(lambda: draw(photo, sketch, labels=parts))
+    return await asyncio.to_thread(draw, photo, sketch, labels=parts)
 
 
 def on_white(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:

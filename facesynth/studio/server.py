@@ -104,7 +104,7 @@ class Studio:
     async def _draw_portrait(self, header: dict[str, Any], _: bytes) -> bytes:
         scheme = self.engine.model(header).translator.scheme
         number = frames.whole(header, "number", 0, 1_000_000)
-        return (await self.engine.run(portrait_map, number, scheme)).tobytes()
+        return (await asyncio.to_thread(portrait_map, number, scheme)).tobytes()
 
     async def _document(self, request: HTTPRequest, make: Callable[[dict[str, Any], bytes], Any]) -> Response:
         if self.uploads >= MOST_UPLOADS:
@@ -148,7 +148,7 @@ class Studio:
             for task in (reading, working):
                 with suppress(asyncio.CancelledError, TimeoutError, WebSocketDisconnect, RuntimeError):
                     await task
-            with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
+            with suppress(RuntimeError, WebSocketDisconnect, asyncio.TimeoutError):
                 await asyncio.wait_for(socket.close(1008), 1)
 
     async def _read(self, socket: WebSocket, session: Session) -> None:

@@ -4,7 +4,7 @@
 
     take() -- the newest face, the newest strip, others in order --> work() -- engine --> send()
 
-A request for a face replaces the one before it that has not been begun, so a page never waits for faces that nobody will see.
+A request for a face replaces the one before it unless that is being generated, so no page waits for faces that nobody sees.
 The strip of styles is made a face at a time while nothing else is asked for, so a stroke waits for one of them at most.
 """
 
@@ -82,6 +82,7 @@ class Session:
         self.strip: Request | None = None
         self.asked: deque[Request] = deque()
         self.overtaken = 0
+        self._is_late = False
         self._conditions: dict[str, tuple[int, NDArray[np.uint8]]] = {}
         self._encoded: dict[str, tuple[int, Encoded]] = {}
         self._refusals: deque[bytes] = deque(maxlen=MOST_ASKED)
@@ -192,7 +193,10 @@ class Session:
         TimeoutError
             If it is not taken within :data:`PATIENCE`.
         """
-        await asyncio.wait_for(self._send(data), PATIENCE)
+        try:
+            await asyncio.wait_for(self._send(data), PATIENCE)
+        except asyncio.TimeoutError as error:  # which is another class before Python 3.11
+            raise TimeoutError(f"the page has read nothing for {PATIENCE:g} s") from error
 
     async def _encode(self, model: Model) -> tuple[Encoded, int, float]:
         """The newest condition of a model, encoded; its revision, and how long that took, 0 if it was there."""
@@ -210,6 +214,13 @@ class Session:
     async def _make_face(self, request: Request) -> None:
         waited = time.perf_counter()
         encoded, revision, encode = await self._encode(request.model)
+        if (
+            encode and self.face and not self._is_late
+        ):  # overtaken meanwhile; but not twice in a row, lest none is ever shown
+            self._is_late = True
+            self.overtaken += 1
+            return
+        self._is_late = False
         started = time.perf_counter()
         face = await self.engine.run(request.model.face, encoded, request.styles[0])
         times = {"encode": encode, "generate": milliseconds(started), "server": milliseconds(waited)}

@@ -240,6 +240,11 @@ def test_styles_are_kept_taken_and_filmed(page: Studio) -> None:
     page.page.locator("#seed").fill("77")
     page.page.keyboard.press("Enter")
     assert "seed 77" in page.status()
+    page.strip()
+    sheet = page.saved("save-sheet")
+    assert sheet.shape == (512, 768, 4)
+    small = images.resize(np.ascontiguousarray(sheet[:, 256:, :3]), (128, 128))
+    assert np.abs(small.astype(int) - third).mean() < 4
     page.page.select_option("#film-to", "4")
     page.page.click("#play-film")
     page.page.wait_for_selector("#save-film")

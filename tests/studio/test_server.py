@@ -8,6 +8,7 @@ import threading
 import time
 import zlib
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,13 +16,17 @@ import pytest
 from PIL import Image
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from facesynth import Translator, images
+from facesynth import LabelScheme, Translator, get_scheme, images
 from facesynth.errors import InputError
+from facesynth.model.checkpoints import native
 from facesynth.prep import draw, draw_portrait, resolve
 from facesynth.studio import engine as engines
 from facesynth.studio import frames, server, session
-from facesynth.studio.engine import Engine
+from facesynth.studio.engine import Engine, Style
+from facesynth.studio.pictures import portrait_map
 
+from ..model.recipe import tiny_config
+from ..runs import model_of, save_model
 from .conftest import Running, ask, condition
 
 if TYPE_CHECKING:
@@ -327,6 +332,35 @@ def test_a_taken_port_is_told() -> None:
 def test_checkpoints_of_one_name_are_told() -> None:
     with pytest.raises(InputError, match="two checkpoints are called photo-seg"):
         Engine(["photo-seg", "photo-seg"], device="cpu")
+
+
+def test_models_of_ones_own_bring_their_classes(tmp_path: Path) -> None:
+    scheme = LabelScheme("parts", ("none", "hair", "skin"))
+    config = tiny_config(input_channels=3)
+    file = tmp_path / "mine.safetensors"
+    native.save(file, "model", model_of(config).state_dict(), config=config, task="seg2face", scheme=scheme, info={})
+    made = Engine([str(file)], device="cpu")
+    model = made.models["mine"]
+    about = model.describe()
+    assert about["scheme"]["classes"] == ["none", "hair", "skin"]
+    labels = portrait_map(3, scheme)
+    known = portrait_map(3, get_scheme("celebamask-hq"))
+    assert np.array_equal(labels == 1, known == 13)
+    assert np.array_equal(labels == 2, known == 1)
+    assert np.array_equal(model.face(model.encode(labels), Style()), np.asarray(model.translator(labels)))
+    with pytest.raises(InputError, match=r"the picture"):
+        model.encode(labels + 1)
+    with pytest.raises(InputError, match="cats shares no class with celebamask-hq"):
+        portrait_map(3, LabelScheme("cats", ("none", "cat")))
+    made.close()
+
+
+def test_models_of_photos_are_refused(tmp_path: Path) -> None:
+    file = save_model(tmp_path / "photos.safetensors", "photo2face")
+    with pytest.raises(
+        InputError, match=r"photos\.safetensors takes photos; needed: a model of sketches or label maps"
+    ):
+        Engine([str(file)], device="cpu")
 
 
 def test_a_core_is_left_to_the_browser(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from facesynth.errors import InputError
 from facesynth.studio import frames, session
@@ -117,9 +119,30 @@ def test_the_newest_face_is_made_and_those_overtaken_are_not() -> None:
         engine.open.set()
 
     engine, sent = talk(script)
-    assert [each.header["id"] for each in sent] == [1, 999]
+    assert [each.header["id"] for each in sent] == [999]
     assert sent[-1].header["revision"] == 999
-    assert engine.done == ["encode 7", "face 7 0", "encode 249", "face 249 0"]
+    assert engine.done == ["encode 7", "encode 249", "face 249 0"]
+
+
+def test_a_face_is_shown_also_while_new_drawings_keep_coming() -> None:
+    async def script(page: Session, engine: Engine) -> None:
+        encode = engine.models["photo-seg"].encode
+
+        def draw_on(pixels: Any) -> Any:
+            if (number := len(engine.done)) < 12:
+                page.take(condition(number + 2, MAP + number))
+                page.take(ask("face", number + 2))
+            return encode(pixels)
+
+        engine.models["photo-seg"].encode = draw_on
+        page.take(condition(1, MAP))
+        page.take(ask("face", 1))
+
+    engine, sent = talk(script)
+    kinds = [each.split()[0] for each in engine.done]
+    assert kinds[:6] == ["encode", "encode", "face"] * 2
+    assert kinds[-1] == "face"
+    assert len(sent) == kinds.count("face")
 
 
 def test_a_stroke_goes_before_the_strip_and_the_strip_goes_on_with_the_new_condition() -> None:
@@ -206,6 +229,31 @@ def test_a_wrong_message_is_answered_with_what_is_wrong(message: bytes, said: st
     assert said in sent[0].header["message"]
     assert "\n" not in sent[0].header["message"]
     assert not engine.done
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["photo-seg", "face"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["bytes", "seed", "source"]), inner),
+    max_leaves=6,
+)
+FIELDS = st.sampled_from(["kind", "id", "model", "revision", "styles", "frames", "width", "height"])
+GOOD = {"kind": "strip", "id": 1, "model": "photo-seg", "revision": 1, "styles": [{}], "width": 3, "height": 2}
+
+
+@settings(deadline=None)
+@given(st.dictionaries(FIELDS, JSON), st.binary(max_size=40))
+def test_no_message_breaks_a_session(changes: dict[str, Any], payload: bytes) -> None:
+    async def run() -> None:
+        page = Session(Engine(), asyncio.sleep)  # type: ignore[arg-type]
+        page.take(frames.pack(GOOD | changes, payload))
+        page.take(payload)
+
+    asyncio.run(run())
 
 
 def test_a_thousand_wrong_messages_are_not_kept() -> None:

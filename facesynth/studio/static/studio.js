@@ -77,6 +77,14 @@ function fit(state, about) {
   };
 }
 
+function keptSettings() {
+  try {
+    return JSON.parse(localStorage.getItem("facesynth-settings") ?? "{}");
+  } catch {
+    return {};
+  }
+}
+
 const settings = {
   tool: "pencil",
   tools: { sketch: "pencil", map: "brush" },
@@ -88,7 +96,7 @@ const settings = {
   pressure: true,
   dark: false,
   patterns: true,
-  ...JSON.parse(localStorage.getItem("facesynth-settings") ?? "{}"),
+  ...keptSettings(),
 };
 
 const keepSettings = () => localStorage.setItem("facesynth-settings", JSON.stringify({ ...settings, guarded: [] }));
@@ -129,7 +137,7 @@ function askForFace(pixels = state()[state().kind].pixels, { isNew = false, urge
   document.body.dataset.revision = asked;
   if (time) strokes.set(asked, time);
   stopFilm();
-  $("busy").hidden = false;
+  $("busy").hidden = !engine.isOpen;
   engine.face(condition, state().style, { urgent });
   clearTimeout(quiet);
   quiet = setTimeout(askForStrip, QUIET);
@@ -517,16 +525,21 @@ const engine = new RemoteEngine({
 });
 
 async function begin(told) {
+  if (history) {
+    // the studio was started again, perhaps with other models
+    if (JSON.stringify(told.models) !== JSON.stringify(about.models)) keepNow().finally(() => location.reload());
+    return;
+  }
   about = told;
-  if (history) return; // the studio was started again
   if (location.search) window.history.replaceState(null, "", "/"); // the token is a cookie now
-  let start = null;
+  let start = fresh(about);
   try {
-    start = await kept();
+    const before = await kept();
+    if (before) start = fit(before, about);
   } catch {
     say("this browser keeps nothing; save the project to keep your work");
   }
-  history = new History(start ? fit(start, about) : fresh(about), changed);
+  history = new History(start, changed);
   importer.methods(about.methods);
   document.querySelector(".guide").setAttribute("d", guidePath());
   for (const name of ["symmetric", "guides", "pressure", "dark", "patterns"]) {
@@ -543,8 +556,8 @@ async function begin(told) {
 }
 
 const actions = {
-  undo: () => history.undo(),
-  redo: () => history.redo(),
+  undo: () => (board.cancel(), history.undo()),
+  redo: () => (board.cancel(), history.redo()),
   tool: chooseTool,
   draw: () => chooseTool(state().kind === "map" ? "brush" : "pencil"),
   size: resize,
