@@ -14,7 +14,7 @@ import click
 from facesynth import __version__
 from facesynth.errors import FacesynthError
 
-from . import convert, demo, info, parse, prep, train, train_generator, translate
+from . import convert, demo, evaluate, info, parse, prep, train, train_generator, translate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -37,6 +37,7 @@ facesynth.add_command(prep.prep)
 facesynth.add_command(train.train)
 facesynth.add_command(train_generator.train_generator)
 facesynth.add_command(translate.translate)
+facesynth.add_command(evaluate.evaluate)
 facesynth.add_command(parse.parse)
 facesynth.add_command(convert.convert)
 facesynth.add_command(info.info)
