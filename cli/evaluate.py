@@ -16,7 +16,7 @@ BROKEN = 3
 
 @click.command()
 @click.option("--data", type=_PATH, help="The dataset folder.")
-@click.option("--split", default="test", help="Its split: train, val, test or all.")
+@click.option("--split", default="test", help="Its split: train, val, test, several with commas, or all.")
 @click.option("--checkpoint", help="The model to evaluate: a run folder, a checkpoint or a name, as for translate.")
 @click.option("--faces", type=_PATH, help="Instead of a model: a folder of faces, <id>.png, made by anything.")
 @click.option("--sketch", help="Sketch method that the faces are made of, if the dataset has several.")

@@ -34,7 +34,7 @@ from facesynth.evaluation.pairs import FILTER, FaceFiles, ModelFaces, Truth
 from facesynth.evaluation.results import Figure, Results
 from facesynth.evaluation.summary import Summary, names_on, with_common
 from facesynth.files import locked, make_folder, sha256, sha256_of
-from facesynth.manifest import SPLITS, read_dataset
+from facesynth.manifest import read_dataset
 from facesynth.model.data.columns import condition_column
 from facesynth.model.devices import choose_device
 from facesynth.model.inference.translator import Translator
@@ -59,7 +59,7 @@ class Settings:
     data: Path
     """The dataset folder."""
     split: str = "test"
-    """train, val, test or all."""
+    """train, val, test, several with commas, or all."""
     checkpoint: str | None = None
     """The model; or"""
     faces: Path | None = None
@@ -166,7 +166,8 @@ class _Work:
             sketch = column.removeprefix("sketch_") if translator.config.condition == "sketch" else None
         self.truth = Truth(dataset, settings.split, sketch=sketch)
         if translator is not None and translator.config.condition == "labels":
-            self.truth.keep(dataset.with_columns("labels", "photo", split=_split(settings.split))["id"].tolist())
+            rows = self.truth.dataset.with_columns("labels").index
+            self.truth.keep([name for name in self.truth.ids if name in rows])
         self.truth.keep(self.truth.ids[: settings.count])
         self.all_ids = len(self.truth.ids)
         self.faces: Faces
@@ -190,14 +191,9 @@ class _Work:
 
     def _statistics(self) -> Moments | None:
         reference = self.settings.reference
-        if reference is None or reference in (*SPLITS, "all"):
+        if reference is None or Path(reference).suffix != ".npz":
             return None
-        path = Path(reference)
-        if path.suffix != ".npz" or not path.is_file():
-            raise InputError(
-                f"reference is {reference}; needed: {', '.join(SPLITS)}, all, or an .npz file of statistics"
-            )
-        return Moments.read(path)
+        return Moments.read(Path(reference))
 
     def _check_number(self) -> None:
         number = len(self.truth.ids)
@@ -241,7 +237,7 @@ class _Work:
                 truth = Truth(self.dataset, split)
             except InputError as error:
                 if name == "reference":
-                    raise
+                    raise InputError(f"reference: {error}, or an .npz file of statistics") from error
                 measures.skip(str(error), "memory")
                 continue
             other = {**key, "data": truth.digest, "faces": None}  # other faces need the same features of photos
@@ -411,7 +407,3 @@ def _check_scheme(translator: Translator, dataset: Dataset) -> None:
             f"{translator.path} takes label maps of {translator.scheme.name}, the dataset has {dataset.scheme.name}; convert "
             "them with `facesynth prep remap`"
         )
-
-
-def _split(name: str) -> str | None:
-    return None if name == "all" else name

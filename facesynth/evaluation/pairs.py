@@ -62,11 +62,9 @@ class Truth:
     ----------
     dataset : Dataset
     split : str
-        train, val, test or all.
+        train, val, test, several with commas, or all.
     sketch : str, optional
         The method of the drawings, if faces were made of drawings.
-    ids : collection of str, optional
-        Only these.
 
     Raises
     ------
@@ -77,11 +75,17 @@ class Truth:
     """
 
     def __init__(self, dataset: Dataset, split: str, *, sketch: str | None = None) -> None:
-        if split not in (*SPLITS, "all"):
-            raise InputError(f"split is {split!r}; needed: {', '.join(SPLITS)} or all")
+        splits = SPLITS if split == "all" else tuple(split.split(","))
+        if not set(splits) <= set(SPLITS):
+            raise InputError(f"split is {split!r}; needed: {', '.join(SPLITS)}, several with commas, or all")
         self.dataset, self.split, self.sketch = dataset, split, sketch
         columns = ["photo", *([condition_column(dataset, "sketch", sketch)] if sketch else [])]
-        self.rows = dataset.with_columns(*columns, split=None if split == "all" else split)
+        rows = dataset.with_columns(*columns)
+        self.rows = rows[rows["split"].isin(splits)]
+        if self.rows.empty:
+            raise DatasetError(
+                f"{dataset.root} has no row with {' and '.join(columns)} in {split}; give another --split"
+            )
         self.ids: list[str] = self.rows["id"].tolist()
 
     def keep(self, ids: Sequence[str]) -> None:

@@ -220,7 +220,10 @@ def test_bad_input_is_one_line(evaluate, data, true_faces, tmp_path):
     assert_refused(evaluate("--faces", tmp_path / "none"), "none does not exist")
     assert_refused(evaluate("--faces", true_faces, "--metric", "beauty"), "metric is 'beauty'; needed: l1, l2")
     assert_refused(evaluate("--faces", true_faces, "--split", "tset"), "split is 'tset'")
-    assert_refused(evaluate("--faces", true_faces, "--reference", "other"), "reference is other; needed: train, val")
+    assert_refused(
+        evaluate("--faces", true_faces, "--reference", "other"),
+        "reference: split is 'other'; needed: train, val, test, .* or an .npz file",
+    )
     assert_refused(
         evaluate("--faces", true_faces, "--parser", other_parser(tmp_path / "p.safetensors")),
         "label scheme face-parsing",
