@@ -1,8 +1,8 @@
 """How good a model's faces are: ``python benchmarks/quality.py CHECKPOINT DATA [--split val] [--count 256] [--out EVAL]``.
 
 This is `facesynth evaluate` (see docs/evaluate.md) and two references, for a condition does not fix colours: the face of the
-average latent for every condition, and every class of the true label map painted with its mean colour in the training photos.
-All three are evaluated on the first COUNT pairs of a split of the dataset folder DATA, at the model's output size, and compared.
+average latent for every condition, and every class of the true label map painted with its mean colour in training photos. All
+three are evaluated on the first COUNT pairs of a split of the dataset folder DATA, at the model's output size, and compared.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facesynth import images
 from facesynth.evaluation.compare import compare
@@ -23,6 +23,9 @@ from facesynth.manifest import Dataset, read_dataset
 from facesynth.model.data.columns import condition_column
 from facesynth.model.data.tensors import to_pictures
 from facesynth.model.inference.translator import Translator
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def class_colours(truth: Truth, size: int) -> NDArray[np.float64]:

@@ -116,8 +116,8 @@ def page(work: Path, photographs: Path | None) -> str:
         "Every number is by [`facesynth evaluate`](evaluate.md), with its 95 % interval over pictures. `make results DATA=…`",
         "writes this page. A condition does not say colours, so distances to the photo are large for every model that has to",
         'guess them. Faces have the models\' size, 128 px, to which the photos are reduced. "True photos" is what the metric',
-        "says of the photos themselves: an IoU cannot be expected to be higher than the parser's on them. For distances between",
-        "sets it is the distance between two halves of the photos, which is about what chance does.",
+        "says of the photos themselves: an IoU cannot be expected to be higher than the parser's on them. For distances",
+        "between sets it is the distance between two halves of the photos, which is about what chance does.",
         "",
     ]
     sets = {
