@@ -9,7 +9,7 @@ SECONDS ?= 180
 SEED ?= 0
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist worksteal
 
-.PHONY: demo studio test test-fast browser check attack real parity pictures models clean
+.PHONY: demo studio test test-fast browser check attack real parity pictures results sanity models clean
 
 demo: .venv/installed
 	$(BIN)/facesynth demo --out $(DEMO)
@@ -51,6 +51,15 @@ parity: .venv/installed
 # The README's pictures, from what the demo left.
 pictures: .venv/installed
 	$(BIN)/python docs/pictures.py $(DEMO)
+
+# docs/results.md: the bundled models on drawn portraits and, with DATA=, on the folder of recipes/photographs/dataset.sh.
+RESULTS ?= results
+results: .venv/installed
+	$(BIN)/python docs/results.py $(RESULTS) $(if $(DATA),--photographs $(DATA))
+
+# The table and the plot of docs/evaluate.md.
+sanity: .venv/installed
+	$(BIN)/python docs/sanity.py $(RESULTS)/sanity
 
 # The checkpoints that come along, anew: some hours on two cores; see docs/portraits.md.
 ENCODER := --preset portrait --optimizer adam --learning-rate 1e-3 --cooldown 0 --steps 1400 --precision bf16 --lpips 0

@@ -12,7 +12,7 @@ import click
 from facesynth import __version__
 from facesynth.errors import LONGEST, FacesynthError, is_out_of_memory, reason_of, shown, visible
 
-from . import convert, demo, info, parse, prep, studio, train, train_generator, translate
+from . import convert, demo, evaluate, info, parse, prep, studio, train, train_generator, translate
 from ._messages import say
 
 
@@ -36,6 +36,7 @@ facesynth.add_command(prep.prep)
 facesynth.add_command(train.train)
 facesynth.add_command(train_generator.train_generator)
 facesynth.add_command(translate.translate)
+facesynth.add_command(evaluate.evaluate)
 facesynth.add_command(parse.parse)
 facesynth.add_command(studio.studio)
 facesynth.add_command(convert.convert)
