@@ -1,7 +1,7 @@
 """The recogniser on pictures whose kind is known: ``python benchmarks/recognise.py [--photos PHOTOS] [--real SAMPLE]``.
 
-Without options: drawn portraits and hand-made drawings, other ones than ``recipes/recognise/fit.py`` takes. PHOTOS is a folder of
-photos of faces, of which those are left out that the recipe takes. SAMPLE is a folder with ``photos`` and ``labels`` of equal
+Without options: drawn portraits and hand-made drawings, other ones than ``recipes/recognise/fit.py`` takes. PHOTOS is a folder
+of photos of faces, of which those are left out that the recipe takes. SAMPLE is a folder with ``photos`` and ``labels`` of equal
 names. Photos, label maps and sketches of them, in all forms of ``recognise_inputs``, and blank sheets are recognised. Printed
 are a confusion table, the shares that are wrong and unsure, and each picture of either.
 """

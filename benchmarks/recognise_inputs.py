@@ -64,9 +64,7 @@ def drawn_people(seed: int, count: int, *, size: int = 512) -> list[Person]:
 
 def given_people(photos: Sequence[Path], maps: Path | None = None) -> list[Person]:
     return [
-        Person(
-            images.read_photo(path), images.read_labels(maps / f"{path.stem}.png", CELEBAMASK_HQ) if maps else None
-        )
+        Person(images.read_photo(path), images.read_labels(maps / f"{path.stem}.png", CELEBAMASK_HQ) if maps else None)
         for path in photos
     ]
 
@@ -408,7 +406,9 @@ SKETCH_CHANGES: dict[str, Callable[[Picture, Rng], Picture]] = {
     "faint": lambda sketch, rng: (255 - rng.uniform(0.25, 0.8) * (255.0 - sketch)).astype(np.uint8),
     "paper": on_paper,
     "size": _sized,
-    "black margin": lambda sketch, rng: np.pad(sketch, int(rng.integers(10, 50)), constant_values=int(rng.integers(20))),
+    "black margin": lambda sketch, rng: np.pad(
+        sketch, int(rng.integers(10, 50)), constant_values=int(rng.integers(20))
+    ),
 }
 _OFTEN = np.array([0.3, 0.08, 0.1, 0.1, 0.27, 0.1, 0.05])
 

@@ -202,8 +202,7 @@ def _by_marks(rgb: RGB) -> Recognised | None:
     small = _shrunk(rgb).astype(np.float32)
     soft = cv2.GaussianBlur(small, (0, 0), 2)
     changes = [
-        np.hypot(cv2.Sobel(each, cv2.CV_32F, 1, 0), cv2.Sobel(each, cv2.CV_32F, 0, 1)) / 8
-        for each in cv2.split(soft)
+        np.hypot(cv2.Sobel(each, cv2.CV_32F, 1, 0), cv2.Sobel(each, cv2.CV_32F, 0, 1)) / 8 for each in cv2.split(soft)
     ]
     change = np.maximum.reduce(changes) / np.maximum(soft.max(axis=2), 64)
     change *= (max(small.shape[:2]) / _SMALL) ** 0.5  # in small pictures light changes within fewer pixels
@@ -247,9 +246,10 @@ def _by_measures(rgb: RGB) -> Recognised:
         return Recognised(
             "unsure", f"{NAMES[kind]} by {chances[first]:.0%} of the evidence, {other} by {chances[second]:.0%}"
         )
+    ground = found["near_paper" if found["light"] >= found["dark"] else "near_board"]
     reasons = {
         "labels": f"areas of one colour on {found['flat']:.0%} of it",
-        "sketch": f"lines: {found['near_paper'] if found['light'] >= found['dark'] else found['near_board']:.0%} of it is ground",
+        "sketch": f"lines: {ground:.0%} of it is even ground",
         "photo": f"soft tones: {found['smooth_mid']:.0%} of it is shaded, {found['coloured']:.0%} coloured",
     }
     return Recognised(kind, reasons[kind])
@@ -337,7 +337,9 @@ def measure(rgb: RGB) -> dict[str, float]:
     )
     weight = np.where(chroma > 16, chroma, 0)
     total = float(weight.sum())
-    concentration = float(np.hypot((weight * np.cos(hue)).sum(), (weight * np.sin(hue)).sum())) / total if total > 0 else 1.0
+    concentration = (
+        float(np.hypot((weight * np.cos(hue)).sum(), (weight * np.sin(hue)).sum())) / total if total > 0 else 1.0
+    )
     tones = np.bincount((level * 15.99).astype(np.int32).reshape(-1), minlength=16) / size
     entropy = float(-(tones[tones > 0] * np.log(tones[tones > 0])).sum())
     edges = gradient > 0.08
@@ -377,5 +379,13 @@ def measure(rgb: RGB) -> dict[str, float]:
         "edge_strength": float(gradient[edges].mean()) if edges.any() else 0.0,
         "line_edges": float((np.maximum(dark_lines, 0)[edges] > 0.15).mean()) if edges.any() else 0.0,
         "span": float(span / 255),
-        "colours": float(np.log2(len(np.unique(rgb.reshape(-1, 3)[:: max(1, rgb.size // 3 // 65536)] @ np.array([65536, 256, 1], np.uint32))))),
+        "colours": float(
+            np.log2(
+                len(
+                    np.unique(
+                        rgb.reshape(-1, 3)[:: max(1, rgb.size // 3 // 65536)] @ np.array([65536, 256, 1], np.uint32)
+                    )
+                )
+            )
+        ),
     }

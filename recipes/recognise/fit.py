@@ -64,7 +64,8 @@ def fit(rows: list[dict[str, float]], truth: list[str], out: Path) -> None:
     }
     lines = json.dumps(stored, indent=1)
     out.write_text(lines + "\n", encoding="utf-8")
-    print(f"{out}: {len(rows)} pictures, {np.mean(regression.predict(np.clip((values - mean) / scale, -4, 4)) == truth):.1%} right")
+    right = np.mean(regression.predict(np.clip((values - mean) / scale, -4, 4)) == np.array(truth))
+    print(f"{out}: {len(rows)} pictures, {right:.1%} right")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "threshold": "a part mask with grey values, thresholded at half of its maximum",
         "resized": "a part mask of another size, resized by nearest neighbour",
         "colours": "a colour-coded map with pixels whose colour belongs to no class",
+        "kind": "a condition that looks like another kind of picture than it is given as",
         "proportions": "a photo and a condition with different aspect ratios",
         "no-face": "a photo in which no face was found",
         "several-faces": "a photo in which more than one face was found",
