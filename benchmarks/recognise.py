@@ -1,7 +1,7 @@
 """The recogniser on pictures whose kind is known: ``python benchmarks/recognise.py [--photos PHOTOS] [--real SAMPLE]``.
 
 Without options: drawn portraits and hand-made drawings, other ones than ``recipes/recognise/fit.py`` takes. PHOTOS is a folder
-of photos of faces, of which those are left out that the recipe takes. SAMPLE is a folder with ``photos`` and ``labels`` of equal
+of photos of faces in folders, without those that the recipe takes. SAMPLE is a folder with ``photos`` and ``labels`` of equal
 names. Photos, label maps and sketches of them, in all forms of ``recognise_inputs``, and blank sheets are recognised. Printed
 are a confusion table, the shares that are wrong and unsure, and each picture of either.
 """
@@ -14,21 +14,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from recognise_inputs import Person, all_inputs, drawn_people, given_people, hand_made
+from recognise_inputs import all_inputs, drawn_people, given_people, hand_made, limited
 
-from facesynth import images
-from facesynth.files import pictures_in
 from facesynth.images import Picture
 from facesynth.kinds import recognise
 
 KINDS = ("labels", "sketch", "photo", "blank", "unsure")
-LONGEST = 400
-
-
-def limited(person: Person) -> Person:
-    photo = images.limit_size(person.photo, LONGEST)
-    labels = None if person.labels is None else images.resize(person.labels, photo.shape[:2], labels=True)
-    return Person(photo, labels)
 
 
 def main() -> None:
@@ -42,7 +33,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     people = drawn_people(1000 + given.seed, given.people, size=320)
     if given.photos:
-        photos = pictures_in([given.photos])[1::8]
+        photos = sorted(given.photos.rglob("*.jpg"))[1::8]
         people += given_people(photos[:: max(1, len(photos) // given.people)][: given.people])
     if given.real:
         photos = sorted((given.real / "photos").iterdir())

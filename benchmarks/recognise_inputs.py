@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 HAND_MADE = sorted(path for name in ("docs", "facesynth") for path in (ROOT / name / "drawings").glob("*.png"))
+LONGEST = 400
+"""The longer side of the people's photos, pixels; inputs are made in other sizes too."""
 NO_DRAWING = "blocks"
 """A label map."""
 
@@ -67,6 +69,12 @@ def given_people(photos: Sequence[Path], maps: Path | None = None) -> list[Perso
         Person(images.read_photo(path), images.read_labels(maps / f"{path.stem}.png", CELEBAMASK_HQ) if maps else None)
         for path in photos
     ]
+
+
+def limited(person: Person) -> Person:
+    photo = images.limit_size(person.photo, LONGEST)
+    labels = None if person.labels is None else images.resize(person.labels, photo.shape[:2], labels=True)
+    return Person(photo, labels)
 
 
 # ------------------------------------------------------------------------------------------------------------------- files
@@ -445,7 +453,7 @@ def hand_made(part: int, parts: int) -> list[tuple[str, Picture]]:
 
 def blank_inputs(rng: Rng, count: int) -> Iterator[Input]:
     for _ in range(count):
-        height, width = (int(side) for side in rng.integers(64, 600, 2))
+        height, width = (int(side) for side in rng.integers(128, 600, 2))
         tone = int(rng.choice([255, 250, 128, int(rng.integers(256)), 0]))
         sheet = np.full((height, width, 3), tone, np.uint8)
         name = str(rng.choice(["one grey", "one colour", "noise", "light", "light and noise"]))

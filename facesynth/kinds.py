@@ -45,8 +45,12 @@ _NEAR = 30
 """Largest distance in RGB from a table's colour, after smoothing or lossy compression."""
 _SURE = 0.7
 """Least probability of an answer that is not unsure."""
-_FAINTEST = 0.016
-"""Gradient of a blurred picture, as a fraction of its tone a pixel, that a mark on a sheet exceeds."""
+_FAINTEST = 0.015
+"""Difference from its surroundings, as a fraction of their tone, that a mark on a sheet exceeds after a slight blur."""
+_NOISE = 0.8
+"""The same as a multiple of the median difference of neighbouring pixels, which is noise on a sheet."""
+_DARKEST = 64
+"""Tones below this count as this: noise is large beside them."""
 _MARKED = 0.002
 """Least share of a sheet that marks cover, with their blur."""
 _WEIGHTS = np.array([1 << 16, 1 << 8, 1], np.uint32)
@@ -200,13 +204,13 @@ def _tables(scheme: LabelScheme) -> list[tuple[str, NDArray[np.int32]]]:
 def _by_marks(rgb: RGB) -> Recognised | None:
     """Whether a picture is a sheet without a mark: soft slopes of light and noise are none."""
     small = _shrunk(rgb).astype(np.float32)
-    soft = cv2.GaussianBlur(small, (0, 0), 2)
-    changes = [
-        np.hypot(cv2.Sobel(each, cv2.CV_32F, 1, 0), cv2.Sobel(each, cv2.CV_32F, 0, 1)) / 8 for each in cv2.split(soft)
-    ]
-    change = np.maximum.reduce(changes) / np.maximum(soft.max(axis=2), 64)
-    change *= (max(small.shape[:2]) / _SMALL) ** 0.5  # in small pictures light changes within fewer pixels
-    marked = float((change > _FAINTEST).mean())
+    fine, coarse = cv2.GaussianBlur(small, (0, 0), 1.5), cv2.GaussianBlur(small, (0, 0), 6)
+    tone = np.maximum(coarse.max(axis=2), _DARKEST)
+    noise = max(
+        float(np.median(np.abs(np.diff(small, axis=axis)))) if small.shape[axis] > 1 else 0.0 for axis in (0, 1)
+    )
+    change = np.abs(fine - coarse).max(axis=2)
+    marked = float((change > np.maximum(_FAINTEST * tone, _NOISE * noise)).mean())
     if marked >= _MARKED:
         return None
     return Recognised("blank", f"no line or area on {1 - marked:.1%} of it")
@@ -303,7 +307,7 @@ def measure(rgb: RGB) -> dict[str, float]:
     smooth = spread3 <= 0.10 * span
     mid = (level > 0.12) & (level < 0.85)
     # areas of one colour
-    median = cv2.medianBlur(small, 3)
+    median = np.asarray(cv2.medianBlur(small, 3), np.uint8)
     codes = (median >> 5).astype(np.int32) @ np.array([64, 8, 1], np.int32)
     inner = cv2.erode(flat.astype(np.uint8), kernel) > 0
     counts = np.bincount(codes[flat], minlength=512) / size
@@ -319,8 +323,8 @@ def measure(rgb: RGB) -> dict[str, float]:
     opened = cv2.morphologyEx(soft, cv2.MORPH_OPEN, element).astype(np.float32)
     dark_lines = np.clip(closed - grey, 0, None) / span
     light_lines = np.clip(grey - opened, 0, None) / span
-    paper = cv2.GaussianBlur(closed, (0, 0), reach / 4)
-    board = cv2.GaussianBlur(opened, (0, 0), reach / 4)
+    paper = np.asarray(cv2.GaussianBlur(closed, (0, 0), reach / 4), np.float32)
+    board = np.asarray(cv2.GaussianBlur(opened, (0, 0), reach / 4), np.float32)
     y, x = np.mgrid[-1 : 1 : complex(height), -1 : 1 : complex(width)].astype(np.float32)
     terms = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=-1).reshape(-1, 6)[::7]
 

@@ -1,8 +1,8 @@
 """The classifier of ``facesynth/kinds.py``: ``python recipes/recognise/fit.py PHOTOS [--people N] [--each N] [--seed N]``.
 
-PHOTOS is a folder of photos of faces, cropped like portraits. From them, from drawn portraits and from every second hand-made
-drawing, ``benchmarks/recognise_inputs.py`` makes photos, label maps and sketches in every form. Those that exact evidence does
-not decide are measured, and scikit-learn's logistic regression is fitted to the numbers.
+PHOTOS holds photos of faces, cropped like portraits; every eighth is used. From them, from drawn portraits and from every second
+hand-made drawing, ``benchmarks/recognise_inputs.py`` makes photos, label maps and sketches in every form. Those that exact
+evidence does not decide are measured, and scikit-learn's logistic regression is fitted to the numbers.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from sklearn.linear_model import LogisticRegression
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from recognise_inputs import all_inputs, drawn_people, given_people, hand_made  # noqa: E402
+from recognise_inputs import all_inputs, drawn_people, given_people, hand_made, limited  # noqa: E402
 
 from facesynth import kinds  # noqa: E402
-from facesynth.files import pictures_in  # noqa: E402
 from facesynth.images import Picture  # noqa: E402
 
 
@@ -33,9 +32,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=ROOT / "facesynth" / "kinds.json")
     given = parser.parse_args()
-    photos = pictures_in([given.photos])
-    photos = photos[:: max(1, len(photos) // given.people)][: given.people]
-    people = drawn_people(given.seed, given.people) + given_people(photos)
+    photos = sorted(given.photos.rglob("*.jpg"))[::8]
+    photos = photos[: given.people]
+    people = [limited(person) for person in drawn_people(given.seed, given.people, size=320) + given_people(photos)]
     rng = np.random.default_rng(given.seed)
     rows, truth = [], []
     for each in all_inputs(people, hand_made(0, 2), rng, each=given.each):

@@ -7,6 +7,7 @@ caller does.
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from facesynth.errors import WrongKindError
@@ -18,8 +19,6 @@ from facesynth.model.inference.parser import Parser
 from facesynth.xdog import draw_photo
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -149,4 +148,4 @@ def _parsed(picture: Picture, translator: Translator) -> Picture:
 
 @lru_cache(maxsize=1)
 def _parser(device: str) -> Parser:
-    return Parser(native.load_parser(native.find(PARSER)), device=device)
+    return Parser(native.load_parser(native.find(Path(PARSER))), device=device)
