@@ -41,14 +41,16 @@ _VOID = 255
 """The value of pixels that an annotation leaves out."""
 _MOST_LOSSY = 32
 """A grey picture whose values are all below this holds class ids that a lossy compression changed, or of another scheme."""
+_CERTAIN = 15
+"""So many frequent ids need no areas: the noise of a dark sheet has fewer values."""
 _NEAR = 30
 """Largest distance in RGB from a table's colour, after smoothing or lossy compression."""
 _SURE = 0.7
 """Least probability of an answer that is not unsure."""
 _FAINTEST = 0.015
 """Difference from its surroundings, as a fraction of their tone, that a mark on a sheet exceeds after a slight blur."""
-_NOISE = 0.8
-"""The same as a multiple of the median difference of neighbouring pixels, which is noise on a sheet."""
+_NOISE = 0.7
+"""The same as a multiple of the mean difference of neighbouring pixels, which is noise on a sheet."""
 _DARKEST = 64
 """Tones below this count as this: noise is large beside them."""
 _MARKED = 0.002
@@ -124,11 +126,13 @@ def _by_ids(decoded: _png.Decoded, scheme: LabelScheme) -> Recognised | None:
     ids = _single_channel(decoded)
     if ids is None:
         return None
-    used = np.unique(ids)
+    used, counts = np.unique(ids, return_counts=True)
     classes = used[used != _VOID]
     if len(classes) < 2 or (len(classes) < len(used) and len(classes) < 3):
         return None
-    if classes[-1] >= max(len(scheme), _MOST_LOSSY) or classes[0] < 0 or not _has_areas(ids.astype(np.uint8)):
+    if classes[-1] >= max(len(scheme), _MOST_LOSSY) or classes[0] < 0:
+        return None
+    if np.count_nonzero(counts > 0.01 * ids.size) < _CERTAIN and not _has_areas(ids.astype(np.uint8)):
         return None
     if classes[-1] < len(scheme):
         void = " and 255 for no class" if len(classes) < len(used) else ""
@@ -206,9 +210,7 @@ def _by_marks(rgb: RGB) -> Recognised | None:
     small = _shrunk(rgb).astype(np.float32)
     fine, coarse = cv2.GaussianBlur(small, (0, 0), 1.5), cv2.GaussianBlur(small, (0, 0), 6)
     tone = np.maximum(coarse.max(axis=2), _DARKEST)
-    noise = max(
-        float(np.median(np.abs(np.diff(small, axis=axis)))) if small.shape[axis] > 1 else 0.0 for axis in (0, 1)
-    )
+    noise = max(float(np.abs(np.diff(small, axis=axis)).mean()) if small.shape[axis] > 1 else 0.0 for axis in (0, 1))
     change = np.abs(fine - coarse).max(axis=2)
     marked = float((change > np.maximum(_FAINTEST * tone, _NOISE * noise)).mean())
     if marked >= _MARKED:

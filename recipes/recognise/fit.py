@@ -1,6 +1,6 @@
 """The classifier of ``facesynth/kinds.py``: ``python recipes/recognise/fit.py PHOTOS [--people N] [--each N] [--seed N]``.
 
-PHOTOS holds photos of faces, cropped like portraits; every eighth is used. From them, from drawn portraits and from every second
+PHOTOS holds photos of faces, cropped like portraits; every eighth is used. From these, from drawn portraits and every other
 hand-made drawing, ``benchmarks/recognise_inputs.py`` makes photos, label maps and sketches in every form. Those that exact
 evidence does not decide are measured, and scikit-learn's logistic regression is fitted to the numbers.
 """

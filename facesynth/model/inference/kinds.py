@@ -49,13 +49,17 @@ def recognised(picture: Picture, *, is_settled: bool = False) -> Recognised:
         If it is blank, or is not recognised and not settled.
     """
     found = recognise(picture)
-    if found.kind == "blank":
-        raise WrongKindError(f"{picture.path} is a blank sheet ({found.reason}); needed: a picture with a face")
+    _refuse_blank(picture, found)
     if found.kind == "unsure" and not is_settled:
         raise WrongKindError(
             f"{picture.path} cannot be recognised ({found.reason}); --kind labels, sketch or photo says what it is"
         )
     return found
+
+
+def _refuse_blank(picture: Picture, found: Recognised) -> None:
+    if found.kind == "blank":
+        raise WrongKindError(f"{picture.path} is a blank sheet ({found.reason}); needed: a picture with a face")
 
 
 class ConditionReader:
@@ -88,10 +92,10 @@ class ConditionReader:
         WrongKindError
             If it is blank, not recognised, or of a kind that cannot be converted.
         """
-        found = recognised(picture, is_settled=self.kind != "auto" or not self.is_bundled)
-        takes, kind = self.translator.config.condition, found.kind if self.kind == "auto" else self.kind
         if self.kind == "auto" and not self.is_bundled:
-            return self._as_it_came(picture, found)
+            return self._as_it_came(picture)
+        found = recognised(picture, is_settled=self.kind != "auto")
+        takes, kind = self.translator.config.condition, found.kind if self.kind == "auto" else self.kind
         if kind == "photo" and takes == "labels":
             return self._noted(self._read(_parsed(picture, self.translator), self.translator.sketches), PARSED)
         if takes == "sketch" and (kind == "photo" or (kind == "sketch" and found.kind == "photo")):
@@ -102,8 +106,8 @@ class ConditionReader:
             raise WrongKindError(f"{picture.path} is {given}; {self.translator.path} takes {takes}")
         return self._read(picture, self.translator.sketches)
 
-    def _as_it_came(self, picture: Picture, found: Recognised) -> ReadCondition:
-        takes = self.translator.config.condition
+    def _as_it_came(self, picture: Picture) -> ReadCondition:
+        takes, found = self.translator.config.condition, recognise(picture)
         is_photo = found.kind == "photo" and takes != "photo"
         try:
             condition = self._read(picture, self.translator.sketches)
@@ -111,6 +115,8 @@ class ConditionReader:
             if not is_photo:
                 raise
             raise WrongKindError(f"{error}; it {_LIKE_A_PHOTO if takes == 'sketch' else _TO_BE_PARSED}") from error
+        if takes != "labels":  # ids of one class are a map
+            _refuse_blank(picture, found)
         return self._noted(condition, _LIKE_A_PHOTO) if is_photo else condition
 
     def _noted(self, condition: ReadCondition, note: str) -> ReadCondition:
