@@ -22,7 +22,14 @@ _STDIN = Path("-")
     help="A checkpoint of facesynth, pixel2style2pixel, e4e or ReStyle, a run folder, owner/name on the Hugging Face Hub, or a "
     "published model by name, which is downloaded: psp-sketch-to-face, psp-seg-to-face, psp-ffhq-encode, psp-super-resolution, "
     "psp-frontalization, e4e-ffhq, restyle-e4e-ffhq.  "
-    "[default: the bundled photo-seg for label maps, photo-sketch for sketches]",
+    "[default: the bundled photo-seg for label maps and photos, photo-sketch for sketches]",
+)
+@click.option(
+    "--kind",
+    type=click.Choice(["auto", "labels", "sketch", "photo"]),
+    default="auto",
+    help="What the pictures are; auto recognises each. Photos become label maps by the bundled photo-parser, or sketches by "
+    "XDoG if the checkpoint takes sketches.",
 )
 @click.option("--out", type=_PATH, default="faces", help="Output folder; created if missing.")
 @click.option("--split", help="Split of a dataset folder: train, val, test or all.  [default: val]")
@@ -115,6 +122,7 @@ def translate(
     sketch: str | None,
     colours: tuple[str, ...],
     style_from: Path | None,
+    kind: Any,
     tone: Any,
     paper: Any,
     void: int | None,
@@ -160,6 +168,7 @@ def translate(
         writing=Writing(format=format, size=size, latents=save_latents, sheet=sheet),
         style_from=style_from,
         from_latents=from_latents,
+        kind=kind,
         interpolate=interpolate,
         frames=frames,
         split=split,

@@ -12,6 +12,7 @@ from typing import get_args
 from facesynth import images
 from facesynth.errors import ColourError, InputError
 from facesynth.files import PICTURE_SUFFIXES, resolved, sha256
+from facesynth.kinds import NAMES, recognise
 from facesynth.label_maps import ARRAY_SUFFIX, check_void
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme, describe
 from facesynth.manifest import NEEDED_ID, is_new_id, is_usable_id
@@ -72,7 +73,8 @@ class _Pairing:
         findings = []
         if self.kind == "labels":
             try:
-                found = images.Picture.read(condition).label_map(self.scheme, void=self.void)
+                picture = images.Picture.read(condition)
+                found = picture.label_map(self.scheme, void=self.void)
             except ColourError as error:
                 raise Refused("colours", str(error)) from error
             array = found.ids
@@ -80,10 +82,15 @@ class _Pairing:
             imported = import_photo(self.root, identifier, photo)
             columns = write_label_map(self.root, identifier, array, self.scheme, palette=self.palette)
         else:
-            array, _ = clean_paper(images.read_sketch(condition), self.paper)
+            picture = images.Picture.read(condition)
+            array, _ = clean_paper(picture.sketch(), self.paper)
             imported = import_photo(self.root, identifier, photo)
             path, column = f"sketches/{self.name}/{identifier}.png", f"sketch_{self.name}"
             columns = {column: path, f"{column}_sha256": sha256(images.write_png(self.root / path, array))}
+        recognised = recognise(picture, self.scheme)
+        if recognised.kind not in (self.kind, "unsure"):
+            other = f"it is {NAMES[recognised.kind]}: {recognised.reason}"
+            findings.append(Finding("kind", f"given as {NAMES[self.kind]}; {other}"))
         width, height = int(imported["width"]), int(imported["height"])
         map_height, map_width = array.shape
         if abs(width * map_height - height * map_width) > 0.02 * width * map_height:

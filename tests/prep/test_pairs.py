@@ -38,7 +38,10 @@ def labels_of(name: str) -> np.ndarray:
 
 
 def sketch_of(name: str) -> np.ndarray:
-    return np.random.default_rng(ord(name[0])).integers(0, 256, (24, 24)).astype(np.uint8)
+    sketch = np.full((24, 24), 255, np.uint8)
+    for row in np.random.default_rng(ord(name[0])).integers(2, 22, 3):
+        sketch[row, 4:20] = 40
+    return sketch
 
 
 @pytest.fixture
@@ -143,8 +146,17 @@ def test_colour_coded_maps_are_decoded(own: Path) -> None:
             np.testing.assert_array_equal(np.asarray(labels), labels_of(name))
 
 
+def test_a_picture_of_another_kind_is_a_finding(own: Path) -> None:
+    Image.fromarray(np.full((24, 24), 255, np.uint8)).save(own / "sketches" / "anna.webp", lossless=True)
+    done = pair(own, "sketch")
+    assert (done.written, done.noticed) == (5, {"kind": 1})
+    said = "given as a sketch; it is a blank sheet: no line or area on 100.0% of it"
+    assert report(own) == [["pairs-sketch-own", "anna", "warning", "kind", said]]
+    assert [failure.id for failure in pair(own, "sketch", strict=True).failures] == ["anna"]
+
+
 def test_other_proportions_are_a_finding(own: Path) -> None:
-    Image.fromarray(np.zeros((24, 48), np.uint8) + 255).save(own / "sketches" / "anna.webp")
+    Image.fromarray(np.hstack([sketch_of("anna")] * 2)).save(own / "sketches" / "anna.webp", lossless=True)
     done = pair(own, "sketch")
     assert (done.written, done.noticed) == (5, {"proportions": 1})
     assert report(own) == [["pairs-sketch-own", "anna", "warning", "proportions", "photo 24 x 24, sketch 48 x 24"]]

@@ -15,7 +15,7 @@ import numpy as np
 
 from facesynth import images
 from facesynth.decoding import naming
-from facesynth.errors import InputError, PictureError, WrongKindError
+from facesynth.errors import InputError, WrongKindError
 from facesynth.images import Picture
 from facesynth.model.data.tensors import BACKGROUND, square_at
 from facesynth.paper import PaperMode, clean_paper
@@ -129,38 +129,6 @@ def read_condition(
             pixels = images.read_photo(picture.path) if strict else _photo(picture)
         square = square_at(pixels, BACKGROUND[kind], size, labels=kind == "labels")
     return ReadCondition(square, kind, note, picture.path)
-
-
-def kind_of(picture: Picture, scheme: LabelScheme) -> Condition:
-    """Whether a picture is a label map or a sketch.
-
-    Parameters
-    ----------
-    picture : Picture
-    scheme : LabelScheme
-        Of the label maps.
-
-    Raises
-    ------
-    PictureError
-        If it cannot be decoded.
-    WrongKindError
-        If it is neither.
-    """
-    _ = picture.pillow
-    try:
-        picture.any_labels(scheme)
-    except PictureError:
-        try:
-            with naming(picture.path):
-                _sketch(picture, SketchReading(paper="keep"))
-        except WrongKindError as error:
-            raise WrongKindError(
-                f"{picture.path} is neither a label map in the ids or colours of {scheme.name} nor a sketch, which the shipped "
-                "models translate; for photos give --checkpoint"
-            ) from error
-        return "sketch"
-    return "labels"
 
 
 def _labels(picture: Picture, scheme: LabelScheme, void: int | None) -> tuple[NDArray[np.uint8], str]:

@@ -10,8 +10,8 @@ from typing import Any
 from facesynth import images
 from facesynth.errors import InputError, PictureError
 from facesynth.files import locked, make_folder, pictures_in, resolved
-from facesynth.model.inference.parser import Parser
-from facesynth.model.inference.sources import SHIPPED_PARSER, Source, of_different_names
+from facesynth.model.inference.parser import SHIPPED_PARSER, Parser
+from facesynth.model.inference.sources import Source, of_different_names
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from facesynth.model.checkpoints.native import ParserCheckpoint
 
 
+SHIPPED_PARSER = "photo-parser"
+"""The parser of photos that comes with the package."""
+
+
 class Parser:
     """A trained parser, ready to use.
 

@@ -34,6 +34,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "interpolated": "a label map resized with interpolation: other classes at the borders between two",
         "other-order": "the parts lie as in another label scheme",
         "exchanged": "the parts lie as with left and right exchanged",
+        "kind": "a condition that looks like another kind of picture than it is given as",
         "proportions": "a photo and a condition with different aspect ratios",
         "no-face": "a photo in which no face was found",
         "several-faces": "a photo in which more than one face was found",
