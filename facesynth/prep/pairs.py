@@ -11,7 +11,7 @@ from typing import get_args
 
 from facesynth import images
 from facesynth.errors import ColourError, InputError
-from facesynth.files import PICTURE_SUFFIXES, sha256
+from facesynth.files import OTHER_SUFFIXES, PICTURE_SUFFIXES, sha256
 from facesynth.label_maps import ARRAY_SUFFIX, check_void
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme, describe
 from facesynth.manifest import NEEDED_ID, is_new_id, is_usable_id
@@ -42,10 +42,13 @@ def _list_pictures(
         names = sorted(os.listdir(folder))
     except OSError as error:
         raise InputError(f"cannot read {folder}: {error.strerror or error}; give a folder of pictures") from error
+    known = {name.lower() for name in names}
     for name in names:
-        if name.startswith(".") or not name.lower().endswith(suffixes):
+        if name.startswith(".") or not name.lower().endswith((*suffixes, *OTHER_SUFFIXES)):
             continue
         stem = name[: name.rindex(".")]
+        if name.lower().endswith(OTHER_SUFFIXES) and any(f"{stem}{suffix}".lower() in known for suffix in suffixes):
+            continue
         identifier = unicodedata.normalize("NFC", stem)  # ü can be one code point (NFC) or two (NFD, macOS)
         if is_new_id(identifier):
             by_stem.setdefault(identifier, []).append(name)
