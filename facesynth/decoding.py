@@ -88,9 +88,9 @@ def _open(data: bytes) -> Image.Image:
         width, height = size = picture.size
         if width * height > _MOST_JPEG_PIXELS:
             raise
-        picture.draft(None, (width // 2, height // 2))
-        while picture.width * picture.height > int(Image.MAX_IMAGE_PIXELS or 1 << 26) and picture.width * 8 > width:
-            picture.draft(None, (picture.width // 2, picture.height // 2))
+        most = Image.MAX_IMAGE_PIXELS or 1 << 26
+        scale = next((each for each in (2, 4) if width * height <= most * each**2), 8)
+        picture.draft(None, (width // scale, height // scale))  # takes effect once
         picture.info[FULL_SIZE] = size
         return picture
 
