@@ -27,8 +27,26 @@ from typing import Any
 
 from facesynth.errors import DatasetError, InputError, OutputError, PictureError, shown
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+PICTURE_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif"
+)  # fmt: skip
 """File name suffixes of pictures, in lower case."""
+OTHER_SUFFIXES = (
+    ".svg",
+    ".svgz",
+    ".dng",
+    ".cr2",
+    ".cr3",
+    ".nef",
+    ".arw",
+    ".orf",
+    ".rw2",
+    ".raf",
+    ".psd",
+    ".pdf",
+    ".jxl",
+)
+"""Suffixes of files that show a picture but cannot be read; they are named, unless a picture of the same name is beside."""
 
 _TYPES = {
     stat.S_IFDIR: "a folder",
@@ -385,6 +403,8 @@ def locked(folder: Path) -> Iterator[None]:
 def pictures_in(paths: list[Path], suffixes: tuple[str, ...] = PICTURE_SUFFIXES) -> list[Path]:
     """The picture files that ``paths`` name: a file itself, and for a folder the pictures directly in it, by name.
 
+    Files of :data:`OTHER_SUFFIXES` are among them, so that reading reports them.
+
     Parameters
     ----------
     paths : list of Path
@@ -402,9 +422,11 @@ def pictures_in(paths: list[Path], suffixes: tuple[str, ...] = PICTURE_SUFFIXES)
             inside = sorted(
                 file
                 for file in path.iterdir()
-                if file.suffix.lower() in suffixes and not file.name.startswith(".") and not file.is_dir()
+                if file.suffix.lower() in (*suffixes, *OTHER_SUFFIXES)
+                and not file.name.startswith(".")
+                and not file.is_dir()
             )
-            if not inside:
+            if not any(file.suffix.lower() in suffixes for file in inside):
                 raise InputError(f"no picture in {path}; looked for {', '.join(suffixes)}")
             stems = {file.stem for file in inside if file.suffix.lower() in PICTURE_SUFFIXES}
             pictures += [file for file in inside if file.suffix.lower() in PICTURE_SUFFIXES or file.stem not in stems]

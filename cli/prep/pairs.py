@@ -23,6 +23,12 @@ from ._common import FOLDER, FORCE, OUT, PALETTE, STRICT, VOID, common, print_ou
     default="keep",
     help="sketch: level photographed or scanned paper; auto does so where it is needed.",
 )
+@click.option(
+    "--match",
+    type=(str, str),
+    metavar="PHOTO CONDITION",
+    help="Patterns of the names without suffix, as '{id}' '{id}-sz1'.  [default: equal names]",
+)
 @with_scheme
 @VOID
 @PALETTE

@@ -316,3 +316,15 @@ def test_wrong_input(own: Path, change: dict[str, str], message: str) -> None:
             own / given["photos"], own / given["conditions"], own / "data", kind=given["kind"], name=given["name"]
         )
     assert not (own / "data").exists()
+
+
+def test_names_that_differ_by_a_pattern(own: Path) -> None:
+    for path in (own / "sketches").iterdir():
+        path.rename(path.with_name(f"F2-{path.stem}-sz1{path.suffix}"))
+    with pytest.raises(InputError, match=r"; --match '\{id\}' 'F2-\{id\}-sz1' would join \d$"):
+        pair(own, "sketch")
+    done = prepare_pairs(own / "photos", own / "sketches", own / "data", kind="sketch", match=("{id}", "F2-{id}-sz1"))
+    assert done.written == len(list((own / "data/sketches/own").iterdir())) > 0
+    np.testing.assert_array_equal(images.read_sketch(own / "data/sketches/own/anna.png"), sketch_of("anna"))
+    with pytest.raises(InputError, match=r"match has 'x'; needed: two patterns"):
+        prepare_pairs(own / "photos", own / "sketches", own / "data", kind="sketch", match=("x", "{id}"))
