@@ -52,7 +52,7 @@ _SURE = 0.7
 """Least probability of an answer that is not unsure."""
 _FAINTEST = 0.015
 """Difference from its surroundings, as a fraction of their tone, that a mark on a sheet exceeds after a slight blur."""
-_NOISE = 0.7
+_NOISE = 0.85
 """The same as a multiple of the mean difference of neighbouring pixels, which is noise on a sheet."""
 _DARKEST = 64
 """Tones below this count as this: noise is large beside them."""
