@@ -6,9 +6,11 @@ Reading is strict: a picture that does not decode to its last pixel is an error,
 from __future__ import annotations
 
 import io
+import os
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +55,8 @@ def decode(data: bytes, path: Path) -> Image.Image:
             if data.startswith(_png.SIGNATURE):
                 _png.check(data)
             picture = _open(data)
-            picture.load()
+            with _silent() if picture.format == "TIFF" else nullcontext():
+                picture.load()
             if picture.format == "JPEG" and picture.mode in ("L", "RGB"):
                 _jpeg.check(data)
     except UnidentifiedImageError as error:
@@ -121,6 +124,28 @@ def is_lossy(data: bytes) -> bool:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return b"VP8 " in data[12:64]
     return data.startswith(b"\xff\xd8\xff") or data[4:8] == b"ftyp"
+
+
+_ERRORS = threading.Lock()
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep from standard error what libtiff writes there of damaged files: the error that Pillow raises is enough."""
+    with _ERRORS:
+        try:
+            kept = os.dup(2)
+        except OSError:  # there is no standard error
+            yield
+            return
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(null)
 
 
 @contextmanager

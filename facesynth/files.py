@@ -250,7 +250,8 @@ def sync_files(root: Path, names: Collection[str]) -> None:
             return
         folders = {root}
         for name in names:
-            _sync(root / name)
+            with suppress(FileNotFoundError):  # somebody has removed it meanwhile
+                _sync(root / name)
             folders.update(root / parent for parent in PurePosixPath(name).parents)
         for folder in folders:
             _sync(folder)

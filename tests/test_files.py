@@ -100,8 +100,9 @@ def test_files_and_their_folders_are_synced(
     else:
         folders = [tmp_path, tmp_path / "in", tmp_path / "in/ner"]
         assert sorted(flushed) == sorted(map(str, [*folders, *(tmp_path / name for name in names)]))
+    files.sync_files(tmp_path, ["removed"])
     with pytest.raises(OutputError, match="cannot write"):
-        files.sync_files(tmp_path, ["absent"])
+        files.sync_files(tmp_path / "absent", ["removed"])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the call")

@@ -496,3 +496,18 @@ def test_part_mask_on_a_ground_of_a_transparent_colour(tmp_path: Path, mode: str
     picture = Image.fromarray(np.where(shape, 0, 255).astype(np.uint8)).convert(mode)
     picture.save(tmp_path / "hair.png", transparency=(255, 255, 255) if mode == "RGB" else 255)
     np.testing.assert_array_equal(images.read_part_mask(tmp_path / "hair.png"), shape)
+
+
+def test_what_libtiff_says_is_not_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    picture.save(tmp_path / "a.tiff", compression="tiff_lzw")
+    data = bytearray((tmp_path / "a.tiff").read_bytes())
+    refused = 0
+    for place in range(8, len(data), 97):
+        (tmp_path / "b.tiff").write_bytes(bytes(data[:place]) + b"\xff\x00\xff" + bytes(data[place + 3 :]))
+        try:
+            images.read_photo(tmp_path / "b.tiff")
+        except PictureError:
+            refused += 1
+    assert refused > 10
+    assert capfd.readouterr() == ("", "")

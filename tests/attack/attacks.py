@@ -169,7 +169,7 @@ def dataset(rng: Random, place: Path, stock: Stock) -> Case:
             victim = rng.choice(
                 (data / "photos", data / "labels", data / ".stages", data / "sketches", data / "photos_32")
             )
-            if victim.is_symlink() or not victim.exists():
+            if victim.is_symlink() or not victim.is_dir():
                 continue
             shutil.rmtree(victim)
             if rng.random() < 0.6:
