@@ -160,14 +160,14 @@ class Summary:
         distance = KernelDistance(made, photos)
         weights = sampling.counts(len(made), self.seed, KERNEL_RESAMPLES)
         others = weights if is_paired else sampling.counts(len(photos), self.seed + 1, KERNEL_RESAMPLES)
-        interval = sampling.percentiles(np.array(sampling.resampled(distance, weights, others)))
+        value, resampled = distance(), sampling.resampled(distance, weights, others)
         self.figures[name] = Figure(
-            distance(),
-            *interval,
+            value,
+            *sampling.around(value, resampled),  # where a picture is in both sets, resampling shifts the value
             n=len(made),
             photos=_halves(photos, distances.kid),
             better="low",
-            interval=f"bootstrap over pictures, {KERNEL_RESAMPLES} resamples, percentiles",
+            interval=f"1.96 standard deviations of {KERNEL_RESAMPLES} bootstrap resamples",
             note="unbiased, so it may be below 0; photos: one half of them against the other",
             **about,
         )

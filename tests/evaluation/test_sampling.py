@@ -44,3 +44,8 @@ def test_correction_keeps_the_order():
     assert found[0] == pytest.approx(0.04)
     assert np.isnan(found[1])
     assert found[2:] == pytest.approx([0.003, 0.5])
+
+
+def test_an_interval_around_a_value_has_the_spread_of_the_resampled_ones():
+    resampled = [5.0, 7.0, 9.0, np.nan]
+    assert sampling.around(1.0, resampled, 0.5, least=0.0) == (0.0, pytest.approx(1 + 1.96 * 2 * 0.5))

@@ -72,7 +72,7 @@ def around(value: float, resampled: Sequence[float], scale: float = 1.0, *, leas
     least : float
         Lower bound of what the value can be.
     """
-    half = 1.96 * scale * float(np.std(resampled, ddof=1))
+    half = 1.96 * scale * float(np.nanstd(resampled, ddof=1))
     return Interval(max(value - half, least), value + half)
 
 
