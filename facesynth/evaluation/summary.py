@@ -98,8 +98,7 @@ class Summary:
             return
         pixels, own = (self.pairs.column(name).astype(np.float64) for name in ("overlaps", "overlaps@photo"))
         present = pixels.sum(0)[1] > 0
-        weights = sampling.counts(len(pixels), self.seed)
-        resampled = np.tensordot(weights.astype(np.float64), pixels, 1) if len(pixels) > 1 else None
+        resampled = sampling.sums(pixels, self.seed) if len(pixels) > 1 else None
         per_class = iou_by_class(pixels.sum(0)), iou_by_class(own.sum(0))
         by_class = None if resampled is None else iou_by_class(resampled)
         told = {"group": "condition", "better": "high", "interval": _MEANS if len(pixels) > 1 else "", **about}

@@ -369,4 +369,4 @@ def test_fid_against_statistics_of_another_program(evaluate, true_faces, blurred
     assert evaluate("--faces", blurred, *options, "--reference", statistics, out="other")[0] == 0
     told = metrics_of(tmp_path / "other")["metrics"]["fid"]
     assert told["value"] == pytest.approx(own["fid"]["value"], rel=1e-6)
-    assert told["reference"] == str(statistics)
+    assert (told["reference"], own["kid"]["reference"]) == (str(statistics), "test")
