@@ -12,7 +12,7 @@ PAGE = (Path(__file__).parents[1] / "docs" / "evaluate.md").read_text("utf-8")
 
 
 def test_every_metric_is_in_the_table_with_its_group():
-    rows = re.findall(r"^\| (`[^|]+) \| (\w+) \|", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| (`[^|]+) \| (\w+) \|", PAGE.split("<!-- sanity -->")[0], re.MULTILINE)
     told = {name: group for names, group in rows for name in re.findall(r"`(\w+)`", names)}
     assert told == {name: metric.group for name, metric in METRICS.items()}
 

@@ -375,7 +375,7 @@ class _Work:
         for name in self.styles.names():
             network = "alex" if name.startswith("lpips") else "parser" if name.startswith("iou") else ""
             about: dict[str, Any] = self._network(network) if network else {}
-            note = f"over {self.settings.styles} random styles, the same for all; the interval is over conditions, not over styles"
+            note = f"over {self.settings.styles} random styles, the same for all; the interval is over conditions alone"
             figures[name] = summary.mean(name, "diversity", self.styles.column(name), note=note, **about)
         return figures
 
