@@ -94,7 +94,7 @@ def section(title: str, about: str, results: list[Results]) -> Iterator[str]:
     rests = ["size", "seed", *(name for name in first if name.startswith("weights of") or name == "parser")]
     digests = ", ".join(f"{each.name} `{each.settings['checkpoint_sha256'][:12]}`" for each in results)
     data = results[0].settings["data_sha256"][:12]
-    yield f"Data `{data}`, {results[0].settings['ids']} ids. Checkpoints: {digests}. "
+    yield f"Data `{data}`, {results[0].settings['ids']} ids. Checkpoints: {digests}."
     yield "; ".join(f"{name}: {first[name]}" for name in rests) + "."
     skipped = {name: why for each in results for name, why in each.skipped.items() if name not in ("lines", "memory")}
     if skipped:

@@ -56,7 +56,6 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "precision_recall": Metric(
             "distribution", "precision and recall of manifolds, on VGG16 and, if there, Inception"
         ),
-        "cmmd": Metric("distribution", "kernel distance on CLIP"),
         "styles": Metric("diversity", "distance between random styles, and how well each keeps the condition"),
         "memory": Metric("memory", "distance to the nearest training photo"),
     }
@@ -95,7 +94,7 @@ _HIGH = (
     "recall_",
     "person_",
 )
-_LOW = ("l1", "l2", "lpips_alex", "lpips_vgg", "kid", "fid", "frechet_", "cmmd", "identity_dlib")
+_LOW = ("l1", "l2", "lpips_alex", "lpips_vgg", "kid", "fid", "frechet_", "identity_dlib")
 
 
 def better(figure: str) -> Better:

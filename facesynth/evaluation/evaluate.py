@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -287,7 +287,7 @@ class _Work:
             self._figures(),
             size=self.faces.size,
             split=self.settings.split,
-            reference=self.settings.reference or self.settings.split,
+            reference=self.settings.split,
             seed=self.settings.seed,
             data=self.truth.digest,
             faces=digest,
@@ -357,12 +357,14 @@ class _Work:
         for network in ("inception", "vgg", "parser"):
             if network in measures.digests:
                 names = names_on(network, measures.metrics)
-                summary.of_network(network, names, **self._network(network))
+                summary.of_network(network, names, **self._network(network), reference=self._reference)
         if measures.wants("memory"):
             for describer in measures.recognisers:
                 about = self._network(describer.name)
                 summary.of_memory(describer.name, self.others["training"][1], **about, reference="train")
         figures = dict(summary.figures)
+        if self.statistics is not None and "fid" in figures:
+            figures["fid"] = replace(figures["fid"], reference=str(self.settings.reference))
         if self.styles is not None:
             figures |= self._figures_of_styles(summary)
         return figures
@@ -373,9 +375,14 @@ class _Work:
         for name in self.styles.names():
             network = "alex" if name.startswith("lpips") else "parser" if name.startswith("iou") else ""
             about: dict[str, Any] = self._network(network) if network else {}
-            note = f"over {self.settings.styles} random styles"
+            note = f"over {self.settings.styles} random styles, the same for all; the interval is over conditions alone"
             figures[name] = summary.mean(name, "diversity", self.styles.column(name), note=note, **about)
         return figures
+
+    @property
+    def _reference(self) -> str:
+        """The split whose photos distances compare with; statistics are only Inception's moments, which the rest cannot use."""
+        return self.settings.split if self.statistics is not None else self.settings.reference or self.settings.split
 
     def _network(self, name: str) -> dict[str, str]:
         resized = self.measures.filters[name]

@@ -185,7 +185,6 @@ class Measures:
             self.skip("the faces are not made of drawings; --sketch says of which", "lines")
         if not has_styles:
             self.skip("needs a model: --checkpoint", "styles")
-        self.skip("CLIP is not supported by this version", "cmmd")
 
     def _load(self) -> None:
         networks: tuple[tuple[Network, Path | None, tuple[str, ...]], ...] = (

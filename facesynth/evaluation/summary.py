@@ -98,8 +98,7 @@ class Summary:
             return
         pixels, own = (self.pairs.column(name).astype(np.float64) for name in ("overlaps", "overlaps@photo"))
         present = pixels.sum(0)[1] > 0
-        weights = sampling.counts(len(pixels), self.seed)
-        resampled = np.tensordot(weights.astype(np.float64), pixels, 1) if len(pixels) > 1 else None
+        resampled = sampling.sums(pixels, self.seed) if len(pixels) > 1 else None
         per_class = iou_by_class(pixels.sum(0)), iou_by_class(own.sum(0))
         by_class = None if resampled is None else iou_by_class(resampled)
         told = {"group": "condition", "better": "high", "interval": _MEANS if len(pixels) > 1 else "", **about}
@@ -160,14 +159,14 @@ class Summary:
         distance = KernelDistance(made, photos)
         weights = sampling.counts(len(made), self.seed, KERNEL_RESAMPLES)
         others = weights if is_paired else sampling.counts(len(photos), self.seed + 1, KERNEL_RESAMPLES)
-        interval = sampling.percentiles(np.array(sampling.resampled(distance, weights, others)))
+        value, resampled = distance(), sampling.resampled(distance, weights, others)
         self.figures[name] = Figure(
-            distance(),
-            *interval,
+            value,
+            *sampling.around(value, resampled),  # where a picture is in both sets, resampling shifts the value
             n=len(made),
             photos=_halves(photos, distances.kid),
             better="low",
-            interval=f"bootstrap over pictures, {KERNEL_RESAMPLES} resamples, percentiles",
+            interval=f"1.96 standard deviations of {KERNEL_RESAMPLES} bootstrap resamples",
             note="unbiased, so it may be below 0; photos: one half of them against the other",
             **about,
         )

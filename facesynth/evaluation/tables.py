@@ -28,16 +28,18 @@ def number(value: float) -> str:
 
     Examples
     --------
-    >>> number(0.123456), number(12345.6), number(math.nan), number(math.inf), number(0.0)
+    >>> number(0.123456), number(12345.6), number(math.nan), number(math.inf), number(7e-15)
     ('0.1235', '12346', '', 'inf', '0')
     """
     if math.isnan(value):
         return ""
     if math.isinf(value):
         return "inf" if value > 0 else "-inf"
+    if abs(value) < 1e-9:  # what rounding leaves of zero
+        return "0"
     if abs(value) >= 1000:
         return f"{value:.0f}"
-    return f"{value:.4g}" if abs(value) >= 1e-4 or not value else f"{value:.1e}"
+    return f"{value:.4g}" if abs(value) >= 1e-4 else f"{value:.1e}"
 
 
 def interval(figure: Figure) -> str:

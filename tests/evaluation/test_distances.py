@@ -99,20 +99,6 @@ def test_weights_count_features_and_never_with_themselves():
     assert distance(some, np.ones(5)) == pytest.approx(distances.kid(a[some > 0], b))
 
 
-def test_the_gaussian_kernel_is_between_unit_vectors():
-    a, b = features(7, 1), features(9, 2)
-    unit = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in (a, b)]
-
-    def mean(x: np.ndarray, y: np.ndarray, *, apart: bool) -> float:
-        values = [
-            np.exp(-((p - q) ** 2).sum() / 200) for i, p in enumerate(x) for j, q in enumerate(y) if not apart or i != j
-        ]
-        return float(np.mean(values))
-
-    expected = mean(unit[0], unit[0], apart=True) + mean(unit[1], unit[1], apart=True) - 2 * mean(*unit, apart=False)
-    assert KernelDistance(a, b, "gaussian")() == pytest.approx(expected, rel=1e-6)
-
-
 def test_precision_and_recall_count_what_lies_in_balls():
     true = np.array([[0.0], [1.0], [2.0], [3.0], [4.0]])
     made = np.array([[0.1], [0.2], [0.3], [0.4], [50.0]])

@@ -44,3 +44,16 @@ def test_correction_keeps_the_order():
     assert found[0] == pytest.approx(0.04)
     assert np.isnan(found[1])
     assert found[2:] == pytest.approx([0.003, 0.5])
+
+
+def test_an_interval_around_a_value_has_the_spread_of_the_resampled_ones():
+    resampled = [5.0, 7.0, 9.0, np.nan]
+    assert sampling.around(1.0, resampled, 0.5, least=0.0) == (0.0, pytest.approx(1 + 1.96 * 2 * 0.5))
+
+
+def test_resampled_sums_have_as_many_pictures():
+    found = sampling.sums(np.ones((7, 2, 3)), seed=0, resamples=5)
+    assert found.shape == (5, 2, 3)
+    assert np.allclose(found, 7)
+    values = np.random.default_rng(0).normal(5, 1, (400, 1))
+    assert np.std(sampling.sums(values, 0) / 400) == pytest.approx(1 / 20, rel=0.15)

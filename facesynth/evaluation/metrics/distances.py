@@ -2,8 +2,7 @@
 
 References: Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium", NeurIPS 2017
 (Frechet distance); Binkowski et al., "Demystifying MMD GANs", ICLR 2018 (kernel distance); Kynkaanniemi et al., "Improved
-Precision and Recall Metric for Assessing Generative Models", NeurIPS 2019; Jayasumana et al., "Rethinking FID", CVPR 2024
-(CMMD).
+Precision and Recall Metric for Assessing Generative Models", NeurIPS 2019.
 """
 
 from __future__ import annotations
@@ -167,14 +166,12 @@ def weighted_frechet(a: Features, b: Features, of_a: NDArray[Any], of_b: NDArray
 
 
 class KernelDistance:
-    """The unbiased squared maximum mean discrepancy of two sets, with kernels that are computed once.
+    """The unbiased squared maximum mean discrepancy of two sets, with KID's kernel, ``(x . y / D + 1) ** 3``.
 
     Parameters
     ----------
     a, b : (N, D) and (M, D) array
         At least two each.
-    kernel : str
-        cubic: ``(x . y / D + 1) ** 3``, that of KID; gaussian: of standard deviation 10 between unit vectors, that of CMMD.
 
     Raises
     ------
@@ -182,14 +179,13 @@ class KernelDistance:
         If a set has fewer than two features, they have different numbers of dimensions, or one is not finite.
     """
 
-    def __init__(self, a: NDArray[Any], b: NDArray[Any], kernel: str = "cubic") -> None:
+    def __init__(self, a: NDArray[Any], b: NDArray[Any]) -> None:
         first, second = (_finite(np.asarray(each, np.float64)) for each in (a, b))
         if min(len(first), len(second)) < 2 or first.shape[1] != second.shape[1]:
             raise InputError(
                 f"the features have shapes {first.shape} and {second.shape}; needed: at least 2 each, of one dimension"
             )
-        function = {"cubic": _cubic, "gaussian": _gaussian}[kernel]
-        self.aa, self.bb, self.ab = function(first, first), function(second, second), function(first, second)
+        self.aa, self.bb, self.ab = _cubic(first, first), _cubic(second, second), _cubic(first, second)
 
     def __call__(self, of_a: NDArray[Any] | None = None, of_b: NDArray[Any] | None = None) -> float:
         """The distance, where each feature counts once or as often as given; NaN if all are one.
@@ -219,12 +215,6 @@ def kid(a: NDArray[Any], b: NDArray[Any]) -> float:
 
 def _cubic(x: Features, y: Features) -> Features:
     kernel: Features = (x @ y.T / x.shape[1] + 1) ** 3
-    return kernel
-
-
-def _gaussian(x: Features, y: Features) -> Features:
-    unit_x, unit_y = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in (x, y))
-    kernel: Features = np.exp(-_squared(unit_x, unit_y) / (2 * 10.0**2))
     return kernel
 
 

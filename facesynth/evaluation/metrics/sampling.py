@@ -30,6 +30,13 @@ def counts(number: int, seed: int, resamples: int = RESAMPLES) -> NDArray[np.int
     return drawn
 
 
+def sums(values: NDArray[np.float64], seed: int, resamples: int = RESAMPLES) -> NDArray[np.float64]:
+    """The sums of values (N, …) over every resampled set, (resamples, …); one set at a time, for memory's sake."""
+    rng, shares = np.random.default_rng(seed), np.full(len(values), 1 / len(values))
+    drawn = (rng.multinomial(len(values), shares).astype(np.float64) for _ in range(resamples))
+    return np.stack([np.tensordot(each, values, 1) for each in drawn])
+
+
 def of_mean(values: NDArray[Any], seed: int, resamples: int = RESAMPLES) -> Interval:
     """The percentile bootstrap interval of a mean; values that are not finite are left out.
 
@@ -72,7 +79,7 @@ def around(value: float, resampled: Sequence[float], scale: float = 1.0, *, leas
     least : float
         Lower bound of what the value can be.
     """
-    half = 1.96 * scale * float(np.std(resampled, ddof=1))
+    half = 1.96 * scale * float(np.nanstd(resampled, ddof=1))
     return Interval(max(value - half, least), value + half)
 
 
