@@ -54,9 +54,12 @@ def studio(checkpoints: tuple[str, ...], port: int, browser: bool, host: str, to
         click.echo(f"studio: {address}")
         click.echo("stop with Ctrl-C", err=True)
         if browser:
+            import threading
             import webbrowser
 
-            webbrowser.open(address)
+            threading.Thread(
+                target=webbrowser.open, args=(address,), daemon=True
+            ).start()  # some return when they are closed
 
     from facesynth.model.devices import keep_memory
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 
@@ -64,6 +65,24 @@ def test_a_host_that_others_reach_says_what_that_means(facesynth):
     first, second = err.splitlines()
     assert first.startswith("others can reach 192.0.2.1: whoever has the address with the token can use the models")
     assert second.startswith("facesynth: cannot listen at 192.0.2.1, port 0")
+
+
+def test_the_browser_is_opened_beside_the_server(facesynth, monkeypatch):
+    opened, told = threading.Event(), []
+
+    def browse(address):
+        told.append(address)
+        opened.set()
+
+    def serve(checkpoints, *, opened, **_):
+        opened("http://127.0.0.1:1/?token=x")
+
+    monkeypatch.setattr("webbrowser.open", browse)
+    monkeypatch.setattr("facesynth.studio.server.serve", serve)
+    code, out, _ = facesynth("studio")
+    assert (code, out) == (0, "studio: http://127.0.0.1:1/?token=x\n")
+    assert opened.wait(30)
+    assert told == ["http://127.0.0.1:1/?token=x"]
 
 
 @pytest.mark.parametrize("name", ["starlette", "uvicorn", "websockets"])

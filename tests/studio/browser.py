@@ -145,7 +145,9 @@ class Studio:
         """Wait until the strip of styles is that of the drawing."""
         self.settle()
         tiles = "[...document.querySelectorAll('.tile canvas')]"
-        self.until(f"{tiles}.every((tile) => tile.dataset.revision === document.body.dataset.revision)")
+        self.until(
+            f"{tiles}.every((tile) => tile.dataset.revision === document.querySelector('#strip').dataset.revision)"
+        )
 
     @property
     def board(self) -> NDArray[np.uint8]:

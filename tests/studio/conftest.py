@@ -32,19 +32,19 @@ class Reply(NamedTuple):
 class Running:
     """A studio that listens, and requests to it as a browser or an attacker makes them."""
 
-    def __init__(self, engine: Engine, port: int = 0) -> None:
+    def __init__(self, engine: Engine, port: int = 0, token: str = TOKEN) -> None:
         self.listening = server.listen("127.0.0.1", port)
         self.port = self.listening.getsockname()[1]
         self.host = f"127.0.0.1:{self.port}"
         self.studio = server.Studio(
-            engine, hosts=server.hosts_of("127.0.0.1", self.port, is_loopback=True), token=TOKEN
+            engine, hosts=server.hosts_of("127.0.0.1", self.port, is_loopback=True), token=token
         )
         self.server = uvicorn.Server(server.configured(self.studio.app))
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listening]}, daemon=True)
         self.thread.start()
         while not self.server.started:
             time.sleep(0.01)
-        self.cookie = self.ask("GET", f"/?token={TOKEN}", cookie=None).headers["set-cookie"].partition(";")[0]
+        self.cookie = self.ask("GET", f"/?token={token}", cookie=None).headers["set-cookie"].partition(";")[0]
 
     def stop(self) -> None:
         self.server.should_exit = True

@@ -371,6 +371,16 @@ def test_a_phone_and_a_pen(browser: Browser, studio: Running) -> None:
     assert (first < 128).sum() > 500
     touch((100, 300), (200, 310), (300, 300), radius=40)  # a palm
     assert np.array_equal(page.board, first)
+    pair = [{"x": x, "y": board["y"] + 150} for x in (150, 210)]
+    session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": pair[:1]})
+    session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": pair})
+    apart = [{**pair[0], "x": 90}, {**pair[1], "x": 270}]
+    session.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": apart})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert page.page.locator("#board canvas").bounding_box()["width"] > 2 * board["width"]  # type: ignore[index]
+    page.page.locator("#board").focus()
+    page.page.keyboard.press("Home")
+    assert np.array_equal(page.board, first)
     for kind, x, force in (("mousePressed", 100, 0.3), ("mouseMoved", 200, 0.9), ("mouseReleased", 300, 0.9)):
         left, top = page.at(x, 200)
         pen = {"pointerType": "pen", "force": force, "button": "left", "buttons": 1, "x": left, "y": top}
@@ -399,10 +409,13 @@ def test_the_studio_ends_and_runs_again_and_nothing_is_lost(browser: Browser, en
     page.draw(FACE[1])
     page.draw(FACE[7])
     assert np.array_equal(page.picture(), before)
-    running = Running(engine, running.port)
+    other = "another-token-of-the-tests"  # as every start has
+    running = Running(engine, running.port, other)
+    newer = Studio(context, f"http://{running.host}/?token={other}")
     page.page.wait_for_selector("#offline", state="hidden")
     page.settle()
     assert not np.array_equal(page.picture(), before)
+    assert newer.digest() == page.digest()
     assert np.array_equal(
         page.picture(), np.asarray(engine.models["photo-sketch"].translator(page.saved("save-condition")))
     )

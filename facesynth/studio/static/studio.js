@@ -134,7 +134,7 @@ function conditionOf(pixels, isNew = false) {
 function askForFace(pixels = state()[state().kind].pixels, { isNew = false, urgent = false, time = 0 } = {}) {
   const condition = conditionOf(pixels, isNew);
   asked = condition.revision;
-  document.body.dataset.revision = asked;
+  $("strip").dataset.revision = asked;
   if (time) strokes.set(asked, time);
   stopFilm();
   $("busy").hidden = !engine.isOpen;
