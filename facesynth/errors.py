@@ -93,8 +93,8 @@ def message(text: str) -> str:
 class FacesynthError(Exception):
     """Base class of all deliberate errors; the text is one line for the user, as :func:`message` makes it."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(message(text))
+    def __str__(self) -> str:
+        return message(super().__str__())
 
 
 class InputError(FacesynthError):

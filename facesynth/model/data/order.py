@@ -107,7 +107,7 @@ def batches(pairs: TorchDataset[Any], order: Sampler[list[Pick]], *, workers: in
     try:
         yield from loader
     except DatasetError as error:  # in a worker, its traceback precedes the message
-        last = str(error).strip().splitlines()[-1]
+        last = str(error.args[0]).strip().splitlines()[-1]
         error.__traceback__ = None  # its frames keep the workers alive
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
