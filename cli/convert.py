@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ._messages import say
 from ._progress import tell_downloads
 
 _PATH = click.Path(path_type=Path)
@@ -29,4 +30,4 @@ def convert(source: Path, target: Path, to: Any) -> None:
 
     tell_downloads()
     what = write(source, target, to)
-    click.echo(f"{what} of {source} written to {target} ({to} layout)")
+    say(f"{what} of {source} written to {target} ({to} layout)")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from ._messages import say
+
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), help="Output folder.  [default: demo, or demo-quick]")
@@ -23,7 +25,7 @@ def demo(out: Path | None, quick: bool) -> None:
     started = time.monotonic()
 
     def log(line: str) -> None:
-        click.echo(f"{time.monotonic() - started:4.0f} s  {line}", err=True)
+        say(f"{time.monotonic() - started:4.0f} s  {line}", err=True)
 
     page = run_demo(out or Path("demo-quick" if quick else "demo"), extent=QUICK if quick else Extent(), log=log)
-    click.echo(f"{page}: open it in a browser")
+    say(f"{page}: open it in a browser")

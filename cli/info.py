@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ._messages import say
 from ._progress import tell_downloads
 
 
@@ -23,4 +24,4 @@ def info(file: Path) -> None:
     lines = describe(file)
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
-        click.echo(f"{name:<{width}}  {value}")
+        say(f"{name:<{width}}  {value}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ._messages import say
 from ._progress import progress
 
 _PATH = click.Path(path_type=Path)
@@ -33,7 +34,7 @@ def parse(photos: tuple[Path, ...], out: Path, checkpoint: str, palette: bool, d
         photos, out, checkpoint, palette=palette, device=device, progress=progress("label maps", quiet=quiet)
     )
     for name, error in done.failures:
-        click.echo(f"{name}: {error}", err=True)
-    click.echo(f"label maps in {out}: {len(done.labels)} written, {len(done.failures)} photos failed")
+        say(f"{name}: {error}", err=True)
+    say(f"label maps in {out}: {len(done.labels)} written, {len(done.failures)} photos failed")
     if done.failures:
         sys.exit(1)

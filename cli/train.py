@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ._messages import say
 from ._progress import tell_downloads
 from ._training import (
     EXECUTION_OPTIONS,
@@ -199,7 +200,7 @@ def train(
         raise InputError("--parser is given but parsing weighs 0; give --parsing a weight, or leave it out")
     if dry_run:
         click.echo(_plan(data, out, settings, networks, sketch=sketch, generator=generator, skip_bad=skip_bad))
-        click.echo(notice or "nothing was started: this was a dry run")
+        say(notice or "nothing was started: this was a dry run")
         return
     keep_memory()
     done = run(
@@ -221,10 +222,10 @@ def train(
     )
     if not done.is_main:
         return
-    click.echo(f"{settings.task} in {done.root}: validation L2 from {done.first:.4f} down to {done.lowest:.4f}")
+    say(f"{settings.task} in {done.root}: validation L2 from {done.first:.4f} down to {done.lowest:.4f}")
     kept = f"{done.metric} {done.best:.4f}, step {done.best_step}"
-    click.echo(f"model with the lowest validation {kept}: {done.root / 'model.safetensors'}")
-    click.echo(f"curves: {done.root / 'losses.png'}")
+    say(f"model with the lowest validation {kept}: {done.root / 'model.safetensors'}")
+    say(f"curves: {done.root / 'losses.png'}")
 
 
 def _plan(data: Path, out: Path, settings: TrainConfig, networks: dict[str, nn.Module], **options: Any) -> str:
@@ -246,7 +247,7 @@ def _compare(runs: tuple[Path, ...], picture: Path) -> None:
     if picture.is_dir():
         raise InputError(f"{picture} is a folder; give --out the PNG to write")
     compare_runs(runs, picture)
-    click.echo(f"curves of {len(runs)} runs: {picture}")
+    say(f"curves of {len(runs)} runs: {picture}")
 
 
 def _lpips(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ._messages import say
 from ._progress import tell_downloads
 from ._training import (
     EXECUTION_OPTIONS,
@@ -116,7 +117,7 @@ def train_generator(
         planned = plan_generator(data, settings, initial, projection)
         run_folder(out, settings).refuse_another(planned.settings)
         click.echo(planned.text())
-        click.echo("nothing was started: this was a dry run")
+        say("nothing was started: this was a dry run")
         return
     done = run(
         data,
@@ -135,9 +136,9 @@ def train_generator(
     if not done.is_main:
         return
     progress = f"{done.metric} from {done.first:.2f} down to {done.best:.2f} at step {done.best_step}"
-    click.echo(f"generator in {done.root}: {progress}")
-    click.echo(f"averaged generator of that step: {done.root / 'model.safetensors'}")
-    click.echo(f"curves: {done.root / 'losses.png'}")
+    say(f"generator in {done.root}: {progress}")
+    say(f"averaged generator of that step: {done.root / 'model.safetensors'}")
+    say(f"curves: {done.root / 'losses.png'}")
 
 
 def _projection(config: GANConfig, backbone: Path | None, heads: Path | None, *, network_given: bool) -> LPIPS | None:

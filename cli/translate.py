@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ._messages import say
 from ._progress import progress, tell_downloads
 
 _PATH = click.Path(path_type=Path)
@@ -21,7 +22,14 @@ _STDIN = Path("-")
     help="A checkpoint of facesynth, pixel2style2pixel, e4e or ReStyle, a run folder, owner/name on the Hugging Face Hub, or a "
     "published model by name, which is downloaded: psp-sketch-to-face, psp-seg-to-face, psp-ffhq-encode, psp-super-resolution, "
     "psp-frontalization, e4e-ffhq, restyle-e4e-ffhq.  "
-    "[default: the bundled photo-seg for label maps, photo-sketch for sketches]",
+    "[default: the bundled photo-seg for label maps and photos, photo-sketch for sketches]",
+)
+@click.option(
+    "--kind",
+    type=click.Choice(["auto", "labels", "sketch", "photo"]),
+    default="auto",
+    help="What the pictures are; auto recognises each. Photos become label maps by the bundled photo-parser, or sketches by "
+    "XDoG if the checkpoint takes sketches.",
 )
 @click.option("--out", type=_PATH, default="faces", help="Output folder; created if missing.")
 @click.option("--split", help="Split of a dataset folder: train, val, test or all.  [default: val]")
@@ -76,6 +84,7 @@ _STDIN = Path("-")
     help="Photographed or scanned sketches: auto levels the paper and crops to the sheet, keep takes them as they are, level "
     "levels all.",
 )
+@click.option("--void", type=int, help="Value of label maps that stands for no class, such as 255; read as background.")
 @click.option("--from-latents", is_flag=True, help="INPUT are latents (.npy), or folders of them.")
 @click.option("--save-latents", is_flag=True, help="Also write the latents of every face, as .npy beside it.")
 @click.option(
@@ -113,8 +122,10 @@ def translate(
     sketch: str | None,
     colours: tuple[str, ...],
     style_from: Path | None,
+    kind: Any,
     tone: Any,
     paper: Any,
+    void: int | None,
     from_latents: bool,
     save_latents: bool,
     interpolate: tuple[Path, Path] | None,
@@ -135,7 +146,7 @@ def translate(
     INPUT is a picture, a folder of pictures, a dataset folder, or - for a list of paths on standard input. Run the same command
     again to make what is missing.
     """
-    from facesynth.errors import InputError, WrongKindError
+    from facesynth.errors import InputError, WrongKindError, shown
     from facesynth.model.devices import keep_memory
     from facesynth.model.inference.styles import Styling
     from facesynth.model.inference.translate_files import Writing, translate_files
@@ -145,8 +156,8 @@ def translate(
         if not listed:
             raise InputError("no input on standard input; needed: one path per line")
         inputs = tuple(path for item in inputs for path in (listed if item == _STDIN else [item]))
-    if batch_size != "auto" and not batch_size.removeprefix("-").isdecimal():
-        raise InputError(f"batch_size is {batch_size!r}; needed: a number or auto")
+    if batch_size != "auto" and not (len(batch_size) < 10 and batch_size.removeprefix("-").isdecimal()):
+        raise InputError(f"batch_size is {shown(batch_size)}; needed: a number or auto")
     keep_memory()
     tell_downloads(quiet=quiet)
     done = translate_files(
@@ -157,6 +168,7 @@ def translate(
         writing=Writing(format=format, size=size, latents=save_latents, sheet=sheet),
         style_from=style_from,
         from_latents=from_latents,
+        kind=kind,
         interpolate=interpolate,
         frames=frames,
         split=split,
@@ -169,15 +181,16 @@ def translate(
         compiled=compiled,
         tone=tone,
         paper=paper,
+        void=void,
     )
     for name, note in [*done.notes, *done.failures]:
-        click.echo(f"{name}: {note}", err=True)
+        say(f"{name}: {note}", err=True)
     failed = len(done.failures)
     if done.chosen:
-        click.echo(f"model: {done.chosen}, chosen by the first input; --checkpoint selects another")
-    click.echo(f"faces in {out}: {done.written} written, {done.kept} already there, {failed} inputs failed")
+        say(f"model: {done.chosen}, chosen by the first input; --checkpoint selects another")
+    say(f"faces in {out}: {done.written} written, {done.kept} already there, {failed} inputs failed")
     if done.sheet:
-        click.echo(f"contact sheet: {done.sheet}")
+        say(f"contact sheet: {done.sheet}")
     if done.failures:
         sys.exit(2 if any(isinstance(error, WrongKindError) for _, error in done.failures) else 1)
 

@@ -6,14 +6,16 @@ Reading is strict: a picture that does not decode to its last pixel is an error,
 from __future__ import annotations
 
 import io
+import os
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from facesynth import _jpeg, _png
 from facesynth.errors import FacesynthError, PictureError, reason_of
@@ -52,17 +54,98 @@ def decode(data: bytes, path: Path) -> Image.Image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             if data.startswith(_png.SIGNATURE):
                 _png.check(data)
-            picture = Image.open(io.BytesIO(data))
-            picture.load()
+            picture = _open(data)
+            with _silent() if picture.format == "TIFF" else nullcontext():
+                picture.load()
             if picture.format == "JPEG" and picture.mode in ("L", "RGB"):
                 _jpeg.check(data)
     except UnidentifiedImageError as error:
-        raise PictureError(f"{path} is not a picture, or is damaged in its first bytes") from error
+        raise PictureError(f"{path} {_unidentified(data, path)}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PictureError(f"{path} is too large to be a face picture: {error}") from error
     except Exception as error:  # decoders raise nearly anything on damaged files
         raise PictureError(f"{path} cannot be decoded: {reason_of(error)}") from error
     return picture
+
+
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_RAW_SUFFIXES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf")
+FULL_SIZE = "full_size"
+"""Entry of ``Image.info``: width and height of a picture that was reduced while decoding."""
+_MOST_JPEG_PIXELS = 1 << 30
+
+
+def _open(data: bytes) -> Image.Image:
+    """A picture, not yet decoded; a JPEG that is too large will be decoded at a half, a quarter or an eighth of its size."""
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+        with suppress(ImportError):
+            from pillow_heif import register_heif_opener
+
+            register_heif_opener()
+    try:
+        return Image.open(io.BytesIO(data))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        if not data.startswith(b"\xff\xd8\xff"):
+            raise
+        picture = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+        width, height = size = picture.size
+        if width * height > _MOST_JPEG_PIXELS:
+            raise
+        most = Image.MAX_IMAGE_PIXELS or 1 << 26
+        scale = next((each for each in (2, 4) if width * height <= most * each**2), 8)
+        picture.draft(None, (width // scale, height // scale))  # takes effect once
+        picture.info[FULL_SIZE] = size
+        return picture
+
+
+def _unidentified(data: bytes, path: Path) -> str:
+    """Why Pillow knows no such picture, and what to do, for the end of a message."""
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+        try:
+            import pillow_heif  # noqa: F401
+        except ImportError:
+            return "is a HEIC picture; reading it needs pillow-heif: pip install 'facesynth[heif]'"
+        return "is a HEIC picture that is damaged"
+    if path.suffix.lower() in (".svg", ".svgz") or b"<svg" in data[:1024]:
+        return "is an SVG drawing; needed: pixels; export it as a PNG"
+    if path.suffix.lower() in _RAW_SUFFIXES:
+        return "is a camera's raw file; needed: a picture; export it as a JPEG or PNG"
+    return "is not a picture, or is damaged in its first bytes"
+
+
+def is_lossy(data: bytes) -> bool:
+    r"""Whether a file is a picture whose compression changes values: a JPEG, a lossy WebP, an AVIF or a HEIC file.
+
+    Examples
+    --------
+    >>> is_lossy(b"\xff\xd8\xff\xe0"), is_lossy(_png.SIGNATURE)
+    (True, False)
+    """
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return b"VP8 " in data[12:64]
+    return data.startswith(b"\xff\xd8\xff") or data[4:8] == b"ftyp"
+
+
+_ERRORS = threading.Lock()
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep from standard error what libtiff writes there of damaged files: the error that Pillow raises is enough."""
+    with _ERRORS:
+        try:
+            kept = os.dup(2)
+        except OSError:  # there is no standard error
+            yield
+            return
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(null)
 
 
 @contextmanager
@@ -126,11 +209,33 @@ def upright(picture: Image.Image) -> Image.Image:
     return picture.transpose(_EXIF_TRANSPOSES[orientation]) if orientation in _EXIF_TRANSPOSES else picture
 
 
+_MAX_SAMPLE_VALUE = 281
+"""TIFF's tag of the largest value."""
+
+
 def _eight_bit(picture: Image.Image) -> Image.Image:
-    """The picture with 16-bit grey scaled to 8 bits; Pillow would clip it at 255."""
+    """The picture with grey of more than 8 bits, or of floats, scaled to 8; Pillow would clip it at 255.
+
+    Floats are 0 to 1, or 0 to 255 if there are larger ones. Whole numbers have the bits that TIFF's MaxSampleValue says, or the
+    fewest of 10, 12, 14 and 16 that hold the largest.
+    """
+    if picture.mode == "F":
+        values = np.nan_to_num(np.asarray(picture), nan=0.0, posinf=0.0, neginf=0.0)
+        largest = float(values.max(initial=0))
+        white = 1.0 if largest <= 1 else max(255.0, largest)
+        return Image.fromarray(np.rint(np.clip(values, 0, white) * (255 / white)).astype(np.uint8))
     if not picture.mode.startswith("I"):
         return picture
-    return Image.fromarray(np.clip(np.asarray(picture) // 257, 0, 255).astype(np.uint8))
+    values = np.asarray(picture)
+    largest = int(values.max(initial=0))
+    stated = picture.tag_v2.get(_MAX_SAMPLE_VALUE) if isinstance(picture, TiffImagePlugin.TiffImageFile) else None
+    white = int(stated[0] if isinstance(stated, tuple) else stated or 0)
+    if not 255 < white <= 65535 or white < largest:
+        white = next((1 << bits) - 1 for bits in (10, 12, 14, 16, 32) if largest < 1 << bits or bits == 32)
+        white = 65535 if largest < 256 or white > 65535 else white
+    return Image.fromarray(
+        np.clip(values // ((white + 1) // 256) if white < 65535 else values // 257, 0, 255).astype(np.uint8)
+    )
 
 
 def to_rgb(picture: Image.Image) -> NDArray[np.uint8]:
@@ -211,7 +316,9 @@ def photo_size(data: bytes, path: Path) -> tuple[int, int]:
     """
     with naming(path):
         if not (size := _jpeg.plain_size(data)):
-            width, height = upright(decode(data, path)).size
-            return width, height
+            picture = decode(data, path)
+            width, height = picture.info.get(FULL_SIZE, picture.size)
+            is_turned = picture.size != upright(picture).size
+            return (height, width) if is_turned else (width, height)
         _jpeg.check(data)
         return size

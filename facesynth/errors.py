@@ -1,11 +1,13 @@
 """The exceptions that facesynth raises deliberately.
 
 The text of each is one line: what was found, what was needed and how to get it. Only ``cli`` turns them into messages and exit
-codes; callers of the library catch :class:`FacesynthError`. Values of unknown origin are put into it by :func:`shown`.
+codes; callers of the library catch :class:`FacesynthError`. Values of unknown origin are put into it by :func:`shown`, and
+:func:`visible` keeps control characters in names of files from the terminal.
 """
 
 from __future__ import annotations
 
+import re
 from reprlib import Repr
 
 LONGEST = 80
@@ -48,8 +50,51 @@ def reason_of(error: BaseException) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
+_BREAK = re.compile(r"[\t\r\n][ \t\r\n]*")
+
+
+def visible(text: str) -> str:
+    r"""A text on one line, with control and other invisible characters as escapes.
+
+    Examples
+    --------
+    >>> print(visible("größer\n  than"), visible("a\0b\x1b[2J"))
+    größer than a\x00b\x1b[2J
+    """
+    line = _BREAK.sub(" ", text).strip()
+    if line.isprintable():
+        return line
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory was refused; PyTorch's is a RuntimeError."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "alloc" in str(error) and "memory" in str(error)
+
+
+_LONG_QUOTE = re.compile(r"'[^']{79,}'|\"[^\"]{79,}\"")
+_LONGEST_MESSAGE = 1000
+
+
+def message(text: str) -> str:
+    """The text of an error as :func:`visible` makes it, with at most 80 characters of what is quoted, and 1000 of all.
+
+    Examples
+    --------
+    >>> len(message(f"size is {'a' * 1000!r}"))
+    88
+    """
+    line = _LONG_QUOTE.sub(lambda quoted: f"{quoted[0][: LONGEST - 2]}…{quoted[0][-1]}", visible(text))
+    return line if len(line) <= _LONGEST_MESSAGE else f"{line[: _LONGEST_MESSAGE - 1]}…"
+
+
 class FacesynthError(Exception):
-    """Base class of all deliberate errors; the text is one line for the user."""
+    """Base class of all deliberate errors; the text is one line for the user, as :func:`message` makes it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(message(text))
 
 
 class InputError(FacesynthError):

@@ -1,12 +1,17 @@
-"""Atomic writing and folder locks.
+"""Atomic writing, syncing and folder locks.
 
 A file is written under a unique name beside its destination and moved there when it is complete. Leftovers of a killed process
 are removed by the next one that locks the folder. Only regular files are read, and what a dataset folder
 names must be inside it.
+
+After a power loss, a file that was not synced may be empty, full of zeros or gone, whatever its folder says. Therefore a file
+takes the place of another only when it has reached the disk, and what names many new files, such as a journal, is written
+after :func:`sync_files`.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import filecmp
 import hashlib
@@ -14,11 +19,34 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from facesynth.errors import DatasetError, InputError, OutputError, PictureError, shown
+
+PICTURE_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif"
+)  # fmt: skip
+"""File name suffixes of pictures, in lower case."""
+OTHER_SUFFIXES = (
+    ".svg",
+    ".svgz",
+    ".dng",
+    ".cr2",
+    ".cr3",
+    ".nef",
+    ".arw",
+    ".orf",
+    ".rw2",
+    ".raf",
+    ".psd",
+    ".pdf",
+    ".jxl",
+)
+"""Suffixes of files that show a picture but cannot be read; they are named, unless a picture of the same name is beside."""
 
 _TYPES = {
     stat.S_IFDIR: "a folder",
@@ -56,6 +84,11 @@ def read_file(path: Path, most: int) -> bytes:
     if size > most:
         raise OSError(errno.EFBIG, f"it has {size} bytes; needed: at most {most}", str(path))
     return path.read_bytes()
+
+
+def resolved(path: Path) -> Path:
+    """The absolute path without links; a link that leads back to itself stays, where pathlib raises RuntimeError."""
+    return Path(os.path.realpath(path))
 
 
 LONGEST_NAME = 255
@@ -148,7 +181,8 @@ def replacing(path: Path, *, sync: bool = False, keep_same: bool = False) -> Ite
     path : Path
         Destination; its folder must exist.
     sync : bool
-        Flush the file to disk before it is moved, for the few files that others depend on.
+        Flush the file to disk before it is moved, and then its folder, for the few files that others depend on. A file that
+        takes the place of another one is always flushed first.
     keep_same : bool
         Leave ``path`` untouched if its content would not change.
 
@@ -160,19 +194,90 @@ def replacing(path: Path, *, sync: bool = False, keep_same: bool = False) -> Ite
     beside = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.part")
     try:
         yield beside
-        if keep_same and path.is_file() and filecmp.cmp(beside, path, shallow=False):
+        if keep_same and os.path.isfile(path) and filecmp.cmp(beside, path, shallow=False):
             beside.unlink()
             return
-        if sync:
-            with beside.open("rb") as file:
-                os.fsync(file.fileno())
+        if sync or os.path.lexists(path):
+            _sync(beside)
         beside.replace(path)
+        if sync:
+            _sync(path.parent)
     except OSError as error:
         _remove(beside)
         raise _cannot_write(path, error) from error
     except BaseException:
         _remove(beside)
         raise
+
+
+def _sync(path: Path) -> None:
+    """Flush a file or a folder to disk."""
+    if os.name != "posix" and path.is_dir():  # Windows opens no folders
+        return
+    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+SYNC_INTERVAL = 2.0
+"""Seconds of work that are synced together."""
+_MANY = 8
+
+
+def sync_files(root: Path, names: Collection[str]) -> None:
+    """Flush new files and their folders to disk, before something is written that names them.
+
+    Linux flushes a whole file system at once, which takes a few milliseconds where each of the files would take as long.
+
+    Parameters
+    ----------
+    root : Path
+        A folder.
+    names : collection of str
+        The files, relative to it.
+
+    Raises
+    ------
+    OutputError
+        If they cannot be flushed.
+    """
+    if not names:
+        return
+    try:
+        if len(names) >= _MANY and _sync_file_system(root):
+            return
+        folders = {root}
+        for name in names:
+            with suppress(FileNotFoundError):  # somebody has removed it meanwhile
+                _sync(root / name)
+            folders.update(root / parent for parent in PurePosixPath(name).parents)
+        for folder in folders:
+            _sync(folder)
+    except OSError as error:
+        raise _cannot_write(root, error) from error
+
+
+def _sync_file_system(folder: Path) -> bool:
+    """Flush the file system that a folder is on; returns whether there is such a call."""
+    if (call := _syncfs()) is None:
+        return False
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        if call(number):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(folder))
+    finally:
+        os.close(number)
+    return True
+
+
+@lru_cache
+def _syncfs() -> Any:
+    try:
+        return ctypes.CDLL(None, use_errno=True).syncfs
+    except (AttributeError, OSError, TypeError):  # only Linux has it
+        return None
 
 
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.part")
@@ -209,20 +314,19 @@ def remove(path: Path) -> None:
 
 
 def write_bytes(path: Path, data: bytes, *, sync: bool = False) -> None:
-    """Write ``data`` to ``path`` atomically (see :func:`replacing`)."""
-    with replacing(path, sync=sync) as beside:
-        beside.write_bytes(data)
+    """Write ``data`` to ``path`` atomically (see :func:`replacing`); a file with the same content is left untouched."""
+    try:
+        is_same = check_regular(path).st_size == len(data) and path.read_bytes() == data
+    except OSError:
+        is_same = False
+    if not is_same or path.is_symlink():
+        with replacing(path, sync=sync) as beside:
+            beside.write_bytes(data)
 
 
 def write_text(path: Path, text: str, *, sync: bool = False) -> None:
-    """Write ``text`` to ``path`` in UTF-8, atomically; a file with the same content is left untouched."""
-    data = text.encode()
-    try:
-        same = check_regular(path).st_size == len(data) and path.read_bytes() == data
-    except OSError:
-        same = False
-    if not same:
-        write_bytes(path, data, sync=sync)
+    """Write ``text`` to ``path`` in UTF-8, as :func:`write_bytes` does."""
+    write_bytes(path, text.encode(), sync=sync)
 
 
 def make_folder(path: Path) -> Path:
@@ -258,7 +362,7 @@ def make_folder_inside(root: Path, name: str) -> Path:
     folder = root
     for part in name.split("/"):
         folder = folder / part
-        if folder.is_symlink():
+        if os.path.islink(folder):
             raise OutputError(
                 f"{folder} is a link, where {root} is written; needed: a folder; only {root} may be a link"
             )
@@ -279,7 +383,7 @@ def locked(folder: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     path = folder / ".facesynth.lock"
-    if path.is_symlink() or (path.exists() and not path.is_file()):
+    if os.path.lexists(path) and (os.path.islink(path) or not os.path.isfile(path)):
         raise OutputError(f"{path} is no regular file; remove it")
     lock = FileLock(path)
     try:
@@ -297,8 +401,16 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def pictures_in(paths: list[Path]) -> list[Path]:
+def pictures_in(paths: list[Path], suffixes: tuple[str, ...] = PICTURE_SUFFIXES) -> list[Path]:
     """The picture files that ``paths`` name: a file itself, and for a folder the pictures directly in it, by name.
+
+    Files of :data:`OTHER_SUFFIXES` are among them, so that reading reports them.
+
+    Parameters
+    ----------
+    paths : list of Path
+    suffixes : tuple of str
+        Of the files in folders, in lower case. A file with one that no picture has is left out beside a picture of its name.
 
     Raises
     ------
@@ -311,17 +423,16 @@ def pictures_in(paths: list[Path]) -> list[Path]:
             inside = sorted(
                 file
                 for file in path.iterdir()
-                if file.suffix.lower() in PICTURE_SUFFIXES and not file.name.startswith(".") and not file.is_dir()
+                if file.suffix.lower() in (*suffixes, *OTHER_SUFFIXES)
+                and not file.name.startswith(".")
+                and not file.is_dir()
             )
-            if not inside:
-                raise InputError(f"no picture in {path}; looked for {', '.join(PICTURE_SUFFIXES)}")
-            pictures += inside
+            if not any(file.suffix.lower() in suffixes for file in inside):
+                raise InputError(f"no picture in {path}; looked for {', '.join(suffixes)}")
+            stems = {file.stem for file in inside if file.suffix.lower() in PICTURE_SUFFIXES}
+            pictures += [file for file in inside if file.suffix.lower() in PICTURE_SUFFIXES or file.stem not in stems]
         elif path.is_file():
             pictures.append(path)
         else:
             raise InputError(f"{path} does not exist; give a picture, or a folder of pictures")
     return pictures
-
-
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-"""File name suffixes of pictures, in lower case."""

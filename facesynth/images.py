@@ -17,13 +17,26 @@ import numpy as np
 from PIL import Image
 
 from facesynth import _jpeg, _png
-from facesynth.decoding import decode, decode_flat, naming, photo_size, read_bytes, to_flat, to_rgb, with_depth
+from facesynth.decoding import (
+    decode,
+    decode_flat,
+    is_lossy,
+    naming,
+    photo_size,
+    read_bytes,
+    to_flat,
+    to_rgb,
+    with_depth,
+)
 from facesynth.errors import InputError, WrongKindError
 from facesynth.files import sha256, write_bytes
 from facesynth.label_maps import (
+    ARRAY_START,
+    LabelMap,
     colourise,
-    decode_colours,
+    decode_array,
     encode_labels,
+    read_label_map,
     read_part_mask,
     to_class_ids,
     to_part_mask,
@@ -40,7 +53,6 @@ __all__ = [
     "Picture",
     "colourise",
     "decode",
-    "decode_colours",
     "decode_labels",
     "encode_jpeg",
     "encode_labels",
@@ -127,6 +139,8 @@ class Picture:
 
     @cached_property
     def _flat(self) -> _png.Decoded:
+        if self.data.startswith(ARRAY_START):
+            return decode_array(self.data, self.path)
         if "pillow" in self.__dict__:
             with naming(self.path):
                 return with_depth(to_flat(self.pillow), self.data)
@@ -136,14 +150,13 @@ class Picture:
         """The label map of class ids, (H, W) uint8 (see :func:`read_labels`)."""
         return to_class_ids(self._flat, self.path, scheme)
 
+    def label_map(self, scheme: LabelScheme, *, void: int | None = None) -> LabelMap:
+        """The label map in whatever form (see :func:`facesynth.label_maps.read_label_map`), and how it was read."""
+        return read_label_map(self._flat, self.path, scheme, void=void, lossy=is_lossy(self.data))
+
     def any_labels(self, scheme: LabelScheme) -> NDArray[np.uint8]:
-        """The label map of class ids or of the scheme's colours, (H, W) uint8 ids (see :func:`read_any_labels`)."""
-        decoded = self._flat
-        if decoded.mode not in ("RGB", "RGBA"):
-            return to_class_ids(decoded, self.path, scheme)
-        if decoded.mode == "RGBA" and int(decoded.pixels[..., 3].min(initial=255)) < 255:
-            raise WrongKindError(f"{self.path} is partly transparent; needed: a label map with a class for every pixel")
-        return decode_colours(decoded.pixels[..., :3], scheme, source=self.path)
+        """The label map of class ids or of colours, (H, W) uint8 ids (see :func:`read_any_labels`)."""
+        return self.label_map(scheme).ids
 
     def sketch(self) -> NDArray[np.uint8]:
         """The drawing, (H, W) uint8, 255 the paper (see :func:`to_sketch`)."""
@@ -230,7 +243,7 @@ def decode_labels(data: bytes, path: Path, scheme: LabelScheme) -> NDArray[np.ui
 
 
 def read_any_labels(path: Path, scheme: LabelScheme) -> NDArray[np.uint8]:
-    """Read a label map of class ids (see :func:`read_labels`) or of the scheme's colours (see :func:`decode_colours`).
+    """Read a label map in whatever form (see :func:`facesynth.label_maps.read_label_map`).
 
     Parameters
     ----------

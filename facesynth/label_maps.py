@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from facesynth import _png
+from facesynth.colour_tables import VOID, decode_near, find_table
 from facesynth.decoding import decode_flat, naming, palette_colours, read_bytes
-from facesynth.errors import ColourError, WrongKindError
+from facesynth.errors import InputError, PictureError, WrongKindError, reason_of
 from facesynth.files import write_bytes
+from facesynth.label_checks import EXCHANGED, better_order, interpolated, parts_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,6 +117,199 @@ def _threshold_rows(values: NDArray[Any]) -> tuple[NDArray[np.bool_], int]:
     return values > white / 2, int(np.count_nonzero((between > near) & (between < white - near)))
 
 
+ARRAY_SUFFIX = ".npy"
+"""Of label maps that numpy wrote."""
+ARRAY_START = b"\x93NUMPY"
+_MOST_PIXELS = 1 << 26
+"""Of a label map in such a file; those of pictures have the same bound."""
+_MOST_BLURRED = 64
+"""A grey picture with lossy compression and no higher value holds class ids that it changed."""
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """A label map, and how it was read.
+
+    Attributes
+    ----------
+    ids : (H, W) uint8 array
+        Class ids.
+    notes : tuple of (str, str)
+        What was changed, and doubts: each a kind of finding and a line of text.
+    """
+
+    ids: NDArray[np.uint8]
+    notes: tuple[tuple[str, str], ...] = ()
+
+
+def check_void(void: int | None, scheme: LabelScheme) -> None:
+    """Check that a value may be taken for background.
+
+    Raises
+    ------
+    InputError
+        If it is no value of a pixel, or a class of ``scheme``.
+    """
+    if void is not None and not len(scheme) <= void <= 255:
+        raise InputError(f"void is {void}; needed: {len(scheme)} to 255, a value that is no class of {scheme.name}")
+
+
+def read_label_map(
+    decoded: _png.Decoded, path: Path, scheme: LabelScheme, *, void: int | None = None, lossy: bool = False
+) -> LabelMap:
+    """The label map that a picture holds in whatever form: class ids in one channel or in equal ones, or colours.
+
+    Parameters
+    ----------
+    decoded : Decoded
+        The picture, of any mode.
+    path : Path
+        Where it came from, for messages.
+    scheme : LabelScheme
+        Of the class ids.
+    void : int, optional
+        The value of pixels that an annotation leaves out; they become background.
+    lossy : bool
+        The file has a lossy compression.
+
+    Returns
+    -------
+    LabelMap
+        Pixels that are not opaque are background.
+
+    Raises
+    ------
+    InputError
+        If ``void`` is a class.
+    WrongKindError
+        If it is another kind of picture, or holds an id or a colour that ``scheme`` does not have.
+    """
+    check_void(void, scheme)
+    notes: list[tuple[str, str]] = []
+    opaque = None
+    if decoded.mode in ("LA", "RGBA"):
+        opaque = decoded.pixels[..., -1] > 127
+        decoded = _png.Decoded(decoded.mode[:-1], decoded.pixels[..., :-1])
+        if decoded.mode == "L":
+            decoded = decoded._replace(pixels=decoded.pixels[..., 0])
+        if opaque.all():
+            opaque = None
+        elif not opaque.any():
+            raise WrongKindError(f"{path} is transparent everywhere; needed: a label map with classes")
+    if decoded.mode == "P":
+        decoded = _in_known_colours(decoded, scheme)
+    if decoded.mode == "RGB":
+        rgb = decoded.pixels if opaque is None else np.where(opaque[..., None], decoded.pixels, np.uint8(0))
+        if not _has_own_colours(rgb, scheme) and not np.ptp(rgb, axis=2).any():
+            decoded = _png.Decoded("L", np.ascontiguousarray(rgb[..., 0]))
+    if decoded.mode == "RGB":
+        found = decode_near(decoded.pixels, scheme, opaque=opaque, source=path)
+        ids, opaque = found.ids, None
+        if found.table.name != scheme.name:
+            notes.append(("other-colours", f"read in the colours of {found.table.name}"))
+        if found.changed:
+            count = f"{found.changed} of {ids.size} pixels do not have a class's exact colour (smoothed, or stored as JPEG?)"
+            notes.append(("near-colours", f"{count}: read as the nearest class around them"))
+        if len(scheme) <= VOID and (left_out := int(np.count_nonzero(ids == VOID))):
+            if void is None:
+                raise WrongKindError(
+                    f"{path} has {left_out} pixels in PASCAL VOC's colour of no class; --void {VOID} takes them for background"
+                )
+            ids[ids == VOID] = 0
+    else:
+        if lossy and decoded.mode == "L" and int(decoded.pixels.max(initial=0)) < _MOST_BLURRED:
+            raise WrongKindError(
+                f"{path} seems to hold class ids, which its lossy compression has changed; needed: a label map stored "
+                "without loss, such as a PNG"
+            )
+        if void is not None and decoded.mode in ("L", "P", "I", "I;16"):
+            decoded = decoded._replace(pixels=np.where(decoded.pixels == void, 0, decoded.pixels))
+        if opaque is not None:
+            decoded = decoded._replace(pixels=np.where(opaque, decoded.pixels, 0))
+        ids = to_class_ids(decoded, path, scheme)
+    return LabelMap(ids, (*notes, *doubts(ids, scheme)))
+
+
+def doubts(labels: NDArray[np.uint8], scheme: LabelScheme) -> list[tuple[str, str]]:
+    """What speaks against the ids of a label map (see :mod:`facesynth.label_checks`): kinds of findings, and lines of text."""
+    found = []
+    if text := interpolated(labels, scheme):
+        found.append(("interpolated", text))
+    if order := better_order([parts_of(labels, scheme)], scheme):
+        found.append(("exchanged" if order == EXCHANGED else "other-order", order_text(order, scheme)))
+    return found
+
+
+def order_text(order: str, scheme: LabelScheme) -> str:
+    """A line on maps that have another order than their scheme's (see :func:`facesynth.label_checks.better_order`)."""
+    if order == EXCHANGED:
+        return f"the parts lie as with {order}: l_ is the person's left, on the picture's right"
+    name = order.rpartition(" ")[2]
+    return f"the parts lie as in {order}, not {scheme.name}: `facesynth prep remap --from {name} --to {scheme.name}` converts"
+
+
+def _has_own_colours(rgb: NDArray[np.uint8], scheme: LabelScheme) -> bool:
+    """Whether all colours of a picture are the scheme's, and not black alone."""
+    weights = np.array([1 << 16, 1 << 8, 1], np.uint32)
+    used = np.unique(rgb @ weights)
+    return bool(used.any() and np.isin(used, np.array(scheme.colours, np.uint32) @ weights).all())
+
+
+def _in_known_colours(decoded: _png.Decoded, scheme: LabelScheme) -> _png.Decoded:
+    """A palette picture as RGB if the colours that it uses are all those of another program; else unchanged."""
+    used = np.unique(decoded.pixels)
+    colours = palette_colours(decoded)[:, :3]
+    table = find_table(colours[used][None], scheme)
+    if table is None or table.name == scheme.name or not np.ptp(colours[used], axis=1).any():
+        return decoded
+    known = {tuple(colour) for colour in table.colours.tolist()}
+    if not all(tuple(colour) in known for colour in colours[used].tolist()):
+        return decoded
+    return _png.Decoded("RGB", colours[decoded.pixels])
+
+
+def decode_array(data: bytes, path: Path) -> _png.Decoded:
+    """The label map in a ``.npy`` file, in the form of a grey picture.
+
+    Parameters
+    ----------
+    data : bytes
+        Content of the file.
+    path : Path
+        Its name, for the message.
+
+    Returns
+    -------
+    Decoded
+        Of mode L.
+
+    Raises
+    ------
+    PictureError
+        If the file cannot be read, or holds anything but (H, W) whole numbers of 0 to 255; axes of length 1 are left out.
+    """
+    needed = "a label map of whole numbers 0 to 255, of shape (H, W)"
+    file = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(file)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read_header(file)
+        sides = tuple(side for side in shape if side != 1) if len(shape) > 2 else shape
+        if len(sides) != 2 or not 0 < sides[0] * sides[1] <= _MOST_PIXELS or dtype.kind not in "biuf":
+            raise PictureError(f"{path} holds {dtype} of shape {shape}; needed: {needed}")
+        file.seek(0)
+        array = np.lib.format.read_array(file, allow_pickle=False).reshape(sides)
+    except PictureError:
+        raise
+    except Exception as error:  # a damaged header raises nearly anything
+        raise PictureError(f"{path} cannot be read as {needed}: {reason_of(error)}") from error
+    with np.errstate(invalid="ignore"):
+        ids = array.astype(np.uint8)
+    if not np.array_equal(ids, array):
+        raise PictureError(f"{path} holds other numbers than whole ones of 0 to 255; needed: {needed}")
+    return _png.Decoded("L", ids)
+
+
 def to_class_ids(decoded: _png.Decoded, path: Path, scheme: LabelScheme) -> NDArray[np.uint8]:
     """The class ids that a decoded picture holds (see :func:`facesynth.images.read_labels`).
 
@@ -150,6 +346,12 @@ def to_class_ids(decoded: _png.Decoded, path: Path, scheme: LabelScheme) -> NDAr
         labels = _by_colour(decoded, scheme)
     highest = int(labels.max(initial=0))
     if highest >= len(scheme):
+        others = labels[labels < highest]
+        if highest == VOID and others.size and int(others.max()) < len(scheme) and len(np.unique(others)) > 1:
+            raise WrongKindError(
+                f"{path} holds the value {VOID} besides class ids of {scheme.name}; if it stands for pixels without a class, "
+                f"--void {VOID} takes them for background"
+            )
         raise WrongKindError(
             f"{path} holds the value {highest}; a {scheme.name} label map has class ids 0 to {len(scheme) - 1} only "
             "(is it a sketch or a photo?)"
@@ -175,53 +377,6 @@ def _by_colour(decoded: _png.Decoded, scheme: LabelScheme) -> NDArray[np.uint8]:
     if not np.ptp(greys, axis=1).any() and int(greys.max(initial=0)) < len(scheme):
         return colours[:, 0][decoded.pixels]
     return decoded.pixels
-
-
-def decode_colours(
-    picture: Image.Image | NDArray[np.uint8], scheme: LabelScheme, *, source: object = "the picture"
-) -> NDArray[np.uint8]:
-    """Decode a label map that is stored in the scheme's exact colours.
-
-    Parameters
-    ----------
-    picture : PIL.Image.Image or (H, W, 3) uint8 array
-        RGB.
-    scheme : LabelScheme
-        The scheme that the colours belong to.
-    source : object
-        Its name, for the message.
-
-    Returns
-    -------
-    (H, W) uint8 array
-        Class ids.
-
-    Raises
-    ------
-    ColourError
-        If pixels have a colour of no class; the message says how many.
-
-    Examples
-    --------
-    >>> from facesynth.labels import CELEBAMASK_HQ
-    >>> decode_colours(np.array([[[0, 0, 0], [204, 0, 0]]], np.uint8), CELEBAMASK_HQ).tolist()
-    [[0, 1]]
-    """
-    rgb = np.asarray(picture.convert("RGB")) if isinstance(picture, Image.Image) else picture
-    weights = np.array([1 << 16, 1 << 8, 1], np.uint32)
-    codes = rgb @ weights
-    known = np.array(scheme.colours, np.uint32) @ weights
-    order = np.argsort(known)
-    position = np.minimum(np.searchsorted(known[order], codes), len(known) - 1)
-    unknown = known[order][position] != codes
-    if count := int(np.count_nonzero(unknown)):
-        first = rgb[unknown][0]
-        raise ColourError(
-            f"{source} has {count} of {codes.size} pixels in colours of no class of {scheme.name} (the first is "
-            f"#{first.tobytes().hex()}); give the scheme of its colours, and a map that was not smoothed or stored as JPEG"
-        )
-    labels: NDArray[np.uint8] = order.astype(np.uint8)[position]
-    return labels
 
 
 def write_labels(path: Path, labels: NDArray[np.uint8], scheme: LabelScheme, *, palette: bool = False) -> bytes:

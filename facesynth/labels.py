@@ -9,6 +9,7 @@ JSON file (:func:`read_scheme`); datasets and checkpoints store it completely (:
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -187,6 +188,43 @@ def _mirror(classes: Sequence[str], pairs: Iterator[tuple[str, str]]) -> tuple[i
             )
         mirror[first], mirror[second] = second, first
     return tuple(mirror)
+
+
+def voc_colours(count: int) -> tuple[Colour, ...]:
+    """The first colours of the PASCAL VOC colour map, by the index that labelme and CVAT give a class.
+
+    Examples
+    --------
+    >>> voc_colours(3)
+    ((0, 0, 0), (128, 0, 0), (0, 128, 0))
+    """
+    return tuple(itertools.islice(_generated_colours(), count))
+
+
+def colour_table(rgb: NDArray[np.uint8], scheme: LabelScheme | None = None) -> str | None:
+    """The program whose colours for label maps a picture has (see :func:`facesynth.colour_tables.find_table`).
+
+    Parameters
+    ----------
+    rgb : (H, W, 3) uint8 array
+    scheme : LabelScheme, optional
+        CelebAMask-HQ's by default; the colours of other programs whose classes it has are known too.
+
+    Returns
+    -------
+    str or None
+        The name of a colour table; None if the picture has the colours of none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> colour_table(np.array([voc_colours(19)], np.uint8))
+    'PASCAL VOC'
+    """
+    from facesynth.colour_tables import find_table
+
+    table = find_table(rgb, scheme or CELEBAMASK_HQ)
+    return None if table is None else table.name
 
 
 def _generated_colours() -> Iterator[Colour]:

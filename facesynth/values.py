@@ -140,7 +140,7 @@ def read_yaml(text: str) -> Any:
         raise InputError(
             f"no YAML: {reason_of(Exception(getattr(error, 'problem', None) or 'odd characters'))}{where}"
         ) from error
-    except (RecursionError, ValueError, OverflowError) as error:  # an impossible number or date
+    except (RecursionError, ValueError, OverflowError, AttributeError, TypeError) as error:  # a date that is none
         raise InputError(f"no YAML: {reason_of(error)}") from error
     finally:
         if loader is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from facesynth import files
 from facesynth.errors import InputError, OutputError
 from facesynth.files import locked, make_folder, pictures_in, replacing, write_bytes, write_text
 
@@ -49,6 +50,64 @@ def test_replacing_leaves_the_old_file_on_failure(tmp_path: Path, error: BaseExc
     assert contents(tmp_path) == {"a": b"old"}
     if isinstance(error, OSError):
         assert str(raised.value) == f"cannot write {tmp_path / 'a'}: No space left on device"
+
+
+def test_bytes_that_are_there_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    write_bytes(path, b"same")
+    os.utime(path, (1, 1))
+    before = times(tmp_path)
+    write_bytes(path, b"same")
+    assert times(tmp_path) == before
+    write_bytes(path, b"some")
+    assert path.read_bytes() == b"some"
+    path.rename(tmp_path / "b.png")
+    path.symlink_to("b.png")
+    write_bytes(path, b"some")
+    assert not path.is_symlink()  # a folder that is copied without what its links lead to is whole
+
+
+def test_a_file_takes_the_place_of_another_when_it_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda number: flushed.append(Path(os.readlink(f"/proc/self/fd/{number}")).name))
+    write_bytes(tmp_path / "a", b"first")
+    assert flushed == []
+    write_bytes(tmp_path / "a", b"second")
+    assert len(flushed) == 1
+    assert flushed.pop().startswith(".a.")
+    write_bytes(tmp_path / "b", b"first", sync=True)
+    assert flushed[1:] == [tmp_path.name]
+
+
+@pytest.mark.parametrize("count", [2, 20])
+@pytest.mark.parametrize("has_call", [True, False])
+def test_files_and_their_folders_are_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, has_call: bool
+) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda number: flushed.append(os.readlink(f"/proc/self/fd/{number}")))
+    calls: list[int] = []
+    monkeypatch.setattr(files, "_syncfs", lambda: (lambda number: calls.append(number)) if has_call else None)
+    (tmp_path / "in" / "ner").mkdir(parents=True)
+    names = [f"in/ner/{number}" for number in range(count)]
+    for name in names:
+        (tmp_path / name).touch()
+    files.sync_files(tmp_path, names)
+    if has_call and count == 20:
+        assert (len(calls), flushed) == (1, [])
+    else:
+        folders = [tmp_path, tmp_path / "in", tmp_path / "in/ner"]
+        assert sorted(flushed) == sorted(map(str, [*folders, *(tmp_path / name for name in names)]))
+    files.sync_files(tmp_path, ["removed"])
+    with pytest.raises(OutputError, match="cannot write"):
+        files.sync_files(tmp_path / "absent", ["removed"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the call")
+def test_a_file_system_is_synced(tmp_path: Path) -> None:
+    assert files._sync_file_system(tmp_path)
 
 
 def test_writing_below_a_file_names_the_path(tmp_path: Path) -> None:

@@ -361,22 +361,6 @@ def test_shallow_grey_is_no_label_map(tmp_path: Path, bits: int) -> None:
         images.read_labels(tmp_path / "a.png", CELEBAMASK_HQ)
 
 
-@pytest.mark.parametrize("as_picture", [False, True])
-@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
-def test_colours_come_back(scheme: LabelScheme, as_picture: bool) -> None:
-    shown = images.colourise(LABELS, scheme)
-    decoded = images.decode_colours(Image.fromarray(shown) if as_picture else shown, scheme)
-    assert decoded.dtype == np.uint8
-    np.testing.assert_array_equal(decoded, LABELS)
-
-
-def test_colours_of_no_class_are_counted(tmp_path: Path) -> None:
-    shown = images.colourise(LABELS, CELEBAMASK_HQ)
-    shown[3, 4:7] = (1, 2, 3)
-    with pytest.raises(WrongKindError, match=r"a\.png has 3 of 192 pixels in colours .* celebamask-hq .*#010203"):
-        images.read_any_labels(saved(tmp_path / "a.png", shown), CELEBAMASK_HQ)
-
-
 @pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA"])
 def test_any_label_map(tmp_path: Path, mode: str) -> None:
     make = {"L": Image.fromarray(LABELS), "P": palette(LABELS, COLOURS.ravel().tolist())}
@@ -386,12 +370,6 @@ def test_any_label_map(tmp_path: Path, mode: str) -> None:
     if mode.startswith("RGB"):
         with pytest.raises(WrongKindError, match="`facesynth prep remap` converts a map"):
             images.read_labels(path, CELEBAMASK_HQ)
-
-
-def test_transparent_label_map_is_refused(tmp_path: Path) -> None:
-    picture = np.dstack([COLOURS[LABELS], np.full(LABELS.shape, 254, np.uint8)])
-    with pytest.raises(WrongKindError, match="is partly transparent"):
-        images.read_any_labels(saved(tmp_path / "a.png", picture), CELEBAMASK_HQ)
 
 
 # --- the size of a photo ---
@@ -518,3 +496,18 @@ def test_part_mask_on_a_ground_of_a_transparent_colour(tmp_path: Path, mode: str
     picture = Image.fromarray(np.where(shape, 0, 255).astype(np.uint8)).convert(mode)
     picture.save(tmp_path / "hair.png", transparency=(255, 255, 255) if mode == "RGB" else 255)
     np.testing.assert_array_equal(images.read_part_mask(tmp_path / "hair.png"), shape)
+
+
+def test_what_libtiff_says_is_not_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    picture.save(tmp_path / "a.tiff", compression="tiff_lzw")
+    data = bytearray((tmp_path / "a.tiff").read_bytes())
+    refused = 0
+    for place in range(8, len(data), 97):
+        (tmp_path / "b.tiff").write_bytes(bytes(data[:place]) + b"\xff\x00\xff" + bytes(data[place + 3 :]))
+        try:
+            images.read_photo(tmp_path / "b.tiff")
+        except PictureError:
+            refused += 1
+    assert refused > 10
+    assert capfd.readouterr() == ("", "")

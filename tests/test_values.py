@@ -38,6 +38,7 @@ MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 
         ("a: [.nan]", "the number nan"),
         ("a: 2001-99-99", "month must be in"),
         ("a: [", "no YAML"),
+        ("a: !!timestamp x", "no YAML"),
         ("a: '" + "x" * 90_000, "no YAML"),
         (" " * 200_000 + "a: 1", "characters; needed"),
         ("? [a]\n: 1", "unhashable"),

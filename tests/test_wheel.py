@@ -35,7 +35,7 @@ print(json.dumps([sorted(modules), failed, elsewhere]))
 """
 
 pytestmark = pytest.mark.slow
-DATA = ("weights", "drawings")
+DATA = ("weights", "drawings", "static")
 """Folders whose files are data."""
 
 

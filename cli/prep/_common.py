@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .._messages import say
+
 if TYPE_CHECKING:
     from facesynth.prep.pipeline.dataset import Prepared
 
@@ -92,6 +94,9 @@ def with_scheme(command: Command) -> Command:
 OUT = click.option("--out", type=FOLDER, required=True, help="The dataset folder; created if missing.")
 FORCE = click.option("--force", is_flag=True, help="Repeat work that is already done.")
 STRICT = click.option("--strict", is_flag=True, help="Treat every finding as an error.")
+VOID = click.option(
+    "--void", type=int, help="labels: value that stands for no class, such as 255; it becomes background."
+)
 PALETTE = click.option("--palette", is_flag=True, help="Write label maps as indexed colour, with the same values.")
 
 
@@ -99,15 +104,15 @@ def print_outcome(what: str, done: Prepared) -> None:
     """Print the outcome of a call; exit with 1 if photos failed."""
     splits = ", ".join(f"{name} {done.splits[name]}" for name in ("train", "val", "test") if name in done.splits)
     noticed = ", ".join(f"{kind} {count}" for kind, count in done.noticed.items())
-    click.echo(
+    say(
         f"{what} in {done.root}: {done.written} written, {done.kept} already there, {len(done.failures)} failed"
         + (f"; manifest: {splits}" if splits else "")
     )
     if noticed:
-        click.echo(f"found: {noticed} (see {done.root / 'report.html'})")
+        say(f"found: {noticed} (see {done.root / 'report.html'})")
     if done.outdated:
         outdated = ", ".join(f"{column} {count}" for column, count in done.outdated.items())
-        click.echo(f"out of date and removed from the manifest: {outdated}; run the commands that made them again")
+        say(f"out of date and removed from the manifest: {outdated}; run the commands that made them again")
     if done.failures:
         where = done.root / "report.csv"
         print_some([f"{failure.id}: {failure.reason}" for failure in done.failures], "failed", f" in {where}")
@@ -117,6 +122,6 @@ def print_outcome(what: str, done: Prepared) -> None:
 def print_some(lines: Sequence[str], what: str, where: str = "") -> None:
     """Print the first of many lines to standard error, and their number."""
     for line in lines[:SHOWN]:
-        click.echo(line, err=True)
+        say(line, err=True)
     more = len(lines) - SHOWN
-    click.echo(f"{len(lines)} {what} ({f'{more} more; ' if more > 0 else ''}all{where})", err=True)
+    say(f"{len(lines)} {what} ({f'{more} more; ' if more > 0 else ''}all{where})", err=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from .._messages import say
 from .._progress import progress
 from ._common import FOLDER, print_some
 
@@ -25,7 +26,7 @@ def align(photos: tuple[Path, ...], out: Path, size: int, quiet: bool) -> None:
     from facesynth.prep.align import align_photos
 
     done = align_photos(photos, out, size=size, progress=progress("faces", quiet=quiet))
-    click.echo(f"faces in {done.root}: {done.written} written, {len(done.failures)} photos refused")
+    say(f"faces in {done.root}: {done.written} written, {len(done.failures)} photos refused")
     if done.failures:
         where = done.root / "report.csv"
         print_some([f"{name}: {detail}" for name, _, detail in done.failures], "refused", f" in {where}")

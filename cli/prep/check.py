@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .._messages import say
 from .._progress import progress
 from ._common import FOLDER, SHOWN, common
 
@@ -28,10 +29,10 @@ def check(data: Path, workers: Workers, quiet: bool) -> None:
     done = check_dataset(data, workers=workers, progress=progress("photos checked", quiet=quiet))
     count = len(done.problems)
     found = f"{count or 'no'} problem{'' if count == 1 else 's'}"
-    click.echo(f"{data}: {done.rows} photos, {done.files} files, {found}")
+    say(f"{data}: {done.rows} photos, {done.files} files, {found}")
     for problem in done.problems[:SHOWN]:
-        click.echo(f"{problem.id}, {problem.column}: {problem.detail}" if problem.id else problem.detail, err=True)
+        say(f"{problem.id}, {problem.column}: {problem.detail}" if problem.id else problem.detail, err=True)
     if count > SHOWN:
-        click.echo(f"and {count - SHOWN} more", err=True)
+        say(f"and {count - SHOWN} more", err=True)
     if count:
         sys.exit(1)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .._progress import progress
-from ._common import FOLDER, FORCE, OUT, PALETTE, STRICT, common, print_outcome, with_scheme, with_splits
+from ._common import FOLDER, FORCE, OUT, PALETTE, STRICT, VOID, common, print_outcome, with_scheme, with_splits
 
 
 @click.command()
@@ -23,7 +23,14 @@ from ._common import FOLDER, FORCE, OUT, PALETTE, STRICT, common, print_outcome,
     default="keep",
     help="sketch: level photographed or scanned paper; auto does so where it is needed.",
 )
+@click.option(
+    "--match",
+    type=(str, str),
+    metavar="PHOTO CONDITION",
+    help="Patterns of the names without suffix, as '{id}' '{id}-sz1'.  [default: equal names]",
+)
 @with_scheme
+@VOID
 @PALETTE
 @with_splits
 @STRICT

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from .._messages import say
 from ._common import FOLDER
 
 
@@ -41,4 +42,4 @@ def preview(source: Path, out: Path, methods: tuple[str, ...], scheme: str | Non
 
     sketches, labels_in = [resolve(method) for method in methods], read_scheme(scheme) if scheme else None
     captions = make_preview(source, out, sketches=sketches, scheme=labels_in, **options)
-    click.echo(f"sheet in {out}: {', '.join(captions)}")
+    say(f"sheet in {out}: {', '.join(captions)}")

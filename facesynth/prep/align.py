@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 
 from facesynth import images
-from facesynth.errors import InputError, PictureError
-from facesynth.files import make_folder, pictures_in, remove, replacing
+from facesynth.errors import InputError, PictureError, reason_of
+from facesynth.files import make_folder, pictures_in, remove, replacing, resolved
 from facesynth.manifest import NEEDED_ID, is_new_id
 from facesynth.prep.pipeline.dataset import FINDING_COLUMNS, FINDINGS
 from facesynth.prep.pipeline.findings import Refused, cells
@@ -321,7 +321,7 @@ def align_photos(
     if not 16 <= size <= 4096:
         raise InputError(f"size is {size}; needed: 16 to 4096 pixels")
     files = unique_ids(pictures_in(list(photos)))
-    if out.resolve() in {file.parent.resolve() for file in files.values()}:
+    if resolved(out) in {resolved(file.parent) for file in files.values()}:
         raise InputError(f"the photos are in {out} already; give another folder, nothing is overwritten in place")
     if detector is None:
         with MeshDetector() as mesh:
@@ -387,5 +387,5 @@ def read_landmarks(folder: Path) -> dict[str, Points]:
             return dict(zip(map(str, held["ids"]), held["landmarks"], strict=True))
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; `facesynth prep align` writes it") from error
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
+    except Exception as error:  # NumPy parses headers as Python, and lets its tokenizer's errors through
+        raise InputError(f"cannot read {path}: {reason_of(error)}") from error

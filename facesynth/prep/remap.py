@@ -11,7 +11,8 @@ import numpy as np
 
 from facesynth import images
 from facesynth.errors import InputError, PictureError
-from facesynth.files import make_folder, pictures_in
+from facesynth.files import PICTURE_SUFFIXES, make_folder, pictures_in, resolved
+from facesynth.label_maps import ARRAY_SUFFIX, check_void
 from facesynth.labels import LabelScheme, remap
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
@@ -30,11 +31,14 @@ class Remapped:
         Number of label maps written.
     failures : list of (Path, str)
         Maps that could not be read or renumbered, each with the reason in one line.
+    notes : list of (Path, str)
+        What was changed to read a map, and what speaks against its ids.
     """
 
     root: Path
     written: int = 0
     failures: list[tuple[Path, str]] = field(default_factory=list)
+    notes: list[tuple[Path, str]] = field(default_factory=list)
 
 
 def remap_folder(
@@ -44,6 +48,7 @@ def remap_folder(
     source_scheme: LabelScheme,
     target_scheme: LabelScheme,
     classes: Mapping[str, str] | None = None,
+    void: int | None = None,
     palette: bool = False,
     size: int | None = None,
     progress: Progress | None = None,
@@ -53,13 +58,15 @@ def remap_folder(
     Parameters
     ----------
     source : Path
-        A label map, or a folder of them without sub-folders. Maps hold class ids, or the colours of their scheme.
+        A label map, or a folder of them without sub-folders. Maps hold class ids, as pictures or ``.npy``, or known colours.
     out : Path
         The folder to write to, created if missing, not that of ``source``. Files keep their names with the suffix .png.
     source_scheme, target_scheme : LabelScheme
         The scheme of the maps, and the one to convert to.
     classes : mapping of str to str, optional
         Targets of classes that the target scheme does not have (see :func:`facesynth.labels.remap`).
+    void : int, optional
+        The value that stands for no class, such as 255; it becomes background.
     palette : bool
         Write palette pictures in the target's colours.
     size : int, optional
@@ -82,8 +89,9 @@ def remap_folder(
     if size is not None and not 1 <= size <= 8192:
         raise InputError(f"size is {size}; needed: 1 to 8192 pixels")
     remap(np.zeros((0, 0), np.uint8), source_scheme, target_scheme, classes=classes)  # report unmapped classes once
-    files = pictures_in([source])
-    if out.resolve() == files[0].parent.resolve():
+    check_void(void, source_scheme)
+    files = pictures_in([source], (*PICTURE_SUFFIXES, ARRAY_SUFFIX))
+    if resolved(out) == resolved(files[0].parent):
         raise InputError(f"the label maps are in {out} already; give another folder, nothing is overwritten in place")
     stems: dict[str, Path] = {}
     for path in files:
@@ -93,10 +101,12 @@ def remap_folder(
     done = Remapped(make_folder(out))
     for path in progress(files, len(files)) if progress else files:
         try:
-            labels = images.read_any_labels(path, source_scheme)
+            found = images.Picture.read(path).label_map(source_scheme, void=void)
         except PictureError as error:
             done.failures.append((path, str(error)))
             continue
+        labels = found.ids
+        done.notes += [(path, text) for _, text in found.notes]
         if size is not None:
             labels = images.resize(labels, (size, size), labels=True)
         renumbered = remap(labels, source_scheme, target_scheme, classes=classes)

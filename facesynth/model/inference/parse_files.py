@@ -9,10 +9,9 @@ from typing import Any
 
 from facesynth import images
 from facesynth.errors import InputError, PictureError
-from facesynth.files import locked, make_folder, pictures_in
-from facesynth.model.checkpoints import native
-from facesynth.model.inference.parser import Parser
-from facesynth.model.inference.sources import SHIPPED_PARSER, Source, of_different_names
+from facesynth.files import locked, make_folder, pictures_in, resolved
+from facesynth.model.inference.parser import SHIPPED_PARSER, Parser
+from facesynth.model.inference.sources import Source, of_different_names
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
@@ -70,9 +69,9 @@ def parse_files(
         raise InputError("there is no photo; needed: pictures, or folders of them")
     sources = of_different_names(Source(file.stem, file) for file in pictures_in(list(photos)))
     for source in sources:
-        if source.path.resolve() == (out / f"{source.name}.png").resolve():
+        if resolved(source.path) == resolved(out / f"{source.name}.png"):
             raise InputError(f"the label map of {source.path} would take its place; give another --out")
-    network = Parser(native.load_parser(native.find(Path(parser))), device=device)
+    network = Parser.from_pretrained(parser, device=device)
     make_folder(out)
     done = Parsed()
     with locked(out):

@@ -8,6 +8,7 @@ Reference: Ronneberger et al., "U-Net: Convolutional Networks for Biomedical Ima
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 
 from facesynth import images
 from facesynth.errors import InputError
+from facesynth.model.checkpoints import native
 from facesynth.model.checkpoints.load import load_parser_network
 from facesynth.model.data.tensors import NARROW, photo_tensor, square_at, to_square
 from facesynth.model.devices import choose_device
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facesynth.model.checkpoints.native import ParserCheckpoint
+
+
+SHIPPED_PARSER = "photo-parser"
+"""The parser of photos that comes with the package."""
 
 
 class Parser:
@@ -42,6 +48,23 @@ class Parser:
         self.device = choose_device(device)
         self.path, self.config, self.scheme, self.info = given.path, given.config, given.scheme, given.info
         self.network = load_parser_network(given).to(self.device)
+
+    @classmethod
+    def from_pretrained(cls, source: Path | str, *, device: str = "auto") -> Parser:
+        """A parser by name, ``photo-parser`` or ``portrait-parser``, or from a checkpoint file.
+
+        Parameters
+        ----------
+        source : Path or str
+        device : str
+            auto, cpu, cuda or mps.
+
+        Raises
+        ------
+        CheckpointError
+            If there is no such parser, or it is damaged.
+        """
+        return cls(native.load_parser(native.find(Path(source))), device=device)
 
     @torch.inference_mode()
     def scores(self, photos: Tensor) -> Tensor:

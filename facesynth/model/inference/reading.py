@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
-from facesynth.errors import WrongKindError
 from facesynth.images import Picture
-from facesynth.model.data.conditions import ReadCondition, read_condition
 from facesynth.model.data.contact_sheet import show_condition
+from facesynth.model.inference.kinds import ConditionReader
 from facesynth.model.inference.latents import SUFFIX, read_latents
 from facesynth.model.inference.sources import Source
 
@@ -47,12 +46,12 @@ class Reading(Protocol):
 class ConditionReading:
     """Conditions, whose latents the encoder predicts."""
 
-    def __init__(self, translator: Translator) -> None:
-        self.translator = translator
+    def __init__(self, reader: ConditionReader) -> None:
+        self.reader, self.translator = reader, reader.translator
 
-    def read(self, _: Source, file: Picture) -> tuple[NDArray[np.uint8], str]:
+    def read(self, source: Source, file: Picture) -> tuple[NDArray[np.uint8], str]:
         """The condition at the model's input size, (S, S) or (S, S, 3) uint8, and a note on how it was converted."""
-        condition = _read_condition(file, self.translator)
+        condition = self.reader.read(file) if source.root is None else self.reader.of_dataset(file)
         return condition.pixels, condition.note
 
     def encode(self, items: Sequence[NDArray[np.uint8]]) -> Tensor:
@@ -98,7 +97,7 @@ class Way:
 
     Parameters
     ----------
-    translator : Translator
+    reader : ConditionReader
     first, last : Path
         Pictures or files of latents.
     frames : int
@@ -114,9 +113,10 @@ class Way:
         Digests of the ends.
     """
 
-    def __init__(self, translator: Translator, first: Path, last: Path, frames: int) -> None:
+    def __init__(self, reader: ConditionReader, first: Path, last: Path, frames: int) -> None:
+        translator = reader.translator
         self.files = {path: Picture.read(path) for path in (first, last)}
-        begin, end = (_frame(self.files[path], translator) for path in (first, last))
+        begin, end = (_frame(self.files[path], reader) for path in (first, last))
         way = translator.interpolate(begin[0], end[0], frames)
         maps = _interpolate_maps(begin[1], end[1], frames)
         digits = len(str(frames - 1))
@@ -145,11 +145,12 @@ class Way:
         """No picture."""
 
 
-def _frame(file: Picture, translator: Translator) -> Frame:
+def _frame(file: Picture, reader: ConditionReader) -> Frame:
     """The latents of a file and the spatial maps of a picture; no maps for a file of latents."""
+    translator = reader.translator
     if file.path.suffix == SUFFIX:
         return _read_latents(file, translator), None
-    pixels = _read_condition(file, translator).pixels[None]
+    pixels = reader.read(file).pixels[None]
     return translator.encode(pixels)[0], translator.spatial_maps(pixels)
 
 
@@ -161,7 +162,7 @@ def _interpolate_maps(first: SpatialMaps | None, last: SpatialMaps | None, frame
     return [{size: torch.lerp(first[size], last[size], weight) for size in first} for weight in weights]
 
 
-def latents_of(file: Picture, translator: Translator) -> Tensor:
+def latents_of(file: Picture, reader: ConditionReader) -> Tensor:
     """The latents (n_styles, style_dim) of a file of latents, or of a picture that the model encodes.
 
     Raises
@@ -170,19 +171,9 @@ def latents_of(file: Picture, translator: Translator) -> Tensor:
         If it is neither.
     """
     if file.path.suffix == SUFFIX:
-        return _read_latents(file, translator)
-    return translator.encode(_read_condition(file, translator).pixels[None])[0]
+        return _read_latents(file, reader.translator)
+    return reader.translator.encode(reader.read(file).pixels[None])[0]
 
 
 def _read_latents(file: Picture, translator: Translator) -> Tensor:
     return torch.from_numpy(read_latents(file.path, translator.config, file.data).copy()).to(translator.device)
-
-
-def _read_condition(file: Picture, translator: Translator) -> ReadCondition:
-    config = translator.config
-    try:
-        return read_condition(
-            file, config.condition, translator.scheme, config.input_size, sketches=translator.sketches
-        )
-    except WrongKindError as error:
-        raise WrongKindError(f"{error}; {translator.path} is a {translator.task} checkpoint") from error

@@ -8,12 +8,13 @@ left by a killed process is ignored.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from facesynth.errors import InputError, OutputError
-from facesynth.files import read_file, sha256, write_text
+from facesynth.files import SYNC_INTERVAL, read_file, sha256, sync_files, write_text
 from facesynth.values import read_json
 
 RECORD = "faces.jsonl"
@@ -49,6 +50,8 @@ class Record:
             raise OutputError(f"{self.path} cannot be read: {error.strerror or error}; remove it") from error
         for line in text.splitlines():
             self._take(line)
+        self._waiting: list[str] = []
+        self._committed = time.monotonic()
         self.is_torn = bool(text) and not text.endswith("\n")
         self.is_new = self.made not in self.settings
         self.settings[self.made] = settings
@@ -71,7 +74,7 @@ class Record:
         return is_same and all((self.folder / file).is_file() for file in files)
 
     def add(self, name: str, source: Path, digest: str, files: Sequence[str]) -> None:
-        """Add an input whose files are written.
+        """Add an input whose files are written, to be recorded when they are on the disk: every few seconds.
 
         Raises
         ------
@@ -85,10 +88,27 @@ class Record:
             "files": list(files),
             "made": self.made,
         }
+        self._waiting.append(name)
+        if time.monotonic() - self._committed >= SYNC_INTERVAL:
+            self.commit()
+
+    def commit(self) -> None:
+        """Sync the files of the inputs that are not recorded yet, and record them.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        rows = [self.rows[name] for name in self._waiting if name in self.rows]
+        self._waiting, self._committed = [], time.monotonic()
+        if not rows:
+            return
+        sync_files(self.folder, {file for row in rows for file in row["files"]})
         lines = ["" if not self.is_torn else "\n"]
         if self.is_new:
             lines.append(self._settings_line(self.made))
-        lines.append(json.dumps(self.rows[name], sort_keys=True) + "\n")
+        lines += [json.dumps(row, sort_keys=True) + "\n" for row in rows]
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write("".join(lines))
@@ -108,6 +128,7 @@ class Record:
         OutputError
             If it cannot be written.
         """
+        self.commit()
         first = [name for name in order if name in self.rows]
         names = [*first, *sorted(self.rows.keys() - set(first))]
         used = {str(self.rows[name]["made"]) for name in names}

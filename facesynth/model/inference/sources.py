@@ -9,12 +9,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from facesynth.errors import DatasetError, InputError, PictureError
-from facesynth.files import inside, pictures_in
+from facesynth.files import PICTURE_SUFFIXES, inside, pictures_in
 from facesynth.images import Picture
-from facesynth.labels import CELEBAMASK_HQ
+from facesynth.label_maps import ARRAY_SUFFIX
 from facesynth.manifest import SPLITS, is_dataset, read_dataset
 from facesynth.model.data.columns import condition_column
-from facesynth.model.data.conditions import kind_of
+from facesynth.model.inference.kinds import KindOption, recognised
 from facesynth.model.inference.latents import SUFFIX, latents_in
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from facesynth.model.inference.translator import Translator
 
 
-SHIPPED_PARSER = "photo-parser"
 SHIPPED_MODELS: Mapping[Condition, str] = MappingProxyType({"labels": "photo-seg", "sketch": "photo-sketch"})
 """The models that come with the package, by the condition that they take."""
 
@@ -94,11 +93,13 @@ def find_sources(
             rows = dataset.with_columns(column, "photo", split=None if split == "all" else split).to_dict("records")
             sources += [Source(str(row["id"]), path / str(row[column]), path / str(row["photo"]), path) for row in rows]
         else:
-            sources += [Source(file.stem, file) for file in pictures_in([path])]
+            arrays = (ARRAY_SUFFIX,) if given.config.condition == "labels" else ()
+            files = pictures_in([path], (*PICTURE_SUFFIXES, *arrays))
+            sources += [Source(file.stem, file) for file in files]
     return of_different_names(sources)
 
 
-def shipped_model(inputs: Sequence[Path], sketch: str | None) -> tuple[str, Picture | None]:
+def shipped_model(inputs: Sequence[Path], sketch: str | None, kind: KindOption = "auto") -> tuple[str, Picture | None]:
     """The model that comes with the package and takes the kind of the first input.
 
     Parameters
@@ -107,10 +108,13 @@ def shipped_model(inputs: Sequence[Path], sketch: str | None) -> tuple[str, Pict
         Pictures, folders of them, dataset folders, or latents, which both models take.
     sketch : str, optional
         The sketch method; if given, the sketches of datasets are used.
+    kind : str
+        What the pictures are; auto recognises the first that can be read and is not blank.
 
     Returns
     -------
     name : str
+        Photos get the model for label maps, which are parsed from them.
     picture : Picture or None
         The picture that was looked at, so that it need not be read again.
 
@@ -118,17 +122,30 @@ def shipped_model(inputs: Sequence[Path], sketch: str | None) -> tuple[str, Pict
     ------
     InputError
         If the first input does not exist or holds nothing.
+    PictureError
+        If no picture can be read.
     WrongKindError
-        If it is neither a label map nor a sketch.
+        If all pictures are blank, or the first that is not cannot be recognised.
     """
     first = inputs[0]
     if is_dataset(first):
-        has_maps = sketch is None and bool(read_dataset(first).columns_of("labels"))
+        has_maps = sketch is None and kind != "sketch" and bool(read_dataset(first).columns_of("labels"))
         return SHIPPED_MODELS["labels" if has_maps else "sketch"], None
     if first.suffix == SUFFIX or (first.is_dir() and any(first.glob(f"*{SUFFIX}"))):
         return SHIPPED_MODELS["labels"], None
-    picture = Picture.read(pictures_in([first])[0])
-    return SHIPPED_MODELS[kind_of(picture, CELEBAMASK_HQ)], picture
+    if kind != "auto":
+        return SHIPPED_MODELS["sketch" if kind == "sketch" else "labels"], None
+    failure = None
+    for path in pictures_in([path for path in inputs if not is_dataset(path)]):
+        try:
+            picture = Picture.read(path)
+            found = recognised(picture)
+        except PictureError as error:
+            failure = failure or error
+        else:
+            return SHIPPED_MODELS["sketch" if found.kind == "sketch" else "labels"], picture
+    assert failure is not None  # pictures_in finds at least one
+    raise failure
 
 
 def latents_sources(inputs: Sequence[Path]) -> list[Source]:

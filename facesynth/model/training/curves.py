@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facesynth.errors import InputError
-from facesynth.files import replacing
+from facesynth.errors import InputError, reason_of, shown
+from facesynth.files import replacing, resolved
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +88,7 @@ def compare_runs(runs: Sequence[Path], picture: Path) -> None:
 
 def _names(runs: Sequence[Path]) -> list[str]:
     """The folders' names, with as many parent folders as needed to make them distinct."""
-    paths = [run.resolve().parts for run in runs]
+    paths = [resolved(run).parts for run in runs]
     depth = 1
     while len({path[-depth:] for path in paths}) < len({*paths}):
         depth += 1
@@ -104,8 +104,11 @@ def _read(path: Path) -> pd.DataFrame:
         rows: pd.DataFrame = pd.read_csv(path)
         if not {"step", "split", "seconds"} <= set(rows.columns):
             raise InputError(f"{path} lacks the columns step, split and seconds; it is no run's metrics")
+        for name in rows.columns.drop("split"):
+            if not name.isidentifier() or not pd.api.types.is_numeric_dtype(rows[name]):
+                raise InputError(f"{path} cannot be read as a run's metrics: {shown(name)} is no column of numbers")
     except (ValueError, OSError) as error:
-        raise InputError(f"{path} cannot be read as a run's metrics: {' '.join(str(error).split())}") from error
+        raise InputError(f"{path} cannot be read as a run's metrics: {reason_of(error)}") from error
     return rows
 
 

@@ -7,6 +7,7 @@ so a run on several devices equals a run on one, up to rounding.
 from __future__ import annotations
 
 import importlib.util
+import os
 import secrets
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,9 +21,10 @@ from torch import distributed
 from torch.utils.data import Sampler
 
 from facesynth.errors import InputError
-from facesynth.files import make_folder, write_text
+from facesynth.files import make_folder, resolved, write_text
 from facesynth.model.data.order import Pick
 from facesynth.model.devices import choose_device
+from facesynth.processes import end_with
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +76,8 @@ def start(device: str, config: RunConfig, out: Path, trackers: Sequence[str] = (
         log_with=list(trackers) or None,
         project_dir=str(out / EVENTS),
     )
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # started by torchrun or `accelerate launch`
+        end_with(os.getppid())
     if distributed.is_initialized():  # 1 x 1 convolutions: their strides are ambiguous
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides", UserWarning)
     if config.batch_size % (accelerator.num_processes * config.accumulate):
@@ -87,7 +91,7 @@ def track(accelerator: Accelerator, out: Path, settings: Mapping[str, Any], step
     flat = {name: value if isinstance(value, int | float | str) else str(value) for name, value in settings.items()}
     begin: dict[str, dict[str, Any]] = {"tensorboard": {"purge_step": step + 1}}
     if accelerator.is_main_process and any(str(name) == "wandb" for name in accelerator.log_with):
-        begin["wandb"] = {"name": out.resolve().name, "dir": str(out), "resume": "allow", "id": _wandb_id(out)}
+        begin["wandb"] = {"name": resolved(out).name, "dir": str(out), "resume": "allow", "id": _wandb_id(out)}
     accelerator.init_trackers("facesynth", config=flat, init_kwargs=begin)
 
 

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from facesynth.errors import InputError
+from facesynth.errors import InputError, reason_of
 from facesynth.files import write_text
 from facesynth.model.config.train import TERMS
 
@@ -44,8 +44,8 @@ class Metrics:
         if path.is_file():
             try:
                 self._read_rows(path.read_text("utf-8").splitlines(), last)
-            except (OSError, ValueError, KeyError) as error:
-                raise InputError(f"{path} cannot be read as a run's metrics: {error}; remove it") from error
+            except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+                raise InputError(f"{path} cannot be read as a run's metrics: {reason_of(error)}; remove it") from error
 
     def _read_rows(self, lines: list[str], last: int) -> None:
         """Read the existing rows; those of earlier versions of facesynth may have fewer columns."""
@@ -69,4 +69,4 @@ class Metrics:
 
     def write(self) -> None:
         """Write the file, atomically."""
-        write_text(self.path, "\n".join([",".join(self.columns), *self.lines]) + "\n")
+        write_text(self.path, "\n".join([",".join(self.columns), *self.lines]) + "\n", sync=True)

@@ -1,6 +1,7 @@
 """Journals: what each stage has done for each photo, in files that survive a kill; and the tasks and results in them.
 
 A damaged line does not count: its photo is processed again. An entry that names a file outside the dataset folder is refused.
+An entry is written when the files that it names are on the disk, so that it can be believed after a power loss, too.
 """
 
 from __future__ import annotations
@@ -114,6 +115,7 @@ class Journal:
         self.path = _path_of(root, stage)
         self._entry_offsets = array("q", [-1]) * count
         self._remarks: list[dict[str, Any]] = []
+        self._waiting: list[tuple[int, dict[str, Any]]] = []
         try:
             self._stream = self.path.open("ab+")
         except OSError as error:
@@ -208,7 +210,7 @@ class Journal:
         self._end += len(line)
 
     def done(self, index: int, task: Task, done: Done, is_path: Callable[[str], bool]) -> None:
-        """Record the result of a stage for a photo, with the sizes of its files."""
+        """Record the result of a stage for a photo, with the sizes of its files, at the next :meth:`commit`."""
         columns = task.known | done.columns
         files = {
             name: os.stat(self.root / name).st_size for column, name in columns.items() if is_path(column) and name
@@ -216,7 +218,17 @@ class Journal:
         entry: dict[str, Any] = {"id": task.id, "key": task.keys[self.stage], "files": files, "columns": columns}
         if done.findings:
             entry["findings"] = [_pair(finding) for finding in done.findings]
-        self._append(index, entry)
+        self._waiting.append((index, entry))
+
+    def waiting(self) -> set[str]:
+        """The files of the results that are not written yet: they have to be synced before :meth:`commit`."""
+        return {name for _, entry in self._waiting for name in entry["files"]}
+
+    def commit(self) -> None:
+        """Write the results that were waiting for their files to be synced."""
+        waiting, self._waiting = self._waiting, []
+        for index, entry in waiting:
+            self._append(index, entry)
 
     def failed(self, index: int, failure: Failure) -> None:
         """Record that a photo could not be processed."""
@@ -230,14 +242,15 @@ class Journal:
         """Sort the file by id and keep only the entries of this run."""
         lines = (self._read_line(offset) for offset in self._entry_offsets if offset >= 0)
         remarks = map(_line_of, sorted(self._remarks, key=itemgetter("id")))
-        with replacing(self.path, keep_same=True) as beside, beside.open("wb") as stream:
+        with replacing(self.path, sync=True, keep_same=True) as beside, beside.open("wb") as stream:
             in_order: Iterator[bytes] = heapq.merge(lines, remarks, key=_id_of)
             stream.writelines(in_order)
         self.close()
 
     def close(self) -> None:
         """Close the file; its entries stay."""
-        self._stream.close()
+        with suppress(OSError):  # what could not be written has been reported
+            self._stream.close()
 
     def __enter__(self) -> Journal:
         return self

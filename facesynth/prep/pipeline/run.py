@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import re
+import time
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -18,6 +19,7 @@ from typing import Any
 import cv2
 
 from facesynth.errors import InputError, OutputError, reason_of
+from facesynth.files import SYNC_INTERVAL, sync_files
 from facesynth.prep.pipeline.findings import Finding, Refused
 from facesynth.prep.pipeline.journal import Columns, Done, Failure, Journal, Task, Tasks
 from facesynth.prep.pipeline.workers import Progress, Workers, call_one_thread, run_all
@@ -134,6 +136,13 @@ def run_stages(
                 if need := needs[index]:
                     yield _attempt, index, task, tuple(name for bit, name in enumerate(names) if need >> bit & 1)
 
+        def commit() -> None:
+            sync_files(root, set().union(*(journal.waiting() for journal in journals.values())))
+            for journal in journals.values():
+                journal.commit()
+
+        stack.callback(commit)  # of a run that is stopped, too
+        committed = time.monotonic()
         total = len(needs) - outcome.kept
         with closing(run_all(calls() if total else (), total, workers=workers, progress=progress)) as results:
             for index, task, stages_run, result in results:
@@ -150,6 +159,10 @@ def run_stages(
                     journals[name].failed(index, failures[-1])
                 outcome.failures += dict.fromkeys(failures)
                 outcome.written += len(failures) < len(stages_run)
+                if time.monotonic() - committed >= SYNC_INTERVAL:
+                    commit()
+                    committed = time.monotonic()
+        commit()
         for name, finding in remarks:
             for journal in journals.values():
                 journal.remarked(name, finding)

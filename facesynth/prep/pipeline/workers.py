@@ -19,6 +19,7 @@ import cv2
 import joblib
 
 from facesynth.errors import FacesynthError, InputError, OutputError
+from facesynth.processes import end_with
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 """Wraps an iterable of known length to show its progress."""
@@ -83,8 +84,10 @@ class Workers:
                     stack.callback(cv2.setNumThreads, cv2.getNumThreads())
                     cv2.setNumThreads(1)
                     stack.callback(_wait_for_threads)
-                name = "loky" if self.backend == "processes" else "threading"
-                stack.enter_context(joblib.parallel_config(backend=name))
+                    stack.enter_context(joblib.parallel_config(backend="threading"))
+                else:
+                    watch = {"initializer": end_with, "initargs": (os.getpid(),)}
+                    stack.enter_context(joblib.parallel_config(backend="loky", **watch))
             yield
 
     def _dask(self) -> Any:

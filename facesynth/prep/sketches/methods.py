@@ -15,6 +15,7 @@ import numpy as np
 from facesynth.errors import InputError
 from facesynth.prep.sketches.flow import average_along, blur, edge_tangents, sharpen_across
 from facesynth.prep.sketches.presets import METHODS
+from facesynth.xdog import difference, threshold
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,18 +114,7 @@ def xdog(
     1.0
     """
     grey32 = _checked("xdog", grey, sigma=sigma, k=k, p=p, epsilon=epsilon, phi=phi)
-    sharpened = cv2.addWeighted(blur(grey32, sigma), 1 + p, blur(grey32, k * sigma), -p, 0)
-    return _threshold(np.asarray(sharpened, np.float32), epsilon, phi)
-
-
-def _threshold(sharpened: Drawing, epsilon: float, phi: float) -> Drawing:
-    """1 at and above ``epsilon``; below it a fall to 0 by a hyperbolic tangent."""
-    below: Drawing = np.subtract(sharpened, np.float32(epsilon), out=sharpened)
-    below *= np.float32(phi)
-    np.minimum(below, 0, out=below)
-    np.tanh(below, out=below)
-    below += 1
-    return below
+    return threshold(difference(blur(grey32, sigma), blur(grey32, k * sigma), p), epsilon, phi)
 
 
 def fxdog(
@@ -181,7 +171,7 @@ def fxdog(
     if tangents is None:
         tangents = edge_tangents(grey32, sigma=sigma, sigma_tensor=sigma_tensor)
     sharpened = sharpen_across(grey32, tangents, sigma=sigma, k=k, p=p)
-    return _threshold(average_along(sharpened, tangents, sigma=sigma_flow), epsilon, phi)
+    return threshold(average_along(sharpened, tangents, sigma=sigma_flow), epsilon, phi)
 
 
 def sobel(grey: Grey, *, sigma: float = 0.8, strength: float = 0.75, scale: float = 1.0) -> Drawing:

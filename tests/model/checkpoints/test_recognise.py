@@ -74,3 +74,54 @@ def test_state_dicts(tmp_path):
     (tmp_path / "d").write_bytes((tmp_path / "a").read_bytes()[:-4])
     with pytest.raises(CheckpointError, match="d cannot be read as weights"):
         read_state(tmp_path / "d")
+
+
+def parallel(state):
+    return {f"module.{key}": value for key, value in state.items()}
+
+
+@pytest.mark.parametrize("wrap", [parallel, lambda state: parallel(parallel(state)), lambda state: state])
+@pytest.mark.parametrize("name", ["state_dict", "model", "params_ema", "net", None, "model.state_dict"])
+def test_models_in_every_wrapping(tmp_path, model, psp, wrap, name):
+    state, rest = wrap(psp["state_dict"]), {key: psp[key] for key in ("latent_avg", "opts")}
+    if name is None:
+        content = {**state, **rest}
+    elif "." in name:
+        content = {"model": {"state_dict": state}, **rest}
+    else:
+        content = {name: state, **rest}
+    found = recognise(saved(tmp_path, content))
+    assert found.format == "psp"
+    given = load_model(found.path)
+    assert_same(given.model_state(), model.state_dict())
+    assert given.info["opts"] == psp["opts"]
+
+
+@pytest.mark.parametrize("wrap", [parallel, lambda state: state])
+@pytest.mark.parametrize("name", ["g_ema", "generator", "params_ema", "state_dict", "model", None])
+def test_generators_in_every_wrapping(tmp_path, model, rosinality, wrap, name):
+    state = wrap(rosinality["g_ema"])
+    content = {**(state if name is None else {name: state}), "latent_avg": rosinality["latent_avg"]}
+    given = load_generator(saved(tmp_path, content))
+    assert_same(given.tensors, model.generator.state_dict())
+    assert torch.equal(given.latent_avg[0], rosinality["latent_avg"])
+    with pytest.raises(CheckpointError, match="holds no model but rosinality"):
+        load_model(tmp_path / "a.bin")
+
+
+def test_the_average_among_the_tensors_of_a_model(tmp_path, model, psp):
+    for content in (
+        {"state_dict": {**psp["state_dict"], "latent_avg": psp["latent_avg"]}, "opts": psp["opts"]},
+        {**psp["state_dict"], "latent_avg": psp["latent_avg"]},
+    ):
+        assert torch.equal(load_model(saved(tmp_path, content)).model_state()["latent_avg"], model.latent_avg)
+
+
+def test_other_tensors_under_these_keys_stay_unknown(tmp_path):
+    for content in (
+        {"params_ema": {"conv.weight": torch.ones(1)}},
+        {"model": {"a": 1}},
+        parallel({"a": torch.ones(1)}),
+    ):
+        with pytest.raises(CheckpointError, match="it holds a dict with the keys"):
+            recognise(saved(tmp_path, content))

@@ -11,14 +11,12 @@ from PIL import Image
 
 from facesynth import images
 from facesynth.errors import InputError, PictureError, WrongKindError
-from facesynth.images import Picture
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.model.data.conditions import (
     INVERTED,
     ON_GLASS,
     SketchReading,
     is_inverted,
-    kind_of,
     read_condition,
 )
 from facesynth.paper import LEVELLED
@@ -225,36 +223,6 @@ def test_arrays_of_another_kind(array):
         read(array, "sketch")
 
 
-def test_label_maps_and_sketches_are_told_apart(dataset, tmp_path):
-    """Those of a dataset, in any mode; black lines on white are never ids or colours."""
-    for number in range(6):
-        maps, drawing = dataset / f"labels/{number:05d}.png", dataset / f"sketches/xdog/{number:05d}.png"
-        coloured = images.colourise(images.read_labels(maps, CELEBAMASK_HQ), CELEBAMASK_HQ)
-        images.write_png(tmp_path / "coloured.png", coloured)
-        ids = Image.open(maps)
-        ids.putpalette([band for colour in CELEBAMASK_HQ.colours for band in colour])
-        ids.save(tmp_path / "palette.png")
-        sketch = Image.open(drawing).convert("L")
-        sketch.convert("RGB").save(tmp_path / "rgb.png")
-        sketch.convert("1").save(tmp_path / "lines.png")
-        sketch.save(tmp_path / "lines.jpg")
-        images.write_png(tmp_path / "inverted.png", 255 - np.asarray(sketch))
-        for path in (maps, tmp_path / "coloured.png", tmp_path / "palette.png"):
-            assert kind_of(Picture.read(path), CELEBAMASK_HQ) == "labels", path
-        for path in (drawing, *(tmp_path / name for name in ("rgb.png", "lines.png", "lines.jpg", "inverted.png"))):
-            assert kind_of(Picture.read(path), CELEBAMASK_HQ) == "sketch", path
-
-
-def test_a_photo_is_neither(dataset, tmp_path):
-    photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
-    images.write_png(tmp_path / "photo.png", photo)
-    with pytest.raises(WrongKindError, match="neither a label map in the ids or colours of celebamask-hq nor a sketch"):
-        kind_of(Picture.read(tmp_path / "photo.png"), CELEBAMASK_HQ)
-    (tmp_path / "none.png").write_bytes(b"")
-    with pytest.raises(PictureError):
-        kind_of(Picture.read(tmp_path / "none.png"), CELEBAMASK_HQ)
-
-
 # ------------------------------------------------------------------------------------------------------- odd pictures
 
 
@@ -291,8 +259,6 @@ def test_whatever_a_decoder_raises_names_the_picture(tmp_path, monkeypatch, kind
     monkeypatch.setattr("PIL.TiffImagePlugin.TiffImageFile.load", load)
     with pytest.raises(PictureError, match=rf"a\.tif cannot be decoded: {error.__name__}"):
         read(path, kind)
-    with pytest.raises(PictureError, match=r"a\.tif"):
-        kind_of(Picture.read(path), CELEBAMASK_HQ)
 
 
 @pytest.mark.parametrize("kind", ["labels", "sketch", "photo"])

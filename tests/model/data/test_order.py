@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import os
+import signal
 from itertools import chain
 
+import numpy as np
 import pytest
+import torch
 
-from facesynth.model.data.order import TrainingOrder
+from facesynth.errors import OutputError
+from facesynth.model.data.order import TrainingOrder, batches
 
 
 def pairs_in(order):
@@ -46,3 +51,20 @@ def test_sets_smaller_than_a_batch_are_repeated():
 def test_no_draw_comes_twice():
     picks = list(chain(*TrainingOrder(3, 2, 0, 0, 9)))
     assert [pick.draw for pick in picks] == list(range(18))
+
+
+class _Dying(torch.utils.data.Dataset):
+    """Pictures of which one kills the process that reads it."""
+
+    def __getitem__(self, pick):
+        if pick.pair == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return np.zeros(3)
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_is_one_line():
+    with pytest.raises(
+        OutputError, match="a process that reads pictures died, most likely out of memory; run the same"
+    ):
+        list(batches(_Dying(), TrainingOrder(9, 3, 0, 0, 3), workers=1))

@@ -15,6 +15,7 @@ def fill(folder: Path, names: str, settings=None) -> Record:
     for name in names:
         (folder / f"{name}.png").write_text(name)
         record.add(name, Path(f"in/{name}"), f"sha-{name}", [f"{name}.png"])
+    record.commit()
     return record
 
 

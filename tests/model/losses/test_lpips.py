@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from facesynth.errors import CheckpointError, InputError
-from facesynth.model.losses.lpips import LPIPS, load_lpips
+from facesynth.model.losses.lpips import LPIPS, distances, load_lpips
 
 from .. import recipe
 
@@ -52,6 +52,14 @@ def test_lpips_of_equal_pictures_is_zero_and_it_averages_the_batch(lpips):
     a, b = recipe.picture("loss-a")[..., :64, :64], recipe.picture("loss-b")[..., :64, :64]
     assert lpips(a, a) == 0
     torch.testing.assert_close(lpips(a, b), (lpips(a[:1], b[:1]) + lpips(a[1:], b[1:])) / 2)
+
+
+def test_distances_are_told_of_every_picture(lpips):
+    a, b = recipe.picture("loss-a")[..., :64, :64], recipe.picture("loss-b")[..., :64, :64]
+    found = distances(list(lpips.heads), lpips.maps(a), lpips.maps(b))
+    expected = torch.stack([lpips(one[None], other[None]) for one, other in zip(a, b, strict=True)])
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
+    assert found[0] != found[1]
 
 
 def test_lpips_is_frozen_and_its_gradient_is_finite_where_features_vanish(lpips):

@@ -93,6 +93,8 @@ def test_several_runs_are_drawn_over_each_other(tmp_path):
     for content, says in (
         (b"a,b\n1,2\n", "lacks the columns step, split and seconds"),
         (b"", "cannot be read as a run's"),
+        (b"step,split,loss,seconds\n1,train,x,1\n", "'loss' is no column of numbers"),
+        (b"step,split,\x1b[2J,seconds\n1,train,1,1\n", "is no column of numbers"),
     ):
         (tmp_path / "metrics.csv").write_bytes(content)
         with pytest.raises(InputError, match=says):

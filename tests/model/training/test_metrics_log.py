@@ -68,3 +68,10 @@ def test_another_file_in_its_place(tmp_path, content):
     (tmp_path / "metrics.csv").write_bytes(content)
     with pytest.raises(InputError, match=r"metrics\.csv cannot be read as a run's metrics: .*; remove it"):
         Metrics(tmp_path / "metrics.csv", 5)
+
+
+@pytest.mark.parametrize("row", ["1,train", "x,val,1", "1,val,1,1,,,,,,,,,,1,,soon,"])
+def test_damaged_rows_are_one_line(tmp_path, row):
+    write_text(tmp_path / "metrics.csv", f"{HEADER}\n{row}\n")
+    with pytest.raises(InputError, match=r"metrics\.csv cannot be read as a run's metrics: .*; remove it$"):
+        Metrics(tmp_path / "metrics.csv", 5)

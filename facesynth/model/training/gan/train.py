@@ -9,16 +9,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facesynth.model.checkpoints import native
 from facesynth.model.config.gan import GANConfig
 from facesynth.model.data.tensors import photo_tensor
-from facesynth.model.training.gan.networks import Adversaries, training_terms
+from facesynth.model.training.gan.networks import Adversaries, new_generator, training_terms
 from facesynth.model.training.gan.plan import GeneratorPlan, InitialNetworks, plan_generator, run_folder
 from facesynth.model.training.gan.validation import GeneratorValidation
 from facesynth.model.training.loop import Execution, Loop, Report, Result, begun
+from facesynth.model.training.memory import check_fits
 from facesynth.model.training.run_folder import plain
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ def train_generator(
     how = Execution(**execution)
     folder = run_folder(out, config, how.keep)
     planned = plan_generator(data, config, initial, projection)
+    check_fits(partial(new_generator, planned.config.generator), copies=2)
     with begun(folder, config, planned.settings, how, announce, planned.text) as accelerator:
         return _Run(planned, folder, accelerator, how, report).finish()
 

@@ -22,10 +22,12 @@ from torch import Tensor, nn
 from facesynth.model.checkpoints import native, state_dict
 from facesynth.model.config.train import TrainConfig
 from facesynth.model.losses.objective import Objective
+from facesynth.model.networks.psp import PSP
 from facesynth.model.networks.sync_batch_norm import share_batch_norms
 from facesynth.model.training import distributed
 from facesynth.model.training.ema import move_average
 from facesynth.model.training.loop import Execution, Loop, Report, Result, begun
+from facesynth.model.training.memory import check_fits
 from facesynth.model.training.metrics_log import MODEL_TERMS
 from facesynth.model.training.optimizer_state import pack_optimizer, restore_optimizer
 from facesynth.model.training.optimizers import make_optimizer, set_rates
@@ -122,6 +124,7 @@ def train(
     projection = projection_of(config, networks or {}) if config.adversarial else None
     planned = plan(data, config, sketch=sketch, generator=generator, skip_bad=skip_bad)
     text = partial(planned.text, objective)
+    check_fits(partial(PSP, planned.config.model), copies=2 if config.ema else 1)
     with begun(folder, config, planned.settings, how, announce, text) as accelerator:
         run = _Run(planned, folder, objective, accelerator, how, report, projection)
         del planned  # the given generator is in the model now

@@ -4,10 +4,13 @@ import dataclasses
 
 import pytest
 import torch
+from torch import nn
 
+from facesynth.errors import InputError
 from facesynth.model.data.tensors import condition_tensor
 from facesynth.model.losses.objective import Objective
 from facesynth.model.networks.psp import PSP
+from facesynth.model.training import memory
 from facesynth.model.training.memory import kept_by_autograd
 from facesynth.model.training.optimizers import make_optimizer
 from facesynth.model.training.psp.cost import cost
@@ -73,3 +76,17 @@ def test_how_the_memory_grows():
         one.activations / 2 < half.activations < 0.75 * one.activations
     )  # large maps are kept in bf16, made again in float32
     assert (one.steps_per_epoch, one.epochs) == (3, 2.0)
+
+
+def test_weights_that_do_not_fit_are_refused(monkeypatch):
+    monkeypatch.setattr(memory, "_memory", lambda: 4 * 1000.0)
+    memory.check_fits(lambda: nn.Linear(10, 90, bias=False))
+    memory.check_fits(lambda: nn.Linear(10, 50, bias=False), copies=2)
+    with pytest.raises(
+        InputError, match=r"^the weights take 0\.0 GB, and this machine has 0\.0 GB; give smaller sizes$"
+    ):
+        memory.check_fits(lambda: nn.Linear(10, 51, bias=False), copies=2)
+
+
+def test_memory_of_this_machine():
+    assert 1e8 < memory._memory() < 1e15

@@ -1,0 +1,1 @@
+"""The arithmetic of the metrics: numpy arrays in, numbers out. Nothing here needs torch or a trained network."""
