@@ -270,6 +270,7 @@ def test_colours_of_regions_are_set_undone_and_told_as_a_command(page: Studio) -
     page.settle()
     coloured = page.picture()
     assert np.abs(coloured.astype(int) - plain).mean() > 2
+    page.page.click("#file")
     page.page.click("#show-command")
     assert "--samples 1 --seed 1 --colour hair=#c8a165" in page.page.locator("#command").inner_text()
     page.page.keyboard.press("Escape")
