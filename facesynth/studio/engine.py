@@ -53,6 +53,8 @@ class Style:
         own: the encoder's; random: of ``seed`` and ``number``; given: of latents that come with the request.
     seed, number : int
         As `facesynth translate --seed` and the number of the sample, from 0.
+    colours : tuple of (str, str)
+        Colours of regions in a random style, as `--colour`: (region, ``#rrggbb``).
     layers : str
         The layers that take the style, as `--mix-layers`.
     alpha, truncation, follow : float
@@ -64,6 +66,7 @@ class Style:
     source: str = "own"
     seed: int = 0
     number: int = 0
+    colours: tuple[tuple[str, str], ...] = ()
     layers: str = ""
     alpha: float = 1.0
     truncation: float = 1.0
@@ -85,6 +88,7 @@ class Style:
             source=frames.text(header, "source", "own", choices=("own", "random", "given")),
             seed=frames.whole(header, "seed", 0, MOST_SEED, 0),
             number=frames.whole(header, "number", 0, MOST_NUMBER, 0),
+            colours=frames.texts(header, "colours"),
             layers=frames.text(header, "layers", ""),
             alpha=frames.number(header, "alpha", 0, 1, 1),
             truncation=frames.number(header, "truncation", 0, 2, 1),
@@ -160,6 +164,7 @@ class Model:
             "styleDim": config.style_dim,
             "follows": self.translator.model.spatial is not None,
             "mixed": sorted(config.style_layers),
+            "colours": list(config.style_colours),
         }
         if config.condition == "labels":
             about["scheme"] = {
@@ -191,7 +196,9 @@ class Model:
         """
         given = None
         if style.source == "random":
-            given = self._style(style.seed, style.number)
+            regions = self.translator.config.style_colours
+            colours = tuple(pair for pair in style.colours if pair[0] in regions)
+            given = self._style(style.seed, style.number, colours)
         elif style.source == "given":
             given = self._given(style.latents)
         return self.translator.stylise(encoded.latents, style.styling, given)[0]
@@ -209,8 +216,8 @@ class Model:
         """Latents on the way from one face to another, (count, n_styles, style_dim)."""
         return self.translator.interpolate(first[0], last[0], count)
 
-    def _random_style(self, seed: int, number: int) -> Tensor:
-        return self.translator.styles(number + 1, seed)[number]
+    def _random_style(self, seed: int, number: int, colours: tuple[tuple[str, str], ...]) -> Tensor:
+        return self.translator.styles(number + 1, seed, dict(colours))[number]
 
     def _given(self, data: bytes) -> Tensor:
         shape = (self.translator.config.n_styles, self.translator.config.style_dim)

@@ -108,3 +108,22 @@ def text(header: Mapping[str, Any], name: str, default: str | None = None, *, ch
     if choices and value not in choices:
         raise InputError(f"{name} is {shown(value)}; needed: {', '.join(choices)}")
     return value
+
+
+def texts(header: Mapping[str, Any], name: str) -> tuple[tuple[str, str], ...]:
+    """An object of texts of a header, as pairs in order of their names; none if it is missing.
+
+    Raises
+    ------
+    InputError
+        If it is no object of at most 16 texts of at most 200 characters.
+
+    Examples
+    --------
+    >>> texts({"colours": {"skin": "tan", "hair": "#000000"}}, "colours")
+    (('hair', '#000000'), ('skin', 'tan'))
+    """
+    value = header.get(name, {})
+    if not isinstance(value, dict) or len(value) > 16:
+        raise InputError(f"{name} is {shown(value)}; needed: an object of at most 16 texts")
+    return tuple((key, text(value, key)) for key in sorted(value))

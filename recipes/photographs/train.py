@@ -3,8 +3,8 @@
 DATA is a file of ``pack_data.py``. Two models, one for label maps and one for sketches, each with its own encoder and spatial
 path, share the generator and the style codes of the photos, and are trained in alternate steps. The last numbers of a code are
 the colours of hair, background, clothes and skin (``recolour.py``); half of the photos are recoloured in each of the first
-three. In every step a quarter of the faces have the style of another photo or a random one. Their only loss term is the
-adversary's, so that every style gives a photograph.
+three. In every step some of the faces have the style of another photo or a random one. The adversary judges these, so that
+every style gives a photograph, and their regions should have the mean colours of the style.
 
 Files in OUT, rewritten at every validation: ``sketch.safetensors`` and ``seg.safetensors``, the averaged weights in half
 precision; ``rest.safetensors``, what ``--resume OUT`` needs in addition; ``metrics.csv``; ``sheet.png``, faces of validation
@@ -14,6 +14,7 @@ photos by both models.
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import dataclasses
 import os
@@ -45,6 +46,7 @@ from facesynth.model.config.train import TrainConfig
 from facesynth.model.data.augment import Augmentation, augment
 from facesynth.model.data.contact_sheet import show_condition
 from facesynth.model.data.freehand import Roughness, roughen
+from facesynth.model.data.style_colours import LEAST_AREA, colour_of, to_rgb
 from facesynth.model.data.tensors import condition_tensor, photo_tensor, to_pictures
 from facesynth.model.losses.lpips import LPIPS, load_lpips
 from facesynth.model.losses.objective import Objective
@@ -55,14 +57,16 @@ from facesynth.prep.sketches.drawing import draw_all
 from facesynth.prep.sketches.presets import resolve
 
 TASKS = {"sketch": "sketch2face", "seg": "seg2face"}
-STYLED, RESTYLED = 0.8, 0.25
+STYLED, RESTYLED = 0.8, 0.375
 """Fractions of a step's faces: those with their photo's style code, of the faces that are compared with their photo; those with
 another style, of all faces."""
 FALLING = 0.3
 """Fraction of the time, at the end, over which the learning rates fall to 0."""
 LINES, LINE_SHARE = ("outlines", "contours"), 0.5
 """Sketch methods that draw only lines, as people do, and the fraction of the training sketches that use them."""
-MOTION = {"scale": 0.12, "shift": 0.04}
+COLOUR_WEIGHT = 1.0
+"""Weight of the mean colours that faces in other styles should have."""
+MOTION = {"scale": 0.06, "shift": 0.03}
 """Greatest changes of scale and place, for drawings whose heads are not where the photos have theirs."""
 CODE_RATE = 5e-3
 AVERAGE = 0.998
@@ -72,14 +76,14 @@ WARM_UP = 100
 """Steps over which the learning rates rise from 0; a resumed run starts without its optimiser's moments."""
 
 
-Item = tuple[NDArray[np.uint8], NDArray[np.uint8], int, NDArray[np.float32], bool]
+Item = tuple[NDArray[np.uint8], NDArray[np.uint8], int, NDArray[np.float32], bool, NDArray[np.uint8]]
 
 
 class TrainingPairs(Dataset[Item]):
     """Endless augmented training pairs, which depend only on the seed and their number.
 
-    An item is a condition, its photo, the photo's index, the code of the photo's colours, and whether the face is to have the
-    photo's style; photos are recoloured only then.
+    An item is a condition, its photo, the photo's index, the code of the photo's colours, whether the face is to have the
+    photo's style, and the photo's label map; photos are recoloured only in their own style.
     """
 
     def __init__(self, data: Mapping[str, Any], places: NDArray[np.int64], kind: str, config: TrainConfig) -> None:
@@ -106,8 +110,12 @@ class TrainingPairs(Dataset[Item]):
         is_styled = bool(rng.random() < STYLED)
         photo, labels, soft = (self.data[key][place] for key in ("photos", "labels", "mattes"))
         photo, colours = recolour(photo, labels, soft, rng, SHARE if is_styled else 0.0)
+        same = copy.deepcopy(rng)
+        labels, _ = augment(labels, photo, "labels", self.augmentation, same, mirror=CELEBAMASK_HQ.mirror)
         condition, photo = augment(condition, photo, self.kind, self.augmentation, rng, mirror=CELEBAMASK_HQ.mirror)
-        return np.ascontiguousarray(condition), np.ascontiguousarray(photo), index, colours, is_styled
+        arrays = (np.ascontiguousarray(array) for array in (condition, photo, labels))
+        condition, photo, labels = arrays
+        return condition, photo, index, colours, is_styled, labels
 
 
 def _no_threads(_: int) -> None:
@@ -207,6 +215,23 @@ class Trainee:
         return condition_tensor(conditions.to(device, non_blocking=True), sizes.condition, sizes.input_channels)
 
 
+def colour_loss(faces: Tensor, labels: Tensor, codes: Tensor) -> Tensor:
+    """The mean absolute difference of the regions' mean colours from those that the codes say, 0 to 2.
+
+    Faces (N, 3, S, S) in [-1, 1], label maps (N, S, S), codes (N, COLOURS).
+    """
+    losses = []
+    for place, region in enumerate(COLOURED):
+        mask = (labels == CELEBAMASK_HQ.classes.index(region))[:, None].float()
+        area = mask.mean(dim=(1, 2, 3))
+        mean = (faces * mask).mean(dim=(2, 3)) / area.clamp(min=1e-6)[:, None]
+        numbers = codes[:, 3 * place : 3 * place + 3].cpu().numpy()
+        rgb = to_rgb(np.stack([colour_of(region, each) for each in numbers])[None])[0]
+        wanted = torch.from_numpy(rgb.astype(np.float32) / 127.5 - 1).to(faces)
+        losses.append((mean - wanted).abs().mean(dim=1) * (area > LEAST_AREA))
+    return torch.stack(losses).mean()
+
+
 def unique(modules: list[nn.Module]) -> list[Tensor]:
     """All floating-point parameters and buffers, without duplicates, in a fixed order."""
     found = {id(value): value for module in modules for value in (*module.parameters(), *module.buffers())}
@@ -279,8 +304,8 @@ class Run:
             model = PSP(trainee.config.model)
             model.load_state_dict(trainee.model.state_dict())
             copies[name] = model.to(self.device, memory_format=torch.channels_last).eval().requires_grad_(False)
-        for copy in copies.values():
-            copy.generator = copies["sketch"].generator
+        for averaged in copies.values():
+            averaged.generator = copies["sketch"].generator
         return copies
 
     # ---------------------------------------------------------------------------------------------------------- a step
@@ -288,7 +313,7 @@ class Run:
     def train_step(self, name: str, batch: tuple[Tensor, ...], share: float) -> dict[str, Tensor | float]:
         trainee, adversary = self.trainees[name], self.adversaries[name]
         model, config = trainee.model, trainee.config
-        conditions, photos, indices, colours, own = batch
+        conditions, photos, indices, colours, own, labels = batch
         count = len(conditions)
         known = count - int(count * RESTYLED)
         rng = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
@@ -314,7 +339,8 @@ class Run:
             faces = model.generator(mixed, noise="random", spatial=model.spatial_maps(condition)).float()
             loss, terms = self.objectives[name](faces[:known], photo[:known], latents.float(), model.latent_avg)
         term = adversary.loss(faces, photo, condition, transforms)
-        loss = loss + config.adversarial * term
+        terms["colours"] = colour_loss(faces[known:], labels[known:].to(device), z[known:, -COLOURS:])
+        loss = loss + config.adversarial * term + COLOUR_WEIGHT * terms["colours"]
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.parameters, config.clip_norm)
         self.optimizer.step()

@@ -179,7 +179,7 @@ def settle(studio: Running) -> None:
 
 
 def test_a_picture_of_text_is_told(studio: Running) -> None:
-    reply = studio.post("/picture", {"model": "photo-seg", "use": "photo"}, b"<svg onload=alert(1)>")
+    reply = studio.post("/picture", {"model": "photo-seg", "use": "photo"}, b"<p onload=alert(1)>")
     assert reply.status == 400
     assert b"the picture is not a picture" in reply.body
 
@@ -352,6 +352,28 @@ def test_models_of_ones_own_bring_their_classes(tmp_path: Path) -> None:
         model.encode(labels + 1)
     with pytest.raises(InputError, match="cats shares no class with celebamask-hq"):
         portrait_map(3, LabelScheme("cats", ("none", "cat")))
+    made.close()
+
+
+def test_colours_of_a_style_are_those_of_the_command(tmp_path: Path) -> None:
+    file = save_model(tmp_path / "coloured.safetensors", style_colours=("hair", "skin"))
+    made = Engine([str(file)], device="cpu")
+    model = made.models["coloured"]
+    assert model.describe()["colours"] == ["hair", "skin"]
+    encoded = model.encode(portrait_map(3, model.translator.scheme))
+    chosen = {
+        "source": "random",
+        "seed": 3,
+        "colours": {"skin": "#ffe0c0", "cloth": "#00ff00"},
+    }  # no cloth in this model
+    face, plain = (model.face(encoded, Style.of(each)) for each in (chosen, {"source": "random", "seed": 3}))
+    condition = model.translator.read(portrait_map(3, model.translator.scheme))[None]
+    wanted = model.translator.translate(condition, seed=3, samples=1, colours={"skin": "#ffe0c0"})[0, 0]
+    assert np.array_equal(face, wanted)
+    assert not np.array_equal(face, plain)
+    for wrong, said in (({"skin": "no colour"}, "needed: #rrggbb"), ({"skin": 3}, "needed: a text"), ([], "an object")):
+        with pytest.raises(InputError, match=said):
+            model.face(encoded, Style.of({"source": "random", "colours": wrong}))
     made.close()
 
 

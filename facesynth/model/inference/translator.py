@@ -42,6 +42,8 @@ from facesynth.model.networks.psp import PSP, LatentModel
 from facesynth.model.networks.spatial import scale_maps
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from facesynth.model.checkpoints.native import Checkpoint
@@ -332,9 +334,27 @@ class Translator(
         average = self.model.latent_avg
         return average if bool(average.any()) else self.model.generator.mean_latent()
 
-    def styles(self, samples: int, seed: int) -> Tensor:
-        """The w of ``samples`` random styles, (samples, style_dim) float32; each is independent of their number."""
-        return random_styles(self.model.generator, Styling(samples=samples, seed=seed))[:samples]
+    def styles(self, samples: int, seed: int, colours: Mapping[str, str] | None = None) -> Tensor:
+        """The w of ``samples`` random styles, (samples, style_dim) float32; each is independent of their number.
+
+        Parameters
+        ----------
+        samples, seed : int
+        colours : mapping of str to str, optional
+            Colours of regions that all of them have, as :class:`~facesynth.model.inference.styles.Styling` takes them.
+
+        Raises
+        ------
+        InputError
+            If the model's styles have no such colours.
+        """
+        styling = Styling(samples=samples, seed=seed, colours=colours or {})
+        self._check_colours(styling)
+        return random_styles(self.model.generator, styling, self.config.style_colours)[:samples]
+
+    def _check_colours(self, styling: Styling) -> None:
+        if styling.colours and not self.config.style_colours:
+            raise InputError(f"colours are given, but the styles of {self.path} have none; leave them out")
 
     @torch.inference_mode()
     def stylise(self, latents: Tensor, styling: Styling, style: Tensor | None = None) -> list[Tensor]:
@@ -366,8 +386,7 @@ class Translator(
                 else "colours, which are a style"
             )
             raise InputError(f"a given style came with {came}; leave out one of the two")
-        if styling.colours and not self.config.style_colours:
-            raise InputError(f"colours are given, but the styles of {self.path} have none; leave them out")
+        self._check_colours(styling)
         chosen = [latents]
         if style is not None or styling.draws:
             regions = self.config.style_colours

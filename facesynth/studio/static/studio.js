@@ -25,7 +25,7 @@ const element = (name, properties = {}, ...children) => {
 
 // ---------------------------------------------------------------------------------------------------------------- the state
 
-const OWN = { source: "own", seed: 0, number: 0, layers: "", alpha: 1, truncation: 1, follow: 1, latents: null };
+const OWN = { source: "own", seed: 0, number: 0, colours: {}, layers: "", alpha: 1, truncation: 1, follow: 1, latents: null };
 
 function fresh(about) {
   const base = blank(PAPER);
@@ -62,6 +62,7 @@ function fit(state, about) {
       source: ["own", "random", "given"].includes(style.source) ? style.source : "own",
       seed: Math.floor(number(style.seed, 0, 2 ** 32 - 1, 0)),
       number: Math.floor(number(style.number, 0, 63, 0)),
+      colours: Object.fromEntries(Object.entries(style.colours ?? {}).filter(([, colour]) => /^#[0-9a-f]{6}$/.test(colour)).slice(0, 8)),
       layers: typeof style.layers === "string" ? style.layers.slice(0, 200) : "",
       alpha: number(style.alpha, 0, 1, 1),
       truncation: number(style.truncation, 0, 2, 1),
@@ -243,6 +244,8 @@ function showKind() {
   $("model").replaceChildren(...names.map((name) => element("option", { value: name, textContent: name })));
   $("model").value = models[kind];
   $("follow-label").hidden = !modelOf().follows;
+  panel.offerColours(modelOf().colours);
+  panel.show(state());
   settings.guarded = [];
   if (kind === "map") showClasses();
   $("board").setAttribute("aria-label", kind === "map" ? "Label map" : "Sketch");

@@ -3,6 +3,8 @@
 const $ = (id) => document.getElementById(id);
 const COUNT = 8;
 const MOST_SEED = 2 ** 32 - 1;
+const NAMES = { cloth: "Clothes" };
+const UNSET = "#808080";
 
 const isSame = (one, other) => one.source === other.source && (one.source !== "random" || (one.seed === other.seed && one.number === other.number));
 
@@ -25,6 +27,12 @@ export class StylePanel {
       if (seed >= 0 && seed <= MOST_SEED) this.changeStrip({ seed }, `seed ${seed}`);
       else $("seed").value = this.strip.seed;
     };
+    $("colours").oninput = ({ target }) => this.colour(target.dataset.region, target.value);
+    $("colours").onchange = seal;
+    $("colours").onclick = ({ target }) => {
+      const region = target.closest("button")?.dataset.region;
+      if (region) this.colour(region, null);
+    };
     $("reroll").onclick = () => this.changeStrip({ seed: (this.strip.seed + 1) % (MOST_SEED + 1) }, "other styles");
   }
 
@@ -46,6 +54,12 @@ export class StylePanel {
         lock.replaceChildren(this.iconOf(isLocked ? "i-lock" : "i-open-lock"));
       }
     });
+    for (const input of $("colours").querySelectorAll("input")) {
+      const colour = style.colours[input.dataset.region];
+      input.value = colour ?? UNSET;
+      input.classList.toggle("unset", !colour);
+      input.closest("span").querySelector("button").hidden = !colour;
+    }
     const isOther = style.source !== "own";
     for (const name of ["alpha", "truncation", "follow"]) {
       $(name).value = style[name];
@@ -102,7 +116,33 @@ export class StylePanel {
 
   choose(index) {
     const tile = this.tiles[index];
-    if (tile && !isSame(tile, this.style)) this.change({ seed: 0, number: 0, ...tile }, `style ${this.nameOf(tile, index).toLowerCase()}`);
+    const colours = tile?.source === "random" ? this.style.colours : {};
+    if (tile && !isSame(tile, this.style)) this.change({ seed: 0, number: 0, ...tile, colours }, `style ${this.nameOf(tile, index).toLowerCase()}`);
+  }
+
+  // The regions whose colours the model's styles have.
+  offerColours(regions) {
+    $("colours").hidden = !regions.length;
+    if ($("colours").dataset.regions === regions.join()) return;
+    $("colours").dataset.regions = regions.join();
+    $("colours").replaceChildren(
+      ...regions.map((region) => {
+        const name = NAMES[region] ?? region[0].toUpperCase() + region.slice(1);
+        const input = this.element("input", { type: "color", value: UNSET });
+        const without = this.element("button", { type: "button", textContent: "\u00d7", title: `${name}: as the style has it` });
+        without.setAttribute("aria-label", `${name}: as the style has it`);
+        input.dataset.region = without.dataset.region = region;
+        return this.element("span", {}, this.element("label", {}, name, input), without);
+      }),
+    );
+  }
+
+  // A colour is part of a random style: of the chosen one, or of the strip's first.
+  colour(region, colour) {
+    const { [region]: _, ...others } = this.style.colours;
+    const colours = colour ? { ...others, [region]: colour } : others;
+    const random = this.style.source === "random" ? {} : { source: "random", seed: this.strip.seed, number: 0 };
+    this.change({ ...random, colours }, `colour of ${region}`, `colour ${region}`);
   }
 
   lock(index) {
@@ -135,6 +175,7 @@ export function commandOf({ kind, style, strip }, model) {
   if (kind === "sketch") words.push("--tone keep --paper keep");
   if (style.source === "random") {
     words.push(`--samples ${style.number + 1} --seed ${style.seed}`);
+    for (const region of model.colours) if (style.colours[region]) words.push(`--colour ${region}=${style.colours[region]}`);
     note.push(`The face is the last one, number ${style.number}.`);
   } else if (style.source === "given") {
     words.push("--style-from style.npy");
