@@ -61,7 +61,7 @@ def visible(text: str) -> str:
     >>> print(visible("größer\n  than"), visible("a\0b\x1b[2J"))
     größer than a\x00b\x1b[2J
     """
-    line = _BREAK.sub(" ", text).strip()
+    line = _BREAK.sub(" ", text.strip("\t\r\n")).rstrip()
     if line.isprintable():
         return line
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)

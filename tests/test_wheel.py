@@ -71,7 +71,7 @@ def test_all_of_the_tree_is_in_the_wheel(wheel: Path) -> None:
     wanted = set()
     for folder, name in (("facesynth", "facesynth"), ("cli", "facesynth/cli")):
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in (".py", ".j2") or path.name == "py.typed" or path.parent.name in DATA:
+            if path.suffix in (".py", ".j2", ".json") or path.name == "py.typed" or path.parent.name in DATA:
                 wanted.add(f"{name}/{path.relative_to(ROOT / folder).as_posix()}")
     assert {"facesynth/model/training/psp/train.py", "facesynth/cli/prep/masks.py", "facesynth/demo.html.j2"} <= wanted
     assert all(any(f"/{folder}/" in name for name in wanted) for folder in DATA)

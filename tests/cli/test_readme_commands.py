@@ -61,7 +61,7 @@ def world(tmp_path, monkeypatch, facesynth, dataset):
         shutil.copytree(dataset / source, name)
     for name in ("MAPS", "maps"):
         shutil.copytree(dataset / "labels", name)
-    shutil.copytree(dataset / "sketches/xdog", "more_drawings")
+    shutil.copytree(dataset / "sketches/dodge", "more_drawings")
     shutil.copy(ROOT / "facesynth/drawings/smile.png", "my_drawing.png")
     for name, source in zip(("drawing", "a", "b"), sorted(Path("more_drawings").iterdir()), strict=False):
         shutil.copy(source, f"{name}.png")
