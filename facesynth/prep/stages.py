@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from facesynth import images
 from facesynth.errors import InputError
 from facesynth.files import PICTURE_SUFFIXES, inside, remove, resolved, sha256, write_bytes
@@ -30,6 +28,7 @@ from facesynth.prep.sketches.presets import METHODS, REFERENCE_WIDTH, Sketch
 from facesynth.prep.splits import Splits
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 LABEL_COLUMNS = ("labels", "labels_sha256", "classes", "class_pixels", "class_centres")
