@@ -7,7 +7,8 @@ cannot be. Both are found from the map alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,14 +27,6 @@ MOST_BORDERS = 0.5
 """With a larger share of pixels at borders a map has no areas that could have been smoothed."""
 EXCHANGED = "left and right exchanged"
 """What is said of maps in which they are."""
-
-
-class Part(NamedTuple):
-    """Where a class is: its area in pixels, and its centre, x to the right and y down in pixels."""
-
-    area: float
-    x: float
-    y: float
 
 
 class _Usual(NamedTuple):
@@ -82,9 +75,9 @@ _FARTHEST = 4.0
 """Larger deviations count as this many."""
 _FEWEST = 8
 """Classes of :data:`_USUAL` that a map must have; fewer tell no order."""
-_CLEARLY = 20.0
+CLEARLY = 20.0
 """By so much another order must fit better, in squared deviations."""
-_LEAST_LIKE = 150.0
+LEAST_LIKE = 150.0
 """Squared deviations beyond which a map is of no face in any order; those of faces have up to 130."""
 _SIDE = 64
 """Cells per side of the grid on which parts are measured."""
@@ -128,47 +121,76 @@ def interpolated(labels: NDArray[np.uint8], scheme: LabelScheme) -> str:
     )
 
 
-def parts_of(labels: NDArray[np.uint8], scheme: LabelScheme) -> dict[int, Part]:
-    """Area and centre of every class in a label map, on a grid of about 64 cells a side.
+def parts_of(labels: NDArray[np.uint8], scheme: LabelScheme) -> NDArray[np.float64]:
+    """Area and centre of every class in a label map.
 
     Parameters
     ----------
     labels : (H, W) uint8 array
         Class ids.
     scheme : LabelScheme
+
+    Returns
+    -------
+    (classes, 3) float64 array
+        Number of pixels, and the centre, x to the right and y down in pixels; zeros for a class that is not in the map. The
+        centre is that of the pixels on a grid of about 64 cells a side, or of all of them if none is on it.
+
+    Examples
+    --------
+    >>> from facesynth.labels import LabelScheme
+    >>> parts_of(np.array([[0, 0, 0], [0, 1, 1]], np.uint8), LabelScheme("one", ("none", "part"))).tolist()
+    [[4.0, 0.75, 0.25], [2.0, 1.5, 1.0]]
     """
-    cells = labels[:: max(1, labels.shape[0] // _SIDE), :: max(1, labels.shape[1] // _SIDE)]
+    count = len(scheme)
+    steps = [max(1, side // _SIDE) for side in labels.shape]
+    cells = labels[:: steps[0], :: steps[1]]
     rows, columns = np.indices(cells.shape)
-    flat, count = cells.ravel(), len(scheme)
-    areas = np.bincount(flat, minlength=count)
-    xs = np.bincount(flat, columns.ravel() * (labels.shape[1] / cells.shape[1]), count)
-    ys = np.bincount(flat, rows.ravel() * (labels.shape[0] / cells.shape[0]), count)
-    scale = labels.size / cells.size
-    return {
-        number: Part(areas[number] * scale, xs[number] / areas[number], ys[number] / areas[number])
-        for number in np.flatnonzero(areas).tolist()
-    }
+    flat = cells.ravel()
+    on_grid = np.bincount(flat, minlength=count)
+    parts = np.zeros((count, 3))
+    parts[:, 0] = np.bincount(labels.ravel(), minlength=count)
+    for axis, places in ((1, columns * steps[1]), (2, rows * steps[0])):
+        parts[:, axis] = np.bincount(flat, places.ravel(), count) / np.maximum(on_grid, 1)
+    for number in np.flatnonzero((on_grid == 0) & (parts[:, 0] > 0)).tolist():
+        parts[number, 2:0:-1] = np.mean(np.nonzero(labels == number), axis=1)
+    return parts
 
 
-def unlikeness(parts: Mapping[int, Part], scheme: LabelScheme) -> float | None:
-    """How far the parts of a label map are from a face's, in squared deviations; None if too few are a face's to tell."""
-    names = {scheme.classes[number]: part for number, part in parts.items() if number < len(scheme)}
-    skin = names.get("skin")
-    if skin is None or len(names.keys() & _USUAL.keys()) < _FEWEST:
-        return None
-    unit, total = skin.area**0.5, 0.0
-    for name, usual in _USUAL.items():
-        if name not in scheme.classes:
-            continue
-        if name not in names:
-            total += usual.absent
-            continue
-        part = names[name]
-        measured = (np.log(part.area / skin.area), (part.x - skin.x) / unit, (part.y - skin.y) / unit)
-        total += usual.present
-        for value, needed, spread in zip(measured, usual[:3], _SPREAD, strict=True):
-            total += min(abs(value - needed) / spread, _FARTHEST) ** 2
-    return float(total)
+def unlikeness(maps: NDArray[np.float64], scheme: LabelScheme) -> NDArray[np.float64]:
+    """How far the parts of label maps are from a face's.
+
+    Parameters
+    ----------
+    maps : (N, classes, 3) float64 array
+        The parts of each map (see :func:`parts_of`).
+    scheme : LabelScheme
+
+    Returns
+    -------
+    (N,) float64 array
+        Squared deviations; NaN if too few parts are a face's to tell.
+    """
+    names = [name for name in _USUAL if name in scheme.classes]
+    if "skin" not in scheme.classes or not names:
+        return np.full(len(maps), np.nan)
+    numbers = [scheme.classes.index(name) for name in names]
+    usual = [_USUAL[name] for name in names]
+    skin = maps[:, [scheme.classes.index("skin")]]
+    areas = maps[:, numbers, 0]
+    here = areas * _SIDE**2 >= maps[..., 0].sum(1, keepdims=True)  # smaller ones are specks
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sizes = np.log(areas / skin[..., 0])
+        places = (maps[:, numbers, 1:] - skin[..., 1:]) / np.sqrt(skin[..., :1])
+        away = np.abs(np.dstack((sizes, places)) - [each[:3] for each in usual]) / _SPREAD
+    costs = (np.minimum(away, _FARTHEST) ** 2).sum(-1) + [each.present for each in usual]
+    total: NDArray[np.float64] = np.where(here, costs, [each.absent for each in usual]).sum(1)
+    return np.where((skin[:, 0, 0] > 0) & (here.sum(1) >= _FEWEST), total, np.nan)
+
+
+def usual_areas() -> dict[str, float]:
+    """Natural logarithms of the areas of the parts that most faces show, relative to that of the skin, by class."""
+    return {name: usual.area for name, usual in _USUAL.items() if usual.absent}
 
 
 def orders_of(scheme: LabelScheme) -> dict[str, LabelScheme]:
@@ -183,13 +205,34 @@ def orders_of(scheme: LabelScheme) -> dict[str, LabelScheme]:
     return {"": scheme, **others, **turned}
 
 
-def better_order(maps: Sequence[Mapping[int, Part]], scheme: LabelScheme) -> str:
+def costs_of_orders(maps: NDArray[np.float64], scheme: LabelScheme) -> dict[str, NDArray[np.float64]]:
+    """How far the parts of label maps are from a face's in each order of :func:`orders_of`.
+
+    Parameters
+    ----------
+    maps : (N, classes, 3) float64 array
+        The parts of each map (see :func:`parts_of`).
+    scheme : LabelScheme
+
+    Returns
+    -------
+    dict of str to (N,) float64 array
+        Squared deviations; NaN for maps that have too few parts to tell in any order.
+    """
+    costs = {name: unlikeness(maps, order) for name, order in orders_of(scheme).items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # NaN alone
+        worst = np.nanmax(list(costs.values()), axis=0) + CLEARLY
+    return {name: np.where(np.isnan(values), worst, values) for name, values in costs.items()}
+
+
+def better_order(maps: NDArray[np.float64], scheme: LabelScheme) -> str:
     """The order of classes that label maps have rather than their scheme's; empty if the scheme's fits.
 
     Parameters
     ----------
-    maps : sequence of mapping of int to Part
-        The parts of one map, or of several of one set, by class id (see :func:`parts_of`).
+    maps : (N, classes, 3) float64 array
+        The parts of one map, or of several of one set (see :func:`parts_of`).
     scheme : LabelScheme
         The scheme that they are said to have.
 
@@ -203,20 +246,9 @@ def better_order(maps: Sequence[Mapping[int, Part]], scheme: LabelScheme) -> str
     Each part's area and centre, relative to the skin, is compared with where it is on upright faces. Another order must fit
     clearly better, in the mean over the maps.
     """
-    orders = orders_of(scheme)
-    sums = dict.fromkeys(orders, 0.0)
-    counted = 0
-    for parts in maps:
-        values = {name: unlikeness(parts, order) for name, order in orders.items()}
-        known = {name: value for name, value in values.items() if value is not None}
-        if "" not in known and not known:
-            continue
-        counted += 1
-        worst = max(known.values()) + _CLEARLY
-        for name in orders:
-            sums[name] += known.get(name, worst)
-    if not counted:
+    costs = costs_of_orders(maps, scheme)
+    if np.isnan(costs[""]).all():
         return ""
-    best = min(sums, key=lambda name: sums[name])
-    is_face = sums[best] <= _LEAST_LIKE * counted
-    return best if is_face and sums[""] - sums[best] > _CLEARLY * counted else ""
+    means = {name: float(np.nanmean(values)) for name, values in costs.items()}
+    best = min(means, key=lambda name: means[name])
+    return best if means[best] <= LEAST_LIKE and means[""] - means[best] > CLEARLY else ""

@@ -235,7 +235,7 @@ def doubts(labels: NDArray[np.uint8], scheme: LabelScheme) -> list[tuple[str, st
     found = []
     if text := interpolated(labels, scheme):
         found.append(("interpolated", text))
-    if order := better_order([parts_of(labels, scheme)], scheme):
+    if order := better_order(parts_of(labels, scheme)[None], scheme):
         found.append(("exchanged" if order == EXCHANGED else "other-order", order_text(order, scheme)))
     return found
 

@@ -9,8 +9,9 @@
 Columns of the manifest, all text: ``id``, ``split`` (train, val or test), ``celeba_file``, ``width`` and ``height`` of
 the photo, ``photo``, ``labels``, one ``sketch_<name>`` per kind of sketch and one ``photo_<size>`` per training size (paths
 inside DATA with forward slashes, empty if there is no file), ``classes`` (ids present in the label map, separated by spaces),
-``class_pixels`` (the number of pixels of each), and a ``<column>_sha256`` for every path. A stage adds its columns and leaves
-the others unchanged. Pictures are written first and the manifest last, so it never names a missing file.
+``class_pixels`` (the number of pixels of each), ``class_centres`` (the centre of each, as ``x,y`` in pixels), and a
+``<column>_sha256`` for every path. A stage adds its columns and leaves the others unchanged. Pictures are written first and
+the manifest last, so it never names a missing file.
 """
 
 from __future__ import annotations

@@ -134,14 +134,14 @@ def test_check(place: Path) -> None:
 def test_columns(dataset: Path) -> None:
     documented = first_cells(section("manifest.csv"))
     plain = [name for name in documented if "<" not in name]
-    assert {*BASE_COLUMNS, "labels", "classes", "class_pixels"} - {"photo_sha256"} == set(plain)
+    assert {*BASE_COLUMNS, "labels", "classes", "class_pixels", "class_centres"} - {"photo_sha256"} == set(plain)
     assert [name for name in documented if "<" in name] == ["sketch_<name>", "photo_<size>", "<column>_sha256"]
     patterns = [re.sub("<.*?>", ".+", name) for name in documented]
     columns = read_columns(dataset)
     assert [name for name in columns if not any(re.fullmatch(pattern, name) for pattern in patterns)] == []
     assert is_path_column("photo_256")
     row = next(iter_rows(dataset))
-    assert len(row["classes"].split()) == len(row["class_pixels"].split())
+    assert len(row["classes"].split()) == len(row["class_pixels"].split()) == len(row["class_centres"].split())
 
 
 def test_kinds_of_findings() -> None:

@@ -22,17 +22,24 @@ if TYPE_CHECKING:
 def check(data: Path, workers: Workers, quiet: bool) -> None:
     """Read every file of DATA, a dataset folder, and compare it with the manifest.
 
-    Nothing is changed. The exit code is 1 if there are problems.
+    Nothing is changed. The exit code is 1 if there are problems. Findings over
+    the set, such as equal photos, are printed and do not count as problems.
     """
     from facesynth.prep.check import check_dataset
 
     done = check_dataset(data, workers=workers, progress=progress("photos checked", quiet=quiet))
     count = len(done.problems)
     found = f"{count or 'no'} problem{'' if count == 1 else 's'}"
-    say(f"{data}: {done.rows} photos, {done.files} files, {found}")
+    odd = len(done.remarks)
+    remarked = f", {odd} finding{'' if odd == 1 else 's'} over the set" if odd else ""
+    say(f"{data}: {done.rows} photos, {done.files} files, {found}{remarked}")
     for problem in done.problems[:SHOWN]:
         say(f"{problem.id}, {problem.column}: {problem.detail}" if problem.id else problem.detail, err=True)
     if count > SHOWN:
         say(f"and {count - SHOWN} more", err=True)
+    for name, finding in done.remarks[:SHOWN]:
+        say(f"{name}: {finding.kind}: {finding.detail}", err=True)
+    if odd > SHOWN:
+        say(f"and {odd - SHOWN} more over the set", err=True)
     if count:
         sys.exit(1)

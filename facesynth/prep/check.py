@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from facesynth import images
 from facesynth.errors import InputError, shortened, shown
 from facesynth.files import inside, sha256
 from facesynth.labels import LabelScheme
 from facesynth.manifest import is_path_column, iter_rows, photo_sizes, read_info
+from facesynth.prep.pipeline.audit import Remark, audit, class_columns
 from facesynth.prep.pipeline.source_file import source_file
 from facesynth.prep.pipeline.workers import Progress, Workers, run_all
 
@@ -56,12 +55,15 @@ class Checked:
         Rows of the manifest, and files that they name.
     problems : list of Problem
         Sorted by id, with files that no row names last; empty if there are none.
+    remarks : list of (str, Finding)
+        What is odd about the set, though it matches its manifest (see :func:`facesynth.prep.pipeline.audit.audit`).
     """
 
     root: Path
     rows: int = 0
     files: int = 0
     problems: list[Problem] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
 
 
 def check_dataset(root: Path, *, workers: Workers | None = None, progress: Progress | None = None) -> Checked:
@@ -69,7 +71,7 @@ def check_dataset(root: Path, *, workers: Workers | None = None, progress: Progr
 
     Every file that the manifest names must exist, decode to its last pixel and have the recorded SHA-256. Photos and photos of
     training size must have the recorded sizes. Label maps must hold only ids of the dataset's scheme, with the recorded classes
-    and pixel counts. Pictures that no row names, and half-written files of a killed run, are problems too.
+    and their pixel counts and centres. Pictures that no row names, and half-written files of a killed run, are problems too.
 
     Parameters
     ----------
@@ -96,6 +98,7 @@ def check_dataset(root: Path, *, workers: Workers | None = None, progress: Progr
         for _, name in _files(row):
             checked.files += 1
             named.add(posixpath.normpath(name))
+    checked.remarks = audit(iter_rows(root), scheme)
     calls = ((check_row, root, scheme, row) for row in iter_rows(root))
     with closing(run_all(calls, checked.rows, workers=workers or Workers(), progress=progress)) as results:
         for problems in results:
@@ -181,11 +184,7 @@ def _check_photo(data: bytes, path: Path, _: LabelScheme, row: Row, column: str)
 
 def _check_labels(data: bytes, path: Path, scheme: LabelScheme, row: Row, _: str) -> tuple[str, str] | None:
     labels = images.decode_labels(data, path, scheme)
-    counts = np.bincount(labels.ravel(), minlength=len(scheme))
-    present = np.flatnonzero(counts)
-    actual = {"classes": present, "class_pixels": counts[present]}
-    for column, numbers in actual.items():
-        text = " ".join(map(str, numbers))
+    for column, text in class_columns(labels, scheme).items():
         if column in row and row[column] != text:
             return column, f"{path} has {column} {shown(text)}, the manifest gives {shown(row[column])}"
     return None

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from facesynth import images
 from facesynth.errors import InputError
 from facesynth.files import PICTURE_SUFFIXES, inside, remove, resolved, sha256, write_bytes
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme, describe
 from facesynth.manifest import BASE_COLUMNS, is_dataset, read_info
 from facesynth.prep import celebamask, masks
+from facesynth.prep.pipeline.audit import class_columns
 from facesynth.prep.pipeline.dataset import Prepared, Stage, run_into, sorted_rows
 from facesynth.prep.pipeline.findings import Refused
 from facesynth.prep.pipeline.journal import Columns, Done, Task, make_key
@@ -29,9 +28,10 @@ from facesynth.prep.sketches.presets import METHODS, REFERENCE_WIDTH, Sketch
 from facesynth.prep.splits import Splits
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-LABEL_COLUMNS = ("labels", "labels_sha256", "classes", "class_pixels")
+LABEL_COLUMNS = ("labels", "labels_sha256", "classes", "class_pixels", "class_centres")
 """The manifest columns of label maps."""
 
 
@@ -109,14 +109,7 @@ def write_label_map(
     """
     name = f"labels/{identifier}.png"
     data = images.write_labels(root / name, labels, scheme, palette=palette)
-    counts = np.bincount(labels.ravel(), minlength=len(scheme))
-    present = np.flatnonzero(counts)
-    return {
-        "labels": name,
-        "labels_sha256": sha256(data),
-        "classes": " ".join(map(str, present)),
-        "class_pixels": " ".join(map(str, counts[present])),
-    }
+    return {"labels": name, "labels_sha256": sha256(data), **class_columns(labels, scheme)}
 
 
 @dataclass(frozen=True)

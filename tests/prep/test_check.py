@@ -169,7 +169,7 @@ def test_label_maps_of_other_classes(data: Path) -> None:
     put(data, "00003", "labels", half)
     change(data, "00003", classes="0 13", class_pixels="2 6")
     put(data, "00004", "labels", half)
-    change(data, "00004", classes="0 13", class_pixels="1 7")
+    change(data, "00004", classes="0 13", class_pixels="1 7", class_centres="0,0 2,1")
     told = row_of(data, "00002")["classes"]
     problems = check(data)
     assert [problem[:2] for problem in problems] == [

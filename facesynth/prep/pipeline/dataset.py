@@ -22,6 +22,7 @@ from facesynth.errors import InputError
 from facesynth.files import PICTURE_SUFFIXES, inside, locked, make_folder, make_folder_inside, remove, replacing
 from facesynth.labels import CELEBAMASK_HQ, LabelScheme
 from facesynth.manifest import BASE_COLUMNS, is_dataset, is_path_column, iter_rows, read_columns, read_info, write_rows
+from facesynth.prep.pipeline.audit import ORDER_KINDS, audit
 from facesynth.prep.pipeline.findings import Finding, cells
 from facesynth.prep.pipeline.journal import Columns, Failure, Tasks, read_journal, settle_journals, stage_names
 from facesynth.prep.pipeline.report import write_report
@@ -31,6 +32,10 @@ from facesynth.prep.pipeline.workers import Progress, Workers
 FINDINGS = "report.csv"
 FINDING_COLUMNS = ("stage", "id", "level", "finding", "detail")
 """Columns of ``report.csv``; the level is ``error`` if the photo is left out, else ``warning``."""
+
+
+SET = "set"
+"""What stands for the stage in findings about the set as a whole."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +179,7 @@ class _Merge:
     strict: bool
     keeps_splits: bool
     done: Prepared
+    noticed: Counter[str] = field(default_factory=Counter)
 
     def write(self) -> None:
         """Write findings and manifest, and complete the account."""
@@ -189,16 +195,25 @@ class _Merge:
             if first is not None or has_rows:
                 kept = iter(()) if first is None else chain((first,), rows)
                 write_rows(self.out, kept, columns, self.scheme, self.recorded)
+            self._finish(findings)
         for name in unnamed:
             if name.lower().endswith(PICTURE_SUFFIXES):
                 remove(inside(self.out, name))
 
+    def _finish(self, findings: Mapping[str, _Spool]) -> None:
+        """Judge the set, write the findings, and count them."""
+        remarks = audit(iter_rows(self.out), self.scheme) if is_dataset(self.out) else []
+        if any("labels" in stage.columns for stage in self.stages):
+            self.noticed.update(finding.kind for _, finding in remarks)
+        self.done.noticed = dict(sorted(self.noticed.items()))
+        of_set = ((SET, name, "warning", finding.kind, finding.detail) for name, finding in remarks)
+        _write_findings(self.out, findings, of_set)
+
     def _rows(self, findings: Mapping[str, _Spool], unnamed: list[str], *, has_rows: bool) -> Iterator[Columns]:
-        """The manifest's rows. After the last one the findings are written and counted."""
+        """The manifest's rows. After the last one the stages' findings are complete."""
         own = {column for stage in self.stages for column in stage.columns}
         written = {stage.name: {*BASE_COLUMNS, *stage.columns} for stage in self.stages}
         empty = {stage.name: dict.fromkeys(stage.columns, "") for stage in self.stages}
-        noticed: Counter[str] = Counter()
         failed = {failure.id for failure in self.done.failures}
         streams = {
             "": sorted_rows(self.out) if has_rows else iter(()),
@@ -217,8 +232,9 @@ class _Merge:
                 if name not in empty:
                     continue
                 if noted := entry.get("findings"):
-                    noticed.update({kind for kind, _ in noted})
-                    if self.strict and entry["id"] not in failed:
+                    if not self.strict:
+                        self.noticed.update({kind for _, _, _, kind, _ in self._findings_of(name, entry)})
+                    elif entry["id"] not in failed:
                         failed.add(entry["id"])
                         reason = "; ".join(text for _, text in noted)
                         self.done.failures.append(Failure(entry["id"], noted[0][0], reason))
@@ -236,23 +252,23 @@ class _Merge:
             for column in _outdated(before, row, own, from_labels):
                 row.update(dict.fromkeys((column, f"{column}_sha256"), ""))
                 if column == "labels":
-                    row.update(dict.fromkeys(("classes", "class_pixels"), ""))
+                    row.update(dict.fromkeys(("classes", "class_pixels", "class_centres"), ""))
                 self.done.outdated[column] = self.done.outdated.get(column, 0) + 1
             unnamed += named - (_pictures(row) if is_known else set())
             if is_known:
                 self.done.splits[row["split"]] = self.done.splits.get(row["split"], 0) + 1
                 yield row
         self.done.failures.sort(key=lambda failure: failure.id)
-        self.done.noticed = {} if self.strict else dict(sorted(noticed.items()))
-        _write_findings(self.out, findings)
 
     def _findings_of(self, stage: str, entry: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         """Rows of ``report.csv``."""
         level = "error" if self.recorded.get(stage, {}).get("strict") else "warning"
         if "failure" in entry:
             yield (stage, entry["id"], "error", *entry["failure"])
-        for finding in entry.get("findings", ()):
-            yield (stage, entry["id"], level, *finding)
+        has_parts = bool(entry.get("columns", {}).get("class_centres"))
+        for kind, detail in entry.get("findings", ()):
+            if level == "error" or not (has_parts and kind in ORDER_KINDS):  # those are judged over the set
+                yield (stage, entry["id"], level, kind, detail)
 
 
 class _Spool:
@@ -276,16 +292,18 @@ class _Spool:
         self.stream.close()
 
 
-def _write_findings(out: Path, findings: Mapping[str, _Spool]) -> None:
-    """``report.csv`` anew, stage by stage."""
+def _write_findings(out: Path, findings: Mapping[str, _Spool], of_set: Iterable[Sequence[str]]) -> None:
+    """``report.csv`` anew, stage by stage, with those of the set last."""
     with (
         replacing(out / FINDINGS, keep_same=True) as beside,
         beside.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
     ):
-        csv.writer(stream, lineterminator="\n").writerow(FINDING_COLUMNS)
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(FINDING_COLUMNS)
         for spool in findings.values():
             spool.stream.seek(0)
             shutil.copyfileobj(spool.stream, stream)
+        writer.writerows(map(cells, of_set))
 
 
 def _pictures(columns: Columns) -> set[str]:
