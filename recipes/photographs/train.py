@@ -64,11 +64,14 @@ FALLING = 0.3
 """Fraction of the time, at the end, over which the learning rates fall to 0."""
 LINES, LINE_SHARE = ("outlines", "contours"), 0.5
 """Sketch methods that draw only lines, as people do, and the fraction of the training sketches that use them."""
-COLOUR_WEIGHT = 1.0
+COLOUR_WEIGHT = 2.0
 """Weight of the mean colours that faces in other styles should have."""
 MOTION = {"scale": 0.06, "shift": 0.03}
 """Greatest changes of scale and place, for drawings whose heads are not where the photos have theirs."""
 CODE_RATE = 5e-3
+MAPPING_RATE = 5e-2
+"""Learning rate of the mapping network, whose weights are stored a hundredfold (StyleGAN's multiplier of 0.01): what the
+colours in a code mean is learned there."""
 AVERAGE = 0.998
 MAX_VALIDATED = 100
 SHEET = 10
@@ -283,12 +286,14 @@ class Run:
         self.averaged = self._copies()
         models = [trainee.model for trainee in self.trainees.values()]
         parameters = {id(value): value for model in models for value in model.parameters()}
-        generator = {id(value) for value in first.model.generator.parameters()}
+        mapping = {id(value) for value in first.model.generator.mapping.parameters()}
+        generator = {id(value) for value in first.model.generator.parameters()} - mapping
         self.parameters = [*parameters.values(), self.codes]
         rate, of_generator = first.config.learning_rate, first.config.generator_learning_rate
         self.optimizer = torch.optim.Adam(
             [
-                {"params": [value for key, value in parameters.items() if key not in generator], "lr": rate},
+                {"params": [value for key, value in parameters.items() if key not in generator | mapping], "lr": rate},
+                {"params": [value for key, value in parameters.items() if key in mapping], "lr": MAPPING_RATE},
                 {"params": [value for key, value in parameters.items() if key in generator], "lr": of_generator},
                 {"params": [self.codes], "lr": CODE_RATE},
             ],
