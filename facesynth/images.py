@@ -137,9 +137,14 @@ class Picture:
         """The picture as Pillow decodes it (see :func:`decode`)."""
         return decode(self.data, self.path)
 
+    @property
+    def is_array(self) -> bool:
+        """Whether it is a ``.npy`` file, which can only be a label map."""
+        return self.data.startswith(ARRAY_START)
+
     @cached_property
     def _flat(self) -> _png.Decoded:
-        if self.data.startswith(ARRAY_START):
+        if self.is_array:
             return decode_array(self.data, self.path)
         if "pillow" in self.__dict__:
             with naming(self.path):

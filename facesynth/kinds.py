@@ -99,6 +99,8 @@ def recognise(picture: Picture, scheme: LabelScheme = CELEBAMASK_HQ) -> Recognis
     >>> recognise(Picture.of(np.repeat(np.arange(4, dtype=np.uint8), 64).reshape(16, 16)))
     Recognised(kind='labels', reason='class ids 0 to 3 in areas')
     """
+    if picture.is_array:
+        return Recognised("labels", "a NumPy array")
     with naming(picture.path):
         rgb = _rgb(picture)
         return _exactly(picture, rgb, scheme) or _by_measures(rgb)
