@@ -21,6 +21,7 @@ import numpy as np
 from facesynth import _png
 from facesynth.colour_tables import tables_of
 from facesynth.decoding import naming, palette_colours, to_flat, to_rgb, with_depth
+from facesynth.label_maps import ARRAY_START, decode_array
 from facesynth.labels import CELEBAMASK_HQ
 
 if TYPE_CHECKING:
@@ -99,6 +100,9 @@ def recognise(picture: Picture, scheme: LabelScheme = CELEBAMASK_HQ) -> Recognis
     >>> recognise(Picture.of(np.repeat(np.arange(4, dtype=np.uint8), 64).reshape(16, 16)))
     Recognised(kind='labels', reason='class ids 0 to 3 in areas')
     """
+    if picture.data.startswith(ARRAY_START):
+        decode_array(picture.data, picture.path)
+        return Recognised("labels", "an array of whole numbers")
     with naming(picture.path):
         rgb = _rgb(picture)
         return _exactly(picture, rgb, scheme) or _by_measures(rgb)
