@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facesynth import images
+from facesynth import images, kinds
 from facesynth.errors import PictureError
 from facesynth.images import Picture
 from facesynth.kinds import recognise
@@ -150,7 +150,8 @@ def test_a_few_faint_strokes_are_a_drawing():
 
 
 def test_unsure_tells_both_kinds(monkeypatch):
-    monkeypatch.setattr("facesynth.kinds._SURE", 1.01)
+    fitted = kinds._classifier()
+    monkeypatch.setattr(kinds, "_classifier", lambda: fitted._replace(sure=1.01))
     found = recognised(photo())
     assert found.kind == "unsure"
     assert found.reason.startswith("a photo by ")
