@@ -421,9 +421,12 @@ SKETCH_CHANGES: dict[str, Callable[[Picture, Rng], Picture]] = {
 _OFTEN = np.array([0.3, 0.08, 0.1, 0.1, 0.27, 0.1, 0.05])
 
 
-def sketch_inputs(sketch: Picture, rng: Rng, count: int, *, source: str) -> Iterator[Input]:
+def sketch_inputs(
+    sketch: Picture, rng: Rng, count: int, *, source: str, change_to: str | None = None
+) -> Iterator[Input]:
+    """Inputs of a drawing, with a change by chance or the given one."""
     for _ in range(count):
-        change = str(rng.choice(list(SKETCH_CHANGES), p=_OFTEN))
+        change = change_to or str(rng.choice(list(SKETCH_CHANGES), p=_OFTEN))
         picture = SKETCH_CHANGES[change](_sized(sketch, rng) if rng.random() < 0.4 else sketch, rng)
         forms = {**LOSSLESS, **LOSSY, **INDEXED}
         if picture.ndim == 2:

@@ -30,6 +30,7 @@ from facesynth.decoding import (
 )
 from facesynth.errors import InputError, WrongKindError
 from facesynth.files import sha256, write_bytes
+from facesynth.kinds import recognise
 from facesynth.label_maps import (
     ARRAY_START,
     LabelMap,
@@ -288,13 +289,14 @@ def to_sketch(picture: Image.Image, path: Path) -> NDArray[np.uint8]:
     Raises
     ------
     WrongKindError
-        If it is so dark that it must be a label map.
+        If it is so dark that it must be a label map, or a palette picture recognised as one.
     """
     with naming(path):
         rgb = to_rgb(picture)
     grey = np.asarray(Image.fromarray(rgb).convert("L"))
-    is_ids = picture.mode == "L" or (picture.mode == "P" and bool(np.ptp(rgb, axis=2).any()))  # or a colour palette
-    if int((np.asarray(picture) if is_ids else grey).max(initial=0)) < 32:
+    is_palette = picture.mode == "P" and bool(np.ptp(rgb, axis=2).any())
+    values = np.asarray(picture) if picture.mode == "L" or is_palette else grey
+    if int(values.max(initial=0)) < 32 and not (is_palette and recognise(Picture.of(picture)).kind != "labels"):
         raise WrongKindError(
             f"{path} has no value above 31: that is a label map; needed: a sketch, dark lines on light paper"
         )

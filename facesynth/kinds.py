@@ -21,6 +21,7 @@ import numpy as np
 from facesynth import _png
 from facesynth.colour_tables import tables_of
 from facesynth.decoding import naming, palette_colours, to_flat, to_rgb, with_depth
+from facesynth.label_maps import decode_array
 from facesynth.labels import CELEBAMASK_HQ
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _SMALL = 256
 """The longer side of the copy that is measured, pixels."""
 _VOID = 255
 """The value of pixels that an annotation leaves out."""
-_MOST_LOSSY = 32
+_MOST_LOSSY = 40
 """A grey picture whose values are all below this holds class ids that a lossy compression changed, or of another scheme."""
 _CERTAIN = 15
 """So many frequent ids need no areas: the noise of a dark sheet has fewer values."""
@@ -48,8 +49,6 @@ _NEAR = 30
 """Largest distance in RGB from a table's colour, after smoothing or lossy compression."""
 _FEWEST_CLASSES = 3
 """A table of another program, or of nearly its colours, is recognised by at least so many classes in colours."""
-_SURE = 0.7
-"""Least probability of an answer that is not unsure."""
 _FAINTEST = 0.015
 """Difference from its surroundings, as a fraction of their tone, that a mark on a sheet exceeds after a slight blur."""
 _NOISE = 0.85
@@ -100,7 +99,8 @@ def recognise(picture: Picture, scheme: LabelScheme = CELEBAMASK_HQ) -> Recognis
     Recognised(kind='labels', reason='class ids 0 to 3 in areas')
     """
     if picture.is_array:
-        return Recognised("labels", "a NumPy array")
+        decode_array(picture.data, picture.path)
+        return Recognised("labels", "an array of whole numbers")
     with naming(picture.path):
         rgb = _rgb(picture)
         return _exactly(picture, rgb, scheme) or _by_measures(rgb)
@@ -229,12 +229,15 @@ def _by_marks(rgb: RGB) -> Recognised | None:
 
 
 class _Classifier(NamedTuple):
+    """``sure`` is the least probability of an answer that is not unsure."""
+
     names: list[str]
     mean: Floats
     scale: Floats
     weights: Floats
     bias: Floats
     kinds: list[Kind]
+    sure: float
 
 
 @lru_cache(maxsize=1)
@@ -242,7 +245,13 @@ def _classifier() -> _Classifier:
     stored = json.loads(Path(__file__).with_name("kinds.json").read_text(encoding="utf-8"))
     rows = np.array(list(stored["measures"].values()), np.float32)
     return _Classifier(
-        list(stored["measures"]), rows[:, 0], rows[:, 1], rows[:, 2:], np.array(stored["bias"]), stored["kinds"]
+        names=list(stored["measures"]),
+        mean=rows[:, 0],
+        scale=rows[:, 1],
+        weights=rows[:, 2:],
+        bias=np.array(stored["bias"]),
+        kinds=stored["kinds"],
+        sure=stored["sure"],
     )
 
 
@@ -254,7 +263,7 @@ def _by_measures(rgb: RGB) -> Recognised:
     chances /= chances.sum()
     first, second = np.argsort(-chances)[:2].tolist()
     kind = fitted.kinds[first]
-    if chances[first] < _SURE:
+    if chances[first] < fitted.sure:
         other = NAMES[fitted.kinds[second]]
         return Recognised(
             "unsure", f"{NAMES[kind]} by {chances[first]:.0%} of the evidence, {other} by {chances[second]:.0%}"
@@ -263,6 +272,7 @@ def _by_measures(rgb: RGB) -> Recognised:
     reasons = {
         "labels": f"areas of one colour on {found['flat']:.0%} of it",
         "sketch": f"lines: {ground:.0%} of it is even ground",
+        "blank": f"no line: {ground:.0%} of it is even ground",
         "photo": f"soft tones: {found['smooth_mid']:.0%} of it is shaded, {found['coloured']:.0%} coloured",
     }
     return Recognised(kind, reasons[kind])

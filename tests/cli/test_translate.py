@@ -13,7 +13,9 @@ import safetensors.torch
 import torch
 
 from facesynth import cli, images
+from facesynth.model.inference.parser import Parser
 
+from ..looks import photo
 from ..runs import assert_refused, save_model, small_disk
 from ..trees import COMMAND, contents, leftovers, pictures
 from ..trees import facesynth as installed
@@ -122,7 +124,9 @@ def test_the_wrong_kind_of_picture(faces, models, tmp_path, translate, task, sou
     assert code == 2
     assert out == f"faces in {tmp_path}/out: 0 written, 0 already there, 1 inputs failed\n"
     assert err.count("\n") == 1
-    assert re.search(rf"^00001: .*{says}.*; {models[task]} is a {task} checkpoint$", err.rstrip())
+    assert re.search(
+        rf"^00001: .*{says}.*; {models[task]} is a {task} checkpoint(; it looks like a photo; .*)?$", err.rstrip()
+    )
     assert contents(tmp_path / "out") == {"faces.jsonl": b""}
 
 
@@ -375,8 +379,24 @@ def test_without_a_checkpoint_faces_go_to_a_folder_of_that_name(faces, facesynth
     assert images.read_photo(tmp_path / "faces" / "drawing.png").shape == (128, 128, 3)
 
 
-def test_a_photo_needs_a_checkpoint(facesynth, tmp_path):
-    images.write_png(tmp_path / "photo.png", np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8))
-    ended = facesynth("translate", tmp_path / "photo.png", "--out", tmp_path / "out", "-q")
-    assert_refused(ended, "neither a label map in the ids or colours of celebamask-hq nor a sketch.*give --checkpoint")
+@pytest.mark.slow
+def test_without_a_checkpoint_a_photo_is_parsed(facesynth, tmp_path):
+    images.write_png(tmp_path / "photo.png", photo())
+    code, out, err = facesynth("translate", tmp_path / "photo.png", "--out", tmp_path / "out", "-q", "--device", "cpu")
+    assert (code, err) == (0, "photo: a photo: its label map was made by photo-parser\n")
+    assert out.startswith("model: photo-seg, chosen by the first input")
+    ids = Parser.from_pretrained("photo-parser", device="cpu").parse(photo())
+    images.write_png(tmp_path / "map.png", ids)
+    facesynth("translate", tmp_path / "map.png", "--out", tmp_path / "out", "-q", "--device", "cpu")
+    np.testing.assert_array_equal(
+        images.read_photo(tmp_path / "out/photo.png"), images.read_photo(tmp_path / "out/map.png")
+    )
+
+
+def test_a_blank_sheet_alone_is_refused(facesynth, tmp_path):
+    images.write_png(tmp_path / "sheet.png", np.full((64, 64), 255, np.uint8))
+    ended = facesynth("translate", tmp_path / "sheet.png", "--out", tmp_path / "out", "-q")
+    assert_refused(
+        ended, r"sheet\.png is a blank sheet \(no line or area on 100.0% of it\); needed: a picture with a face"
+    )
     assert not (tmp_path / "out").exists()

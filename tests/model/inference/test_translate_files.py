@@ -94,7 +94,7 @@ def test_a_transparent_sketch_is_drawn_on_white(sketcher, faces, tmp_path):
     [
         (
             "seg2face",
-            np.full((32, 32, 3), 7, np.uint8),
+            np.full((32, 32, 3), (7, 8, 9), np.uint8),
             r"a.png has 1024 of 1024 pixels in colours of no class",
         ),
         ("seg2face", np.full((32, 32), 19, np.uint8), "a.png holds the value 19; .* 0 to 18 only"),
