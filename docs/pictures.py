@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from facesynth import images
+from facesynth.kinds import recognise
 from facesynth.labels import CELEBAMASK_HQ
 from facesynth.manifest import read_dataset
-from facesynth.model.data.conditions import kind_of
 from facesynth.model.data.contact_sheet import contact_sheet, show_condition
 from facesynth.model.data.freehand import Roughness, roughen
 from facesynth.model.inference.sources import SHIPPED_MODELS
@@ -76,7 +76,7 @@ def drawings() -> None:
     """What becomes of the drawings made by hand."""
     grid = []
     for _, path in sorted(DRAWINGS.items()):
-        kind = kind_of(images.Picture.read(path), CELEBAMASK_HQ)
+        kind = "labels" if recognise(images.Picture.read(path)).kind == "labels" else "sketch"
         translator = Translator.from_pretrained(SHIPPED_MODELS[kind], device="cpu")
         shown = show_condition(translator.read(path), kind, CELEBAMASK_HQ)
         made = [translator(path), *translator(path, samples=4)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import re
@@ -57,8 +59,12 @@ def place(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     picture.save(path)
     lines = (data / "manifest.csv").read_text("utf-8").replace("\n00005,", "\nNA,").splitlines()
     where = lines[0].split(",").index("labels")
-    cells = lines[5].split(",")
-    lines[5] = ",".join("" if number == where else cell for number, cell in enumerate(cells))
+    (cells,) = csv.reader([lines[5]])
+    written = io.StringIO()
+    csv.writer(written, lineterminator="").writerow(
+        "" if number == where else cell for number, cell in enumerate(cells)
+    )
+    lines[5] = written.getvalue()
     (data / "manifest.csv").write_text("\n".join(lines) + "\n", "utf-8")
     return place
 

@@ -76,7 +76,8 @@ def test_a_signal_is_one_line(raw: Path, faces: Path, tmp_path: Path, number: si
     command = sketching(raw, out) if what == "sketches" else training(faces, out)
     with started(command, mark) as process:
         if what == "sketches":
-            wait_until(lambda: len(processes(mark)) > 2 and (out / ".stages").exists(), process)
+            wait_until(lambda: len(processes(mark)) > 3 and (out / ".stages").exists(), process)
+            time.sleep(1.0)  # the workers import first
         elif what == "training":
             wait_until(lambda: list(out.glob("checkpoints/*.safetensors")), process)
         else:

@@ -265,22 +265,22 @@ def test_colours_of_regions_are_set_undone_and_told_as_a_command(page: Studio) -
     for stroke in FACE[:3]:
         page.draw(stroke)
     plain = page.picture()
-    hair = page.page.locator("#colours input[data-region=hair]")
-    hair.fill("#c8a165")
+    ground = page.page.locator("#colours input[data-region=background]")
+    ground.fill("#c8a165")
     page.settle()
     coloured = page.picture()
     assert np.abs(coloured.astype(int) - plain).mean() > 2
     page.page.click("#file")
     page.page.click("#show-command")
-    assert "--samples 1 --seed 1 --colour hair=#c8a165" in page.page.locator("#command").inner_text()
+    assert "--samples 1 --seed 1 --colour background=#c8a165" in page.page.locator("#command").inner_text()
     page.page.keyboard.press("Escape")
-    page.page.locator("#colours button[data-region=hair]").click()
+    page.page.locator("#colours button[data-region=background]").click()
     page.settle()
     assert not np.array_equal(page.picture(), coloured)
     page.page.keyboard.press("Control+z")
     page.settle()
     assert np.array_equal(page.picture(), coloured)
-    assert hair.input_value() == "#c8a165"
+    assert ground.input_value() == "#c8a165"
     page.page.keyboard.press("Control+z")
     page.settle()
     assert np.array_equal(page.picture(), plain)

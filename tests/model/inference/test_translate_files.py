@@ -641,7 +641,7 @@ def test_a_photo_without_the_regions_has_no_colours(tmp_path, label_maps, faces)
     path = save_model(tmp_path / "model.safetensors", style_colours=("cloth",))
     photo = images.read_photo(faces / "photos/00001.jpg")
     size = len(photo)
-    images.write_png(tmp_path / "head.png", photo[: size * 6 // 10])
+    images.write_png(tmp_path / "head.png", images.resize(photo[: size * 6 // 10], (300, 500)))
     with pytest.raises(PictureError, match=r"head\.png has no cloth to take colours of; give a photo of a face"):
         translate(label_maps[:1], path, tmp_path / "out", style_from=tmp_path / "head.png")
     assert not (tmp_path / "out").exists()
