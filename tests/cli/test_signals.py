@@ -59,7 +59,7 @@ def wait_until(is_so: Callable[[], object], process: subprocess.Popen[str]) -> N
 
 def sketching(raw: Path, out: Path) -> list[object]:
     """A command whose blur is so wide that it takes its time, in two helper processes."""
-    options = ("--method", "dodge", "--sigma", 2000, "--size", 256, "-q", "-j", 2)
+    options = ("--method", "dodge", "--sigma", 2000, "--size", 512, "-q", "-j", 2)
     return [COMMAND, "prep", "sketches", raw, "--out", out, *options]
 
 
@@ -76,8 +76,7 @@ def test_a_signal_is_one_line(raw: Path, faces: Path, tmp_path: Path, number: si
     command = sketching(raw, out) if what == "sketches" else training(faces, out)
     with started(command, mark) as process:
         if what == "sketches":
-            wait_until(lambda: len(processes(mark)) > 3 and (out / ".stages").exists(), process)
-            time.sleep(1.0)  # the workers import first
+            wait_until(lambda: list(out.glob("sketches/*/*.png")), process)  # the helpers have finished their imports
         elif what == "training":
             wait_until(lambda: list(out.glob("checkpoints/*.safetensors")), process)
         else:
