@@ -43,8 +43,8 @@ _STDIN = Path("-")
     "colours",
     multiple=True,
     metavar="REGION=COLOUR",
-    help="Colour of hair, background, cloth or skin, as #rrggbb or a name, if the checkpoint's styles have colours, as those "
-    "of photo-sketch and photo-seg. Repeat it for several regions; the rest of the style is random.",
+    help="Colour of hair, background, cloth or skin, as #rrggbb or a name, if the checkpoint's styles have colours; "
+    "`facesynth info` lists them as style_colours. Repeat it for several regions; the rest of the style is random.",
 )
 @click.option(
     "--mix-layers",

@@ -16,14 +16,14 @@ from PIL import Image
 
 from facesynth import Translator, cli, images
 from facesynth.prep import draw_portrait
+from facesynth.studio.engine import Engine
 
+from ..runs import save_model
 from .browser import CHROMIUM, FACE, Studio, chromium
 from .conftest import TOKEN, Running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-
-    from facesynth.studio.engine import Engine
 
 pytest.importorskip("playwright", reason="no playwright; pip install playwright")
 pytestmark = [
@@ -261,15 +261,21 @@ def test_styles_are_kept_taken_and_filmed(page: Studio) -> None:
     assert not np.array_equal(page.picture(), third)
 
 
-def test_colours_of_regions_are_set_undone_and_told_as_a_command(page: Studio) -> None:
+def test_colours_of_regions_are_set_undone_and_told_as_a_command(browser: Browser, tmp_path: Path) -> None:
+    file = save_model(tmp_path / "coloured.safetensors", "sketch2face", style_colours=("hair", "background"))
+    made = Engine([str(file)], device="cpu")
+    running, context = Running(made), browser.new_context()
+    page = Studio(context, f"http://{running.host}/?token={TOKEN}")
     for stroke in FACE[:3]:
         page.draw(stroke)
+    page.settle()
     plain = page.picture()
     ground = page.page.locator("#colours input[data-region=background]")
+    assert ground.count() == page.page.locator("#colours input[data-region=hair]").count() == 1
     ground.fill("#c8a165")
     page.settle()
     coloured = page.picture()
-    assert np.abs(coloured.astype(int) - plain).mean() > 2
+    assert not np.array_equal(coloured, plain)
     page.page.click("#file")
     page.page.click("#show-command")
     assert "--samples 1 --seed 1 --colour background=#c8a165" in page.page.locator("#command").inner_text()
@@ -284,6 +290,10 @@ def test_colours_of_regions_are_set_undone_and_told_as_a_command(page: Studio) -
     page.page.keyboard.press("Control+z")
     page.settle()
     assert np.array_equal(page.picture(), plain)
+    context.close()
+    running.stop()
+    made.close()
+    assert not page.problems
 
 
 def test_a_photo_and_a_sheet_of_paper_become_sketches(page: Studio) -> None:
