@@ -113,7 +113,7 @@ class ConditionReader:
             if not is_photo:
                 raise
             raise WrongKindError(f"{error}; it {_LIKE_A_PHOTO if takes == 'sketch' else _TO_BE_PARSED}") from error
-        if takes != "labels":  # ids of one class are a map
+        if takes == "sketch":  # ids of one class are a map, and a blurred photo has no lines
             _refuse_blank(picture, found)
         return self._noted(condition, _LIKE_A_PHOTO) if is_photo else condition
 
