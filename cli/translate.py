@@ -187,7 +187,8 @@ def translate(
         say(f"{name}: {note}", err=True)
     failed = len(done.failures)
     if done.chosen:
-        say(f"model: {done.chosen}, chosen by the first input; --checkpoint selects another")
+        by = "the first input" if kind == "auto" else "--kind"
+        say(f"model: {done.chosen}, chosen by {by}; --checkpoint selects another")
     say(f"faces in {out}: {done.written} written, {done.kept} already there, {failed} inputs failed")
     if done.sheet:
         say(f"contact sheet: {done.sheet}")

@@ -43,6 +43,8 @@ _VOID = 255
 """The value of pixels that an annotation leaves out."""
 _MOST_LOSSY = 40
 """A grey picture whose values are all below this holds class ids that a lossy compression changed, or of another scheme."""
+_SAMPLE = 1 << 14
+"""Pixels by which a picture's colours are compared with the tables'."""
 _CERTAIN = 15
 """So many frequent ids need no areas: the noise of a dark sheet has fewer values."""
 _NEAR = 30
@@ -178,7 +180,7 @@ def _by_colours(decoded: _png.Decoded, scheme: LabelScheme) -> Recognised | None
         found, opaque = colours[used, :3], colours[used, 3] > 127
         found, counts = found[opaque], counts[opaque]
     elif decoded.mode in ("RGB", "RGBA"):
-        step = max(1, int(np.sqrt(decoded.pixels.shape[0] * decoded.pixels.shape[1] / (1 << 17))))
+        step = max(1, int(np.sqrt(decoded.pixels.shape[0] * decoded.pixels.shape[1] / _SAMPLE)))
         pixels = decoded.pixels[::step, ::step].reshape(-1, decoded.pixels.shape[2])
         if decoded.mode == "RGBA":
             pixels = pixels[pixels[:, 3] > 127]

@@ -162,8 +162,8 @@ def _interpolate_maps(first: SpatialMaps | None, last: SpatialMaps | None, frame
     return [{size: torch.lerp(first[size], last[size], weight) for size in first} for weight in weights]
 
 
-def latents_of(file: Picture, reader: ConditionReader) -> Tensor:
-    """The latents (n_styles, style_dim) of a file of latents, or of a picture that the model encodes.
+def latents_of(file: Picture, reader: ConditionReader) -> tuple[Tensor, str]:
+    """The latents (n_styles, style_dim) of a file of latents, or of a picture that the model encodes, and what was done to it.
 
     Raises
     ------
@@ -171,8 +171,9 @@ def latents_of(file: Picture, reader: ConditionReader) -> Tensor:
         If it is neither.
     """
     if file.path.suffix == SUFFIX:
-        return _read_latents(file, reader.translator)
-    return reader.translator.encode(reader.read(file).pixels[None])[0]
+        return _read_latents(file, reader.translator), ""
+    condition = reader.read(file)
+    return reader.translator.encode(condition.pixels[None])[0], condition.note
 
 
 def _read_latents(file: Picture, translator: Translator) -> Tensor:

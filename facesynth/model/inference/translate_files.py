@@ -201,9 +201,9 @@ def translate_files(
         reading, sources = LatentsReading(translator), latents_sources(inputs)
     else:
         reading, sources = ConditionReading(reader), find_sources(inputs, translator, split=split, sketch=sketch)
-    style = None
+    style, note = None, ""
     if style_from:
-        style, styling = _style_of(images.Picture.read(style_from), reader, styling)
+        style, styling, note = _style_of(images.Picture.read(style_from), reader, styling)
     if styling.follow != 1.0 and not translator.config.spatial_resolutions:
         raise InputError(f"follow is {styling.follow}, but {translator.path} has no spatial path; leave it out")
     has_style = style is not None or styling.draws
@@ -216,23 +216,26 @@ def translate_files(
     run = _Run(translator, reading, sources, out, styling, writing, style, batch_size, opened, kind)
     make_folder(out)
     run.done.chosen = chosen
+    if note:
+        run.done.notes.append((f"style of {style_from}", note))
     if from_latents and translator.config.spatial_resolutions:
         run.done.notes.append(("latents", "without the spatial path, which needs the picture: lines are not followed"))
     with locked(out):
         return run.finish(force=force, progress=progress)
 
 
-def _style_of(file: images.Picture, reader: ConditionReader, styling: Styling) -> tuple[Tensor | None, Styling]:
-    """The style of a file as latents; of a photo, if the model takes none but has ``style_colours``, as colours."""
+def _style_of(file: images.Picture, reader: ConditionReader, styling: Styling) -> tuple[Tensor | None, Styling, str]:
+    """The style of a file as latents, with what was done to it; of a photo, if the model has ``style_colours``, as colours."""
     translator, regions = reader.translator, reader.translator.config.style_colours
     if file.path.suffix == SUFFIX or not regions or recognise(file).kind != "photo":
-        return latents_of(file, reader), styling
+        style, note = latents_of(file, reader)
+        return style, styling, note
     photo = file.rgb()
     parser = bundled_parser(str(translator.device))
     measured = measure_colours(photo, parser.parse(photo), parser.scheme, regions)
     if not measured:
         raise PictureError(f"{file.path} has no {', '.join(regions)} to take colours of; give a photo of a face")
-    return None, dataclasses.replace(styling, colours={**measured, **styling.colours})
+    return None, dataclasses.replace(styling, colours={**measured, **styling.colours}), ""
 
 
 # ------------------------------------------------------------------------------------------------------------- the work
