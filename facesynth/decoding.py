@@ -55,7 +55,7 @@ def decode(data: bytes, path: Path) -> Image.Image:
             if data.startswith(_png.SIGNATURE):
                 _png.check(data)
             picture = _open(data)
-            with _silent() if picture.format == "TIFF" else nullcontext():
+            with silent() if picture.format == "TIFF" else nullcontext():
                 picture.load()
             if picture.format == "JPEG" and picture.mode in ("L", "RGB"):
                 _jpeg.check(data)
@@ -126,12 +126,12 @@ def is_lossy(data: bytes) -> bool:
     return data.startswith(b"\xff\xd8\xff") or data[4:8] == b"ftyp"
 
 
-_ERRORS = threading.Lock()
+_ERRORS = threading.RLock()
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
-    """Keep from standard error what libtiff writes there of damaged files: the error that Pillow raises is enough."""
+def silent() -> Iterator[None]:
+    """Keep from standard error what C libraries, such as libtiff, write there of odd files: the exception is enough."""
     with _ERRORS:
         try:
             kept = os.dup(2)

@@ -10,9 +10,11 @@ import subprocess
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
+
+from facesynth.decoding import silent
 
 from . import arena, attacks, faults, stock
 
@@ -108,7 +110,7 @@ class Campaign:
             return *faults.signals(rng, self.place, self.stock), []
         case = None
         try:
-            with _quiet():
+            with silent():
                 case = KINDS[kind][0](rng, self.place, self.stock)
             assert isinstance(case, arena.Case)
             return *arena.run(case, self.place), case.command
@@ -142,19 +144,6 @@ def _outcome(ended: arena.Ended) -> str:
     if ended.code in (0, 1):
         return "ran"
     return "stopped" if ended.code in (130, 143, -9) else "else"
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what encoders in C say of odd pictures from standard error."""
-    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(null)
 
 
 def _load() -> None:
