@@ -137,7 +137,7 @@ def find_table(rgb: NDArray[np.uint8], scheme: LabelScheme) -> ColourTable | Non
     colours = _colours_of(codes)
     best, fewest = None, MOST_UNSURE * counts.sum()
     for position, table in enumerate(tables_of(scheme)):
-        nearest, distances = _nearest(colours, table)
+        nearest, distances = nearest_colours(colours, table)
         sure = distances <= NEAR**2
         unsure = int(counts[~sure].sum())
         seen = set(table.ids[nearest[sure]].tolist()) - {0, VOID}
@@ -152,7 +152,7 @@ def _colours_of(codes: NDArray[np.uint32]) -> NDArray[np.uint8]:
     return (codes[:, None] >> np.array([16, 8, 0], np.uint32)).astype(np.uint8)
 
 
-def _nearest(colours: NDArray[np.uint8], table: ColourTable) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+def nearest_colours(colours: NDArray[np.uint8], table: ColourTable) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
     """For each of (N, 3) colours the row of the nearest one of the table, and the squared distance."""
     own = table.colours.astype(np.int32)
     given = colours.astype(np.int32)
@@ -189,7 +189,7 @@ def decode_near(
         rgb = np.where(opaque[..., None], rgb, np.array(scheme.colours[0], np.uint8))
     table = find_table(rgb if opaque is None or not opaque.any() else rgb[opaque][None], scheme)
     codes, inverse = np.unique((rgb @ _WEIGHTS).ravel(), return_inverse=True)
-    rows, distances = _nearest(_colours_of(codes), table or tables_of(scheme)[0])
+    rows, distances = nearest_colours(_colours_of(codes), table or tables_of(scheme)[0])
     sure = (distances <= NEAR**2)[inverse].reshape(rgb.shape[:2])
     exact = (distances == 0)[inverse].reshape(rgb.shape[:2])
     if opaque is not None:

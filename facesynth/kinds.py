@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from facesynth import _png
-from facesynth.colour_tables import tables_of
+from facesynth.colour_tables import FEWEST_CLASSES, NEAR, find_table, nearest_colours
 from facesynth.decoding import naming, palette_colours, to_flat, to_rgb, with_depth
 from facesynth.label_maps import decode_array
 from facesynth.labels import CELEBAMASK_HQ
@@ -47,10 +47,6 @@ _SAMPLE = 1 << 14
 """Pixels by which a picture's colours are compared with the tables'."""
 _CERTAIN = 15
 """So many frequent ids need no areas: the noise of a dark sheet has fewer values."""
-_NEAR = 30
-"""Largest distance in RGB from a table's colour, after smoothing or lossy compression."""
-_FEWEST_CLASSES = 3
-"""A table of another program, or of nearly its colours, is recognised by at least so many classes in colours."""
 _FAINTEST = 0.015
 """Difference from its surroundings, as a fraction of their tone, that a mark on a sheet exceeds after a slight blur."""
 _NOISE = 0.85
@@ -59,7 +55,6 @@ _DARKEST = 64
 """Tones below this count as this: noise is large beside them."""
 _MARKED = 0.002
 """Least share of a sheet that marks cover, with their blur."""
-_WEIGHTS = np.array([1 << 16, 1 << 8, 1], np.uint32)
 
 
 @dataclass(frozen=True)
@@ -174,44 +169,27 @@ def _has_areas(ids: NDArray[np.uint8]) -> bool:
 
 def _by_colours(decoded: _png.Decoded, scheme: LabelScheme) -> Recognised | None:
     """Whether a picture has the colours of a known table, exactly or nearly so."""
+    if decoded.mode not in ("P", "RGB", "RGBA"):
+        return None
+    step = max(1, int(np.sqrt(decoded.pixels.shape[0] * decoded.pixels.shape[1] / _SAMPLE)))
+    pixels = decoded.pixels[::step, ::step]
     if decoded.mode == "P":
-        colours = palette_colours(decoded)
-        used, counts = np.unique(decoded.pixels, return_counts=True)
-        found, opaque = colours[used, :3], colours[used, 3] > 127
-        found, counts = found[opaque], counts[opaque]
-    elif decoded.mode in ("RGB", "RGBA"):
-        step = max(1, int(np.sqrt(decoded.pixels.shape[0] * decoded.pixels.shape[1] / _SAMPLE)))
-        pixels = decoded.pixels[::step, ::step].reshape(-1, decoded.pixels.shape[2])
-        if decoded.mode == "RGBA":
-            pixels = pixels[pixels[:, 3] > 127]
-        codes, counts = np.unique(pixels[:, :3] @ _WEIGHTS, return_counts=True)
-        found = (codes[:, None] >> np.array([16, 8, 0], np.uint32)).astype(np.uint8)
-    else:
+        pixels = palette_colours(decoded)[pixels]
+    pixels = pixels.reshape(-1, pixels.shape[2])
+    if pixels.shape[1] == 4:
+        pixels = pixels[pixels[:, 3] > 127]
+    table = find_table(pixels[None, :, :3], scheme) if len(pixels) else None
+    if table is None:
         return None
-    if not len(found):
+    rows, distances = nearest_colours(pixels[:, :3], table)
+    exact, near = np.mean(distances == 0), distances <= NEAR**2
+    share = exact if exact > 0.9 else np.mean(near)
+    seen = np.bincount(rows[near], minlength=len(table.colours)) > 0.001 * len(pixels)
+    coloured = int(np.count_nonzero(seen & (np.ptp(table.colours, axis=1) > 0)))
+    fewest = 1 if table.name == scheme.name and exact > 0.98 else FEWEST_CLASSES
+    if share <= 0.85 or coloured < fewest:  # blue ink on white has colours of some program's table
         return None
-    total = counts.sum()
-    best = None
-    for name, table in _tables(scheme):
-        distances = ((found[:, None].astype(np.int32) - table) ** 2).sum(axis=2)
-        nearest, near = distances.argmin(axis=1), distances.min(axis=1)
-        exact = counts[near == 0].sum() / total
-        within = counts[near <= _NEAR**2].sum() / total
-        seen = np.bincount(nearest, counts * (near <= _NEAR**2), len(table)) / total
-        bright = int(np.count_nonzero((seen > 0.001) & (np.ptp(table, axis=1) > 0)))
-        share = exact if exact > 0.9 else within
-        fewest = 1 if name == scheme.name else _FEWEST_CLASSES  # blue ink on white has colours of some program's table
-        if ((exact > 0.98 and bright >= fewest) or (share > 0.85 and bright >= _FEWEST_CLASSES)) and (
-            best is None or share > best[0]
-        ):
-            best = share, name
-    return best and Recognised("labels", f"{best[0]:.0%} of it in the colours of {best[1]}")
-
-
-@lru_cache(maxsize=4)
-def _tables(scheme: LabelScheme) -> list[tuple[str, NDArray[np.int32]]]:
-    """Tables of colours by name, each (N, 3)."""
-    return [(table.name, table.colours.astype(np.int32)) for table in tables_of(scheme)]
+    return Recognised("labels", f"{share:.0%} of it in the colours of {table.name}")
 
 
 def _by_marks(rgb: RGB) -> Recognised | None:
